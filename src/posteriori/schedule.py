@@ -1,0 +1,131 @@
+"""Noise levels: x_t = alpha x_0 + sigma eps, and the paths that run through them from noisy to clean."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+Spacing = Literal["linspace", "leading"]
+
+
+class Level(NamedTuple):
+    """One noise level, as plain floats: x_t = alpha x_0 + sigma eps with eps ~ N(0, I).
+
+    ``t`` counts as the papers do: 0 is clean, T is the noisiest; a network's time index is t - 1.
+    ``sigma`` is on the image's [-1, 1] scale.
+    """
+
+    t: float
+    alpha: float
+    sigma: float
+
+
+CLEAN = Level(0.0, 1.0, 0.0)
+
+
+class Schedule(ABC):
+    """The noise levels that a prior was trained on."""
+
+    #: number of trained levels
+    T: int
+
+    @abstractmethod
+    def level(self, t: float) -> Level:
+        """The level at time ``t`` in 0..T; times between two trained ones are interpolated."""
+
+    def path(self, steps: int | Sequence[float], spacing: Spacing = "linspace") -> list[Level]:
+        """Levels from noisy to clean, ending at ``CLEAN``: ``len(path) - 1`` reverse steps.
+
+        ``steps`` is a number of steps, spread over 1..T, or the times themselves, largest first.
+        ``"linspace"`` holds both ends (network times 999, 888 ... 0: the DPS code's DDPM);
+        ``"leading"`` keeps every (T // steps)-th level from the clean end (900, 800 ... 0: its DDIM).
+        Betas are never stored: the reverse kernel recomputes them from the levels that are kept.
+        """
+        times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
+        if any(a <= b for a, b in zip(times, times[1:], strict=False)) or not times or times[-1] <= 0:
+            raise ValueError(f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first")
+        return [*(self.level(t) for t in times), CLEAN]
+
+    def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
+        if not 1 <= steps <= self.T:
+            raise ValueError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
+        if spacing == "leading":
+            stride = self.T // steps
+            return [1.0 + stride * i for i in reversed(range(steps))]
+        if spacing == "linspace":
+            # round half to even in float64, as guided-diffusion's space_timesteps does
+            stride = (self.T - 1) / max(steps - 1, 1)
+            times = [1.0 + round(stride * i) for i in reversed(range(steps))]
+            return times if steps > 1 else [float(self.T)]
+        raise ValueError(f"spacing is {spacing!r}; give 'linspace' or 'leading'")
+
+
+class VPSchedule(Schedule):
+    """A variance-preserving schedule, alpha^2 + sigma^2 = 1, from the betas of its T forward steps.
+
+    Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4: alpha_bar_t = prod (1 - beta_s).
+    """
+
+    def __init__(self, betas: Sequence[float] | np.ndarray):
+        self.betas = np.asarray(betas, dtype=np.float64)
+        if self.betas.ndim != 1 or not ((self.betas > 0) & (self.betas < 1)).all():
+            raise ValueError(f"betas must be a list of numbers in (0, 1), got shape {self.betas.shape}")
+        self.T = len(self.betas)
+
+    @cached_property
+    def alpha_bar(self) -> np.ndarray:
+        """(T + 1,) signal power at t = 0..T; alpha_bar[0] = 1."""
+        return np.concatenate([[1.0], np.cumprod(1 - self.betas)])
+
+    @cached_property
+    def log_sigma_bar(self) -> np.ndarray:
+        """(T,) log(sigma / alpha) at t = 1..T, rising: the axis along which times are interpolated."""
+        alpha_bar = self.alpha_bar[1:]
+        return 0.5 * (np.log1p(-alpha_bar) - np.log(alpha_bar))
+
+    def level(self, t: float) -> Level:
+        if not 0 <= t <= self.T:
+            raise ValueError(f"t is {t}; this schedule has times 0 to {self.T}")
+        if t == int(t):
+            alpha_bar = float(self.alpha_bar[int(t)])
+            return Level(float(t), math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar))
+        if t < 1:  # between clean and the first level log(sigma) is infinite: interpolate sigma / alpha
+            bar = t * math.exp(self.log_sigma_bar[0])
+        else:
+            bar = math.exp(np.interp(t, np.arange(1, self.T + 1), self.log_sigma_bar))
+        alpha = 1 / math.sqrt(1 + bar**2)
+        return Level(float(t), alpha, alpha * bar)
+
+    def time(self, sigma_bar: float) -> float:
+        """The trained time, in 1..T, whose sigma / alpha is ``sigma_bar`` > 0.
+
+        Exact integers at trained levels; below the first level, 1; above the last it raises.
+        """
+        x = math.log(sigma_bar)
+        grid = self.log_sigma_bar
+        if x > grid[-1] + 1e-9:
+            raise ValueError(
+                f"sigma / alpha is {sigma_bar:.4g}; the prior was trained up to {math.exp(grid[-1]):.4g}: start lower"
+            )
+        t = float(np.interp(x, grid, np.arange(1, self.T + 1)))
+        return float(round(t)) if abs(t - round(t)) < 1e-6 else t
+
+
+def linear_betas(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> VPSchedule:
+    """Linear betas: Ho et al. 2020, section 4, and the report's section 3.1."""
+    return VPSchedule(np.linspace(beta_1, beta_T, T))
+
+
+def cosine_betas(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) -> VPSchedule:
+    """Cosine alpha_bar: Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", eq. 17."""
+
+    def alpha_bar(u: np.ndarray) -> np.ndarray:
+        return np.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+
+    u = np.arange(T + 1) / T
+    return VPSchedule(np.minimum(1 - alpha_bar(u[1:]) / alpha_bar(u[:-1]), max_beta))
