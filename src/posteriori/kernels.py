@@ -1,0 +1,77 @@
+"""The reverse kernel p(x_s | x_t, x_0) for every sampler, and the forward one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from posteriori.schedule import Level
+
+Variance = Literal["auto", "small", "large", "learned"]
+
+
+def forward(x_0: Tensor, t: Level, noise: Tensor) -> Tensor:
+    """x_t ~ q(x_t | x_0): Ho et al. 2020, eq. 4."""
+    return t.alpha * x_0 + t.sigma * noise
+
+
+def reverse(
+    x_t: Tensor,
+    x0: Tensor,
+    t: Level,
+    s: Level,
+    noise: Callable[[], Tensor],
+    *,
+    eta: float = 1.0,
+    variance: Variance = "auto",
+    fraction: Tensor | None = None,
+) -> Tensor:
+    """x_s given x_t and the estimate x0 of x_0, for two levels t > s of any schedule; (B, ...) each.
+
+    With a = alpha_t / alpha_s, v_up = sigma_t^2 - a^2 sigma_s^2 and v_lo = v_up sigma_s^2 / sigma_t^2:
+
+    - "small": std = eta sqrt(v_lo) and direction sqrt(sigma_s^2 - std^2); eta = 1 is DDPM with
+      beta-tilde (Ho et al. 2020, eq. 7), eta < 1 is DDIM (Song et al. 2021, eq. 12 and 16);
+    - "large": the DDPM mean with v_up (beta_t);
+    - "learned": the DDPM mean with exp(f log v_up + (1 - f) log v_lo), f = ``fraction`` in [0, 1]
+      (Nichol and Dhariwal 2021, eq. 15);
+    - "auto": "learned" where eta = 1 and there is a fraction, else "small".
+
+    Into sigma_s = 0 it returns x0 and draws nothing. ``noise()`` gives N(0, I) of x_t's shape.
+    """
+    if variance == "auto":
+        variance = "learned" if eta == 1 and fraction is not None else "small"
+    if variance in ("large", "learned"):
+        if eta != 1:
+            raise ValueError(f"variance={variance!r} is DDPM's and needs eta = 1, got eta = {eta}: use variance='small'")
+        _check_variance_preserving(t, s, variance)
+    if variance == "learned" and fraction is None:
+        raise ValueError("variance='learned' needs a prior that learned its variance: use 'small' or 'large'")
+    if s.sigma == 0:
+        return x0
+    a = t.alpha / s.alpha
+    v_up = t.sigma**2 - a**2 * s.sigma**2
+    v_lo = v_up * s.sigma**2 / t.sigma**2
+    if variance == "small":
+        std = eta * math.sqrt(v_lo)
+        direction = math.sqrt(s.sigma**2 - std**2)
+        x_s = s.alpha * x0 + direction * (x_t - t.alpha * x0) / t.sigma
+        return x_s + std * noise() if std else x_s
+    mean = (a * s.sigma**2 / t.sigma**2) * x_t + (s.alpha * v_up / t.sigma**2) * x0
+    if variance == "large":
+        return mean + math.sqrt(v_up) * noise()
+    assert fraction is not None
+    log_variance = fraction * math.log(v_up) + (1 - fraction) * math.log(v_lo)
+    return mean + torch.exp(0.5 * log_variance) * noise()
+
+
+def _check_variance_preserving(t: Level, s: Level, variance: str) -> None:
+    if any(abs(level.alpha**2 + level.sigma**2 - 1) > 1e-6 for level in (t, s)):
+        raise ValueError(
+            f"variance={variance!r} is defined on variance-preserving levels only, got alpha={t.alpha:.4g}, "
+            f"sigma={t.sigma:.4g}: use variance='small'"
+        )
