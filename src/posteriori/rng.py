@@ -1,0 +1,72 @@
+"""Random streams: one per (seed, purpose, image, sample), so that no result depends on its neighbours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Purpose(IntEnum):
+    """What a stream is for: the same seed gives independent numbers for each."""
+
+    MEASUREMENT = 0
+    SAMPLER = 1
+    OPERATOR = 2
+    RESAMPLING = 3
+
+
+def image_key(image: Tensor) -> int:
+    """A key from an image's content: the same picture draws the same numbers, alone or in a folder."""
+    data = image.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    return int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
+
+
+def generator(seed: int, purpose: Purpose, key: int, j: int = 0) -> torch.Generator:
+    """The CPU generator of sample ``j`` of the image ``key``."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose), key, j))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+class Rng:
+    """Standard normal numbers for a batch of rows, each row from its own generator.
+
+    Rows are grouped by image: n rows for each key. Numbers are drawn on the CPU in float32 and then
+    moved to ``device``, so that a GPU sees what a CPU sees.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        keys: Sequence[int],
+        n: int = 1,
+        *,
+        purpose: Purpose = Purpose.SAMPLER,
+        device: torch.device | str = "cpu",
+    ):
+        self.generators = [generator(seed, purpose, key, j) for key in keys for j in range(n)]
+        self.device = device
+
+    def normal(self, shape: Iterable[int]) -> Tensor:
+        """N(0, I), (B, *shape) float32."""
+        shape = tuple(shape)
+        return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+
+
+class Tape(Rng):
+    """Recorded draws in the place of generators: ``normal`` hands them out in order."""
+
+    def __init__(self, draws: Iterable[Tensor]):
+        self.draws = iter(draws)
+
+    def normal(self, shape: Iterable[int]) -> Tensor:
+        draw = next(self.draws, None)
+        if draw is None:
+            raise ValueError("the tape has run out of recorded draws")
+        if draw.shape[1:] != tuple(shape):
+            raise ValueError(f"the tape's next draw is {tuple(draw.shape[1:])}, the sampler asked for {tuple(shape)}")
+        return draw
