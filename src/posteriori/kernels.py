@@ -39,16 +39,21 @@ def reverse(
     - "large": the DDPM mean with v_up (beta_t);
     - "learned": the DDPM mean with exp(f log v_up + (1 - f) log v_lo), f = ``fraction`` in [0, 1]
       (Nichol and Dhariwal 2021, eq. 15);
-    - "auto": "learned" where eta = 1 and there is a fraction, else "small".
+    - "auto": "learned" where it is defined (eta = 1, a fraction, these levels), else "small".
 
     Into sigma_s = 0 it returns x0 and draws nothing. ``noise()`` gives N(0, I) of x_t's shape.
     """
     if variance == "auto":
-        variance = "learned" if eta == 1 and fraction is not None else "small"
+        learned = eta == 1 and fraction is not None and _variance_preserving(t, s)
+        variance = "learned" if learned else "small"
     if variance in ("large", "learned"):
         if eta != 1:
             raise ValueError(f"variance={variance!r} is DDPM's and needs eta = 1, got eta = {eta}: use variance='small'")
-        _check_variance_preserving(t, s, variance)
+        if not _variance_preserving(t, s):
+            raise ValueError(
+                f"variance={variance!r} is defined on variance-preserving levels only, got alpha={t.alpha:.4g}, "
+                f"sigma={t.sigma:.4g}: use variance='small'"
+            )
     if variance == "learned" and fraction is None:
         raise ValueError("variance='learned' needs a prior that learned its variance: use 'small' or 'large'")
     if s.sigma == 0:
@@ -58,7 +63,7 @@ def reverse(
     v_lo = v_up * s.sigma**2 / t.sigma**2
     if variance == "small":
         std = eta * math.sqrt(v_lo)
-        direction = math.sqrt(s.sigma**2 - std**2)
+        direction = math.sqrt(max(s.sigma**2 - std**2, 0.0))
         x_s = s.alpha * x0 + direction * (x_t - t.alpha * x0) / t.sigma
         return x_s + std * noise() if std else x_s
     mean = (a * s.sigma**2 / t.sigma**2) * x_t + (s.alpha * v_up / t.sigma**2) * x0
@@ -69,9 +74,5 @@ def reverse(
     return mean + torch.exp(0.5 * log_variance) * noise()
 
 
-def _check_variance_preserving(t: Level, s: Level, variance: str) -> None:
-    if any(abs(level.alpha**2 + level.sigma**2 - 1) > 1e-6 for level in (t, s)):
-        raise ValueError(
-            f"variance={variance!r} is defined on variance-preserving levels only, got alpha={t.alpha:.4g}, "
-            f"sigma={t.sigma:.4g}: use variance='small'"
-        )
+def _variance_preserving(*levels: Level) -> bool:
+    return all(abs(level.alpha**2 + level.sigma**2 - 1) < 1e-6 for level in levels)

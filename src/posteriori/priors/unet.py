@@ -1,0 +1,117 @@
+"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` with eps-, v- or x0-prediction."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posteriori.prior import Denoised, Prior
+from posteriori.schedule import Level, VPSchedule
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]  # diffusers' own names
+
+
+class PixelUNet(nn.Module):
+    """A ``UNet2DModel`` that sees the image folded into ``patch`` x ``patch`` channels.
+
+    Folding (pixel-unshuffle) is where a small network's time goes furthest: the same channels at half
+    the side cost a quarter of the convolutions.
+    """
+
+    def __init__(self, net: nn.Module, patch: int = 1):
+        super().__init__()
+        self.net = net
+        self.patch = patch
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        if self.patch > 1:
+            x = F.pixel_unshuffle(x, self.patch)
+        out = self.net(x.contiguous(memory_format=torch.channels_last), time, return_dict=False)[0]
+        return F.pixel_shuffle(out, self.patch) if self.patch > 1 else out
+
+
+class UNetPrior(Prior):
+    """A frozen U-Net prior on [-1, 1] images.
+
+    ``net`` maps (x, time index) to the prediction, with twice the channels where the reverse variance
+    was learned; ``shape`` is (C, H, W); ``dtype`` is the network's arithmetic, all else is float32.
+    Any level is accepted: x_t is rescaled to the variance-preserving one of the same sigma / alpha.
+    """
+
+    bounds = (-1.0, 1.0)
+
+    def __init__(
+        self,
+        net: PixelUNet,
+        schedule: VPSchedule,
+        shape: tuple[int, int, int],
+        *,
+        prediction: Prediction = "epsilon",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        self.schedule: VPSchedule = schedule
+        self.shape = shape
+        self.prediction = prediction
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.net = net.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        _lower_precision(self.net.net, dtype)
+        self._set_size(*shape[1:])
+
+    def denoise(self, x_t: Tensor, t: Level) -> Denoised:
+        if t.sigma == 0:
+            return Denoised(x_t / t.alpha)
+        sigma_bar = t.sigma / t.alpha if t.alpha > 0 else math.inf
+        time = self.schedule.time(sigma_bar)
+        x_vp = x_t / math.hypot(t.alpha, t.sigma)
+        times = torch.full((len(x_t),), time - 1, device=x_t.device)
+        out = self.net(x_vp.to(self.dtype), times).float()
+        out, v = out.split(self.shape[0], dim=1) if out.shape[1] == 2 * self.shape[0] else (out, None)
+        if self.prediction == "epsilon":
+            x0 = (x_t - t.sigma * out) / t.alpha
+        elif self.prediction == "v_prediction":
+            # Salimans and Ho 2022, section 4: x_0 = alpha x_t - sigma v on the VP scale
+            alpha, sigma = t.alpha / math.hypot(t.alpha, t.sigma), t.sigma / math.hypot(t.alpha, t.sigma)
+            x0 = alpha * x_vp - sigma * out
+        else:
+            x0 = out
+        return Denoised(x0, None if v is None else (v + 1) / 2)
+
+    def at(self, size: int | tuple[int, int]) -> UNetPrior:
+        prior = copy.copy(self)  # the weights are shared
+        prior._set_size(*((size, size) if isinstance(size, int) else size))
+        return prior
+
+    def _set_size(self, height: int, width: int) -> None:
+        stride = self.net.patch * 2 ** (len(self.net.net.config.block_out_channels) - 1)
+        if height % stride or width % stride or not height or not width:
+            raise ValueError(f"this network takes sides that are multiples of {stride}, got {height} x {width}")
+        self.shape = (self.shape[0], height, width)
+
+
+def _lower_precision(net: Any, dtype: torch.dtype) -> None:
+    """Puts ``net`` into ``dtype`` but for the ends where rounding would show.
+
+    At t = T an error of the output is multiplied by sigma / alpha = 157 on its way to x_0, so the last
+    convolution stays float32.
+    """
+    net.to(dtype)
+    if dtype != torch.float32:
+        net.conv_out.float()
+        net.conv_out.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+
+
+def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
+    """bfloat16 where the hardware computes in it (avx512_bf16 or amx on a CPU; GPUs that have it), else float32."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return torch.bfloat16
+    return torch.float32

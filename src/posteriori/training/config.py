@@ -1,0 +1,104 @@
+"""Everything that decides what a training run computes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from posteriori.priors.unet import Prediction
+
+Weighting = Literal["constant", "min-snr", "p2"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A diffusion prior's training run. The defaults give the ``faces-64`` recipe.
+
+    ``channels`` are the U-Net's, one resolution each, on input folded into ``patch`` x ``patch``
+    pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
+    stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
+    is on the predicted quantity: see ``loop.loss_weight``.
+    """
+
+    size: int = 64
+    patch: int = 2
+    channels: tuple[int, ...] = (96, 128, 192)
+    blocks: int = 1
+    attention: bool = True
+    norm_groups: int = 16
+    schedule: Literal["linear", "cosine"] = "linear"
+    prediction: Prediction = "epsilon"
+    weighting: Weighting = "constant"
+    images: int = 160_000
+    batch_size: int = 32
+    learning_rate: float = 4e-4
+    weight_decay: float = 0.0
+    warmup: int = 200
+    cooldown: float = 0.2
+    clip_norm: float = 1.0
+    ema: float = 0.9995
+    min_crop: float = 0.9
+    colour: float = 0.05
+    holdout: str = "52::53"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("size", "patch", "blocks", "norm_groups", "images", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        stride = self.patch * 2 ** (len(self.channels) - 1)
+        if self.size % stride:
+            raise ValueError(f"size is {self.size}: this network takes multiples of {stride}")
+        bad = [c for c in self.channels if c % self.norm_groups]
+        if bad:
+            raise ValueError(f"channels {bad} are not multiples of norm_groups = {self.norm_groups}")
+        if not 0 < self.min_crop <= 1:
+            raise ValueError(f"min_crop is {self.min_crop}: give a fraction in (0, 1]")
+
+    @property
+    def steps(self) -> int:
+        return -(-self.images // self.batch_size)
+
+    def unet_config(self) -> dict[str, Any]:
+        """The arguments of diffusers' ``UNet2DModel``."""
+        plain = len(self.channels) - self.attention
+        return {
+            "sample_size": self.size // self.patch,
+            "in_channels": 3 * self.patch**2,
+            "out_channels": 3 * self.patch**2,
+            "block_out_channels": list(self.channels),
+            "layers_per_block": self.blocks,
+            "down_block_types": ["DownBlock2D"] * plain + ["AttnDownBlock2D"] * self.attention,
+            "up_block_types": ["AttnUpBlock2D"] * self.attention + ["UpBlock2D"] * plain,
+            "add_attention": self.attention,
+            "attention_head_dim": 64 if self.channels[-1] % 64 == 0 else self.channels[-1],
+            "norm_num_groups": self.norm_groups,
+            "attn_norm_num_groups": self.norm_groups,
+            "resnet_time_scale_shift": "scale_shift",
+            "time_embedding_type": "positional",
+            "flip_sin_to_cos": True,
+            "freq_shift": 0,
+            "norm_eps": 1e-5,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"channels": list(self.channels)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainConfig:
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown training setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        if "channels" in values:
+            values = values | {"channels": tuple(values["channels"])}
+        return cls(**values)
+
+    @classmethod
+    def from_file(cls, path: Path) -> TrainConfig:
+        try:
+            return cls.from_json(json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON ({error})") from None
