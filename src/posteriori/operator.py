@@ -1,0 +1,144 @@
+"""The forward operator A of y = A(x) + n, and the linear algebra that samplers ask of it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from posteriori.rng import Purpose, Rng, image_key
+
+
+@dataclass(frozen=True)
+class Operator(ABC):
+    """A forward operator for images of one ``shape``, (C, H, W) or (d,).
+
+    Batches are (B, *shape); y = A(x) is (B, ...). A nonlinear operator needs ``__call__`` and ``guess``.
+    """
+
+    #: what the command line, presets and manifests call it
+    name: ClassVar[str]
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """y = A(x), differentiable."""
+
+    @abstractmethod
+    def guess(self, y: Tensor, sigma: float) -> Tensor:
+        """A first image for the measurement ``y``, (B, *shape): what SDEdit starts from."""
+
+    def hide(self, y: Tensor) -> Tensor:
+        """``y`` with zeros where nothing is observed."""
+        return y
+
+    def observed(self, y: Tensor) -> Tensor:
+        """The m observed entries of ``y``, (B, m)."""
+        return y.flatten(1)
+
+    def measure(self, x: Tensor, sigma: float, *, seed: int = 0, keys: Sequence[int] | None = None) -> Tensor:
+        """y = A(x) + sigma n with n ~ N(0, I) from a stream of its own; never rounded or clipped.
+
+        ``sigma`` is on the images' [-1, 1] scale. ``keys`` names the rows' random streams and is taken
+        from the images' content where it is not given.
+        """
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(
+                f"x is {tuple(x.shape)}; this {type(self).__name__} takes (B, {', '.join(map(str, self.shape))})"
+            )
+        check_sigma(sigma)
+        rng = Rng(seed, keys or [image_key(row) for row in x], purpose=Purpose.MEASUREMENT, device=x.device)
+        y = self(x)
+        return self.hide(y + sigma * rng.normal(y.shape[1:]))
+
+    def log_normal(self, r: Tensor, sigma: float, var: float = 0.0) -> Tensor:
+        """log N(r; 0, sigma^2 I + var A A^T) of y-shaped residuals, over the observed entries: (B,)."""
+        if var:
+            raise ValueError(f"{type(self).__name__} has no SVD: its likelihood takes var = 0 only, got {var:.4g}")
+        return _log_normal(self.observed(r).square().sum(1), self.observed(r).shape[1], sigma**2)
+
+
+class LinearOperator(Operator):
+    """A linear A, with its adjoint and its proximal map."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y, (B, *shape)."""
+
+    @abstractmethod
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """argmin_x |y - A x|^2 + rho |x - z|^2; at rho = 0 the solution nearest to z, z + A^+ (y - A z)."""
+
+
+class SVDOperator(LinearOperator):
+    """A = U diag(s) V^T in thin form; everything else follows.
+
+    ``V``, ``Vt``, ``U`` and ``Ut`` map batches between images, measurements and the r spectral
+    coefficients, in whatever shape suits the operator; ``s`` broadcasts against the coefficients.
+    """
+
+    #: singular values up to this are dropped from the pseudo-inverse
+    cutoff: ClassVar[float] = 1e-6
+
+    @property
+    @abstractmethod
+    def s(self) -> Tensor:
+        """The singular values, of the coefficients' shape or broadcasting to it."""
+
+    @abstractmethod
+    def U(self, c: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def Ut(self, y: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def V(self, c: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def Vt(self, x: Tensor) -> Tensor: ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.U(self.s.to(x.device) * self.Vt(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.V(self.s.to(y.device) * self.Ut(y))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        s = self.s.to(z.device)
+        gain = s / (s.square() + rho) if rho else (s > self.cutoff) / s.clamp(min=self.cutoff)
+        return z + self.V(gain * (self.Ut(y) - s * self.Vt(z)))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A^+ y, (B, *shape), without the singular values up to ``cutoff``."""
+        s = self.s.to(y.device)
+        return self.V((s > self.cutoff) / s.clamp(min=self.cutoff) * self.Ut(y))
+
+    def guess(self, y: Tensor, sigma: float) -> Tensor:
+        return self.pinv(y)
+
+    def log_normal(self, r: Tensor, sigma: float, var: float = 0.0) -> Tensor:
+        if not var:
+            return super().log_normal(r, sigma)
+        c = self.Ut(r).flatten(1)
+        variance = (sigma**2 + var * self.s.to(r.device).square()).expand(self.Ut(r).shape[1:]).flatten()
+        rest = self.observed(r).square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
+        m = self.observed(r).shape[1] - c.shape[1]
+        inside = -0.5 * (c.square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
+        return inside + (_log_normal(rest.clamp(min=0), m, sigma**2) if m else 0.0)
+
+
+def _log_normal(square: Tensor, m: int, variance: float) -> Tensor:
+    if variance <= 0:
+        raise ValueError("the likelihood has no density at sigma = 0: give sigma > 0")
+    return -0.5 * (square / variance + m * math.log(2 * math.pi * variance))
+
+
+def check_sigma(sigma: float) -> None:
+    """A noise level must be a finite number from 0 up, on the [-1, 1] scale."""
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma is {sigma}: give a finite number from 0 up, on the [-1, 1] scale")

@@ -1,0 +1,50 @@
+"""Any linear measurement of a small image, as a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from posteriori.operator import SVDOperator
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dense(SVDOperator):
+    """y = M vec(x) with ``matrix`` M, (m, n), n the number of entries of ``shape``; y is (B, m)."""
+
+    name: ClassVar[str] = "dense"
+
+    matrix: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False)
+
+    def __post_init__(self) -> None:
+        n = torch.Size(self.shape).numel()
+        if self.matrix.ndim != 2 or not len(self.matrix) or self.matrix.shape[1] != n:
+            raise ValueError(
+                f"the matrix is {tuple(self.matrix.shape)}; images of {self.shape} need (m, {n}) with m > 0"
+            )
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        u, s, vt = torch.linalg.svd(self.matrix.double(), full_matrices=False)
+        return u.to(self.matrix.dtype), s.to(self.matrix.dtype), vt.to(self.matrix.dtype)
+
+    @property
+    def s(self) -> Tensor:
+        return self._factors[1]
+
+    def U(self, c: Tensor) -> Tensor:
+        return c @ self._factors[0].T.to(c.device)
+
+    def Ut(self, y: Tensor) -> Tensor:
+        return y @ self._factors[0].to(y.device)
+
+    def V(self, c: Tensor) -> Tensor:
+        return (c @ self._factors[2].to(c.device)).unflatten(1, self.shape)
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self._factors[2].T.to(x.device)

@@ -1,0 +1,35 @@
+"""Denoising: A = I."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from posteriori.operator import SVDOperator
+
+
+@final
+@dataclass(frozen=True)
+class Identity(SVDOperator):
+    """y = x: what is left is the noise."""
+
+    name: ClassVar[str] = "identity"
+
+    @property
+    def s(self) -> Tensor:
+        return torch.ones(())
+
+    def U(self, c: Tensor) -> Tensor:
+        return c
+
+    def Ut(self, y: Tensor) -> Tensor:
+        return y
+
+    def V(self, c: Tensor) -> Tensor:
+        return c
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return x

@@ -1,0 +1,108 @@
+"""Inpainting: A keeps the pixels under a mask. y has the image's shape and is zero where hidden."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from posteriori.operator import SVDOperator
+
+
+@dataclass(frozen=True)
+class _Masking(SVDOperator):
+    @cached_property
+    @abstractmethod
+    def keep(self) -> Tensor:
+        """True where the image is observed, of ``shape``."""
+
+    @property
+    def s(self) -> Tensor:
+        return torch.ones(())
+
+    def hide(self, y: Tensor) -> Tensor:
+        return y * self.keep.to(y.device)
+
+    def observed(self, y: Tensor) -> Tensor:
+        return y[:, self.keep.to(y.device)]
+
+    def Ut(self, y: Tensor) -> Tensor:
+        return self.observed(y)
+
+    def U(self, c: Tensor) -> Tensor:
+        y = c.new_zeros(len(c), *self.shape)
+        y[:, self.keep.to(c.device)] = c
+        return y
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return self.observed(x)
+
+    def V(self, c: Tensor) -> Tensor:
+        return self.U(c)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.hide(x)
+
+
+@final
+@dataclass(frozen=True)
+class BoxMask(_Masking):
+    """Hides a square of ``size`` pixels whose corner is at (``top``, ``left``).
+
+    The report hides 50 x 50 of 256 x 256. Where nothing is given the box is centred and takes
+    round(50 H / 256) pixels; what is given is never rescaled.
+    """
+
+    name: ClassVar[str] = "box-mask"
+
+    size: int | None = None
+    top: int | None = None
+    left: int | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.shape[-2:]
+        size = round(50 * height / 256) if self.size is None else self.size
+        top = (height - size) // 2 if self.top is None else self.top
+        left = (width - size) // 2 if self.left is None else self.left
+        if size < 1 or top < 0 or left < 0 or top + size > height or left + size > width:
+            raise ValueError(
+                f"a box of {size} pixels at top {top}, left {left} does not lie in {height} x {width}: "
+                "make it smaller or move it"
+            )
+        for name, value in (("size", size), ("top", top), ("left", left)):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def keep(self) -> Tensor:
+        hidden = torch.zeros(self.shape, dtype=torch.bool)
+        top, left, size = (int(value or 0) for value in (self.top, self.left, self.size))
+        hidden[..., top : top + size, left : left + size] = True
+        return ~hidden
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mask(_Masking):
+    """Keeps the pixels where ``mask`` is true: an array that broadcasts to ``shape``."""
+
+    name: ClassVar[str] = "mask"
+
+    mask: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.bool), repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            keep = self.mask.bool().expand(self.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"the mask is {tuple(self.mask.shape)}; the images are {self.shape}: give the same size"
+            ) from None
+        if not keep.any():
+            raise ValueError("the mask hides every pixel: nothing is left to restore from")
+
+    @cached_property
+    def keep(self) -> Tensor:
+        return self.mask.bool().expand(self.shape).contiguous()

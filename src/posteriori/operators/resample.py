@@ -1,0 +1,44 @@
+"""Super-resolution: A averages blocks of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from posteriori.operator import SVDOperator
+
+
+@final
+@dataclass(frozen=True)
+class Downsample(SVDOperator):
+    """The mean of every ``factor`` x ``factor`` block: y is (B, C, H / factor, W / factor), A A^T = I / factor^2."""
+
+    name: ClassVar[str] = "downsample"
+
+    factor: int = 4
+
+    def __post_init__(self) -> None:
+        if self.factor < 1 or any(side % self.factor for side in self.shape[-2:]):
+            raise ValueError(
+                f"factor is {self.factor}: give a divisor of both sides of {self.shape[-2]} x {self.shape[-1]}"
+            )
+
+    @property
+    def s(self) -> Tensor:
+        return torch.tensor(1 / self.factor)
+
+    def U(self, c: Tensor) -> Tensor:
+        return c
+
+    def Ut(self, y: Tensor) -> Tensor:
+        return y
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return self.factor * F.avg_pool2d(x, self.factor)
+
+    def V(self, c: Tensor) -> Tensor:
+        return c.repeat_interleave(self.factor, -1).repeat_interleave(self.factor, -2) / self.factor
