@@ -1,0 +1,163 @@
+"""p(y | x): a measurement, its operator and its noise, bound together."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor
+
+from posteriori.operator import LinearOperator, Operator, check_sigma
+from posteriori.rng import image_key
+
+
+class Likelihood(ABC):
+    """The likelihood of N measurements, one a row. Images are (B, *shape) with B = len(self)."""
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def select(self, rows: slice) -> Likelihood:
+        """The measurements in ``rows``."""
+
+    @abstractmethod
+    def expand(self, n: int) -> Likelihood:
+        """Every measurement repeated n times, the copies side by side."""
+
+    @abstractmethod
+    def keys(self) -> list[int]:
+        """A key of each measurement's random streams, from its content."""
+
+    @abstractmethod
+    def supports(self, requires: type[Operator]) -> bool:
+        """Whether the operator, if there is one, is of the kind that a sampler requires."""
+
+    @abstractmethod
+    def guess(self) -> Tensor:
+        """A first image for each measurement, (B, *shape)."""
+
+    @abstractmethod
+    def residual(self, x: Tensor) -> Tensor:
+        """y - A(x) over the m observed entries, (B, m)."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
+        """log p(y | x), (B,), where x_0 ~ N(x, var I) is integrated out: N(y; A x, sigma_y^2 I + var A A^T)."""
+
+    @abstractmethod
+    def prox(self, z: Tensor, rho: float) -> Tensor:
+        """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape)."""
+
+    @abstractmethod
+    def widen(self, gamma: float) -> Likelihood:
+        """This likelihood with noise of variance sigma_y^2 + gamma^2."""
+
+    def score(self, x: Tensor, var: float = 0.0) -> Tensor:
+        """The gradient of ``log_prob`` with respect to x, (B, *shape)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (g,) = torch.autograd.grad(self.log_prob(x, var).sum(), x)
+        return g
+
+
+@final
+class Gaussian(Likelihood):
+    """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale."""
+
+    def __init__(self, y: Tensor, operator: Operator, sigma: float):
+        check_sigma(sigma)
+        expected = operator(torch.zeros(1, *operator.shape, dtype=y.dtype, device=y.device)).shape[1:]
+        if y.shape[1:] != expected:
+            raise ValueError(f"y is {tuple(y.shape)}; {operator} gives (N, {', '.join(map(str, expected))})")
+        if not torch.isfinite(y).all():
+            raise ValueError("the measurement holds NaN or infinity: give finite numbers")
+        self.shape = operator.shape
+        self.operator = operator
+        self.y = operator.hide(y)
+        self.sigma = float(sigma)
+
+    def _with(self, y: Tensor, sigma: float) -> Gaussian:
+        like = copy.copy(self)
+        like.y, like.sigma = y, sigma
+        return like
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def select(self, rows: slice) -> Gaussian:
+        return self._with(self.y[rows], self.sigma)
+
+    def expand(self, n: int) -> Gaussian:
+        return self._with(self.y.repeat_interleave(n, 0), self.sigma)
+
+    def keys(self) -> list[int]:
+        return [image_key(row) for row in self.y]
+
+    def supports(self, requires: type[Operator]) -> bool:
+        return isinstance(self.operator, requires)
+
+    def guess(self) -> Tensor:
+        return self.operator.guess(self.y, self.sigma)
+
+    def residual(self, x: Tensor) -> Tensor:
+        return self.operator.observed(self.y - self.operator(x))
+
+    def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
+        return self.operator.log_normal(self.y - self.operator(x), self.sigma, var)
+
+    def prox(self, z: Tensor, rho: float) -> Tensor:
+        if not isinstance(self.operator, LinearOperator):
+            raise TypeError(f"{type(self.operator).__name__} is not linear and has no prox")
+        return self.operator.prox(z, self.y, rho)
+
+    def widen(self, gamma: float) -> Gaussian:
+        return self._with(self.y, math.hypot(self.sigma, gamma))
+
+
+@final
+class Flat(Likelihood):
+    """No data: the posterior is the prior. ``n`` rows of ``shape``, each with streams of its own."""
+
+    def __init__(self, n: int, shape: tuple[int, ...], *, first: int = 0):
+        if n < 1:
+            raise ValueError(f"n is {n}: give at least 1")
+        self.n = n
+        self.shape = tuple(shape)
+        self.first = first
+
+    def __len__(self) -> int:
+        return self.n
+
+    def select(self, rows: slice) -> Flat:
+        chosen = range(self.n)[rows]
+        return Flat(len(chosen), self.shape, first=self.first + chosen.start)
+
+    def expand(self, n: int) -> Flat:
+        return Flat(self.n * n, self.shape, first=self.first)
+
+    def keys(self) -> list[int]:
+        return list(range(self.first, self.first + self.n))
+
+    def supports(self, requires: type[Operator]) -> bool:
+        return True
+
+    def guess(self) -> Tensor:
+        return torch.zeros(self.n, *self.shape)
+
+    def residual(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :0]
+
+    def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
+        return self.residual(x).sum(1)
+
+    def prox(self, z: Tensor, rho: float) -> Tensor:
+        return z
+
+    def widen(self, gamma: float) -> Flat:
+        return self
