@@ -1,0 +1,12 @@
+"""The samplers that ship: this tuple feeds the CLI and the protocol tests."""
+
+from posteriori.sampler import Sampler
+from posteriori.samplers.annealed_langevin import AnnealedLangevin
+from posteriori.samplers.ddim import DDIM
+from posteriori.samplers.dps import DPS
+from posteriori.samplers.scoreald import ScoreALD
+from posteriori.samplers.sdedit import SDEdit
+
+SAMPLERS: tuple[type[Sampler], ...] = (DDIM, SDEdit, ScoreALD, DPS, AnnealedLangevin)
+
+__all__ = ["DDIM", "DPS", "SAMPLERS", "AnnealedLangevin", "SDEdit", "ScoreALD"]

@@ -1,0 +1,142 @@
+"""The sampler noun, and ``sample``: the one loop that every method runs under."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from posteriori.likelihood import Likelihood
+from posteriori.operator import Operator
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.schedule import Level, Schedule
+from posteriori.trace import progress_bar
+
+
+@dataclass
+class State:
+    """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
+
+    ``x`` is x_t at ``level`` and ``x0`` the last estimate of x_0, (B, *shape); ``stats`` holds (B,)
+    tensors to be recorded ("residual" is |y - A(x0)|_2, "gradient" its gradient's norm); ``carry`` is
+    the sampler's own.
+    """
+
+    x: Tensor
+    level: Level
+    n: int = 1
+    x0: Tensor | None = None
+    stats: dict[str, Tensor] = field(default_factory=dict)
+    carry: Any = None
+
+
+class Callback(Protocol):
+    """Called after every step; ``rows`` are the measurements that the state holds."""
+
+    def __call__(self, state: State, step: int, steps: int, rows: slice) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(ABC):
+    """A way to draw from p(x | y). The fields are its hyperparameters, with the paper's values."""
+
+    #: what the command line, presets and manifests call it
+    name: ClassVar[str]
+    requires: ClassVar[type[Operator]] = Operator
+    #: the field to lower when a run ends in NaN
+    strength: ClassVar[str] = ""
+    #: fields that are L2 step lengths over the whole image, proportional to its side
+    lengths: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def path(self, schedule: Schedule) -> list[Level]:
+        """The levels to visit, first to last."""
+
+    @abstractmethod
+    def with_steps(self, steps: int) -> Self:
+        """This sampler with ``steps`` levels over the whole schedule."""
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+        """The state at the first level: pure noise of its size."""
+        return State((t.alpha**2 + t.sigma**2) ** 0.5 * rng.normal(prior.shape), t, n)
+
+    @abstractmethod
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        """From ``state.level`` to ``s``."""
+
+
+@torch.no_grad()
+def sample(
+    prior: Prior,
+    likelihood: Likelihood,
+    sampler: Sampler,
+    *,
+    n: int = 1,
+    seed: int = 0,
+    keys: Sequence[int] | None = None,
+    batch: int | None = None,
+    rng: Callable[[slice], Rng] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> Tensor:
+    """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32.
+
+    ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
+    rows of one network call, default all; a measurement's samples are never split. ``rng`` gives the
+    draws of a chunk of measurements in the place of the seeded streams, e.g. a ``Tape``.
+    ``callbacks`` see every step. ``progress`` shows a bar on a terminal.
+
+    Raises ValueError where prior, likelihood and sampler do not fit, and FloatingPointError at the
+    first NaN or infinity.
+    """
+    N = len(likelihood)
+    if n < 1:
+        raise ValueError(f"n is {n}: give at least 1 sample a measurement")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}: give at least 1 row")
+    if likelihood.shape != prior.shape:
+        raise ValueError(
+            f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
+        )
+    if not likelihood.supports(sampler.requires):
+        raise ValueError(
+            f"{type(sampler).__name__} needs a {sampler.requires.__name__}, which this likelihood's is not"
+        )
+    if keys is not None and len(keys) != N:
+        raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
+    keys = likelihood.keys() if keys is None else keys
+    path = sampler.path(prior.schedule)
+    group = N if batch is None else max(1, batch // n)
+    chunks = [slice(i, min(i + group, N)) for i in range(0, N, group)]
+    samples = []
+    bar = progress_bar(type(sampler).__name__, len(chunks) * (len(path) - 1)) if progress else nullcontext()
+    with bar as show:
+        watchers = [*callbacks, *([show] if show else [])]
+        for rows in chunks:
+            like = likelihood.select(rows).expand(n)
+            streams = rng(rows) if rng else Rng(seed, keys[rows], n, device=prior.device)
+            state = sampler.init(path[0], prior, like, streams, n)
+            for k, s in enumerate(path[1:], 1):
+                state = sampler.step(state, s, prior, like, streams)
+                _check_finite(state, k, len(path) - 1, sampler)
+                for watch in watchers:
+                    watch(state, k, len(path) - 1, rows)
+            samples.append(state.x.unflatten(0, (rows.stop - rows.start, n)))
+    return torch.cat(samples)
+
+
+def _check_finite(state: State, step: int, steps: int, sampler: Sampler) -> None:
+    if torch.isfinite(state.x).all():
+        return
+    name = sampler.strength
+    advice = f"lower {name} (now {getattr(sampler, name)})" if name else "check the prior's weights and the measurement"
+    raise FloatingPointError(
+        f"{type(sampler).__name__} reached NaN or infinity at step {step} of {steps} "
+        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {advice}"
+    )

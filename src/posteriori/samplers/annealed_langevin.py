@@ -1,0 +1,67 @@
+"""Annealed Langevin dynamics on the posterior."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, final
+
+from posteriori.likelihood import Likelihood
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler, State
+from posteriori.schedule import CLEAN, Level, Schedule
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AnnealedLangevin(Sampler):
+    """Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and algorithm 1.
+
+    At each of ``levels`` noise levels sigma_t (variance exploding, x_t = x_0 + sigma_t eps, spread
+    geometrically over the schedule), ``inner`` steps of
+
+        x <- x + eta_t (score(x, sigma_t) + A^T (y - A x) / (gamma_t^2 + sigma_y^2)) + sqrt(2 eta_t) z
+
+    with eta_t = step sigma_t^2. The residual is taken at x itself, without the network's Jacobian;
+    gamma_t = ``gamma`` sigma_t accounts for the noise still in x. The last level ends in its denoiser's mean.
+    """
+
+    name: ClassVar[str] = "annealed-langevin"
+    strength: ClassVar[str] = "step_size"
+
+    levels: int = 250
+    inner: int = 3
+    step_size: float = 0.1
+    gamma: float = 1.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "inner"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        first, last = schedule.level(schedule.T), schedule.level(1)
+        top, bottom = first.sigma / first.alpha, last.sigma / last.alpha
+        ratio = (bottom / top) ** (1 / max(self.levels - 1, 1))
+        sigmas = [top * ratio**k for k in range(self.levels)]
+        return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
+
+    def with_steps(self, steps: int) -> Self:
+        return replace(self, levels=steps)
+
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        x, t = state.x, state.level
+        eta = self.step_size * t.sigma**2
+        widened = like.widen(self.gamma * t.sigma)
+        x0 = x
+        for _ in range(self.inner):
+            x0 = prior.denoise(x, t).x0
+            score = (x0 - x) / t.sigma**2 + widened.score(x)
+            x = x + eta * score + math.sqrt(2 * eta) * rng.normal(x.shape[1:])
+        if s.sigma == 0:
+            x = x0 = prior.denoise(x, t).x0
+        if self.clip and prior.bounds is not None:
+            x0 = x0.clamp(*prior.bounds)
+        return State(x, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})

@@ -1,0 +1,40 @@
+"""What DPS and ScoreALD share: a reverse step, then a step down the residual's gradient."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posteriori.likelihood import Likelihood
+from posteriori.prior import Denoised, Prior
+from posteriori.rng import Rng
+from posteriori.sampler import State
+from posteriori.samplers.ddim import ReverseSampler
+from posteriori.schedule import Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedSampler(ReverseSampler):
+    """x_s = reverse(x_t) - correction(g) with g = grad_{x_t} |y - A(x0hat(x_t))|_2, per sample.
+
+    The gradient goes through the network: one step costs a forward and a backward pass.
+    """
+
+    @abstractmethod
+    def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:
+        """What is subtracted, (B, *shape); ``norm`` is |g|_2 broadcast against ``g``; u = t / T."""
+
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        with torch.enable_grad():
+            x_t = state.x.detach().requires_grad_()
+            x0, var = self.denoise(x_t, state.level, prior)
+            residual = like.residual(x0).norm(dim=1)
+            (g,) = torch.autograd.grad(residual.sum(), x_t)
+        denoised = Denoised(x0.detach(), None if var is None else var.detach())
+        norm = g.flatten(1).norm(dim=1)
+        x = self.reverse(state.x, denoised, state.level, s, rng)
+        x = x - self.correction(g, norm.view(-1, *[1] * (g.ndim - 1)), state.level.t / prior.schedule.T)
+        return State(x, s, state.n, denoised.x0, {"residual": residual.detach(), "gradient": norm})

@@ -1,0 +1,44 @@
+"""SDEdit: start the reverse process from the noised measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self, final
+
+from posteriori.kernels import forward
+from posteriori.likelihood import Likelihood
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler, State
+from posteriori.samplers.ddim import DDIM, ReverseSampler
+from posteriori.schedule import Level, Schedule
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SDEdit(Sampler):
+    """x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, then ``base`` from there; A~ is the operator's guess.
+
+    Meng et al. 2022, "SDEdit", algorithm 1; the report's section 3.3, with t* = 500. A small t* keeps
+    the measurement and its damage, a large one follows the prior.
+    """
+
+    name: ClassVar[str] = "sdedit"
+
+    t_start: float = 500
+    base: ReverseSampler = field(default_factory=DDIM)
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        if not 0 < self.t_start <= schedule.T:
+            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.T}")
+        below = [level.t for level in self.base.path(schedule) if 0 < level.t < self.t_start]
+        return schedule.path([self.t_start, *below])
+
+    def with_steps(self, steps: int) -> Self:
+        return replace(self, base=self.base.with_steps(steps))
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+        return State(forward(like.guess(), t, rng.normal(prior.shape)), t, n)
+
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        return self.base.step(state, s, prior, like, rng)
