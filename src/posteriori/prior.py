@@ -29,6 +29,8 @@ class Prior(ABC):
     range of x_0, (-1, 1) for image networks, None where there is none.
     """
 
+    #: what presets and manifests call it; empty for a prior of the user's own
+    name: str = ""
     shape: tuple[int, ...]
     schedule: Schedule
     bounds: tuple[float, float] | None = None

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -38,6 +39,13 @@ class Schedule(ABC):
     def level(self, t: float) -> Level:
         """The level at time ``t`` in 0..T; times between two trained ones are interpolated."""
 
+    @abstractmethod
+    def time(self, sigma_bar: float) -> float:
+        """The trained time, in 1..T, whose sigma / alpha is ``sigma_bar`` > 0.
+
+        Exact integers at trained levels; below the first level, 1; above the last it raises ValueError.
+        """
+
     def path(self, steps: int | Sequence[float], spacing: Spacing = "linspace") -> list[Level]:
         """Levels from noisy to clean, ending at ``CLEAN``: ``len(path) - 1`` reverse steps.
 
@@ -47,7 +55,7 @@ class Schedule(ABC):
         Betas are never stored: the reverse kernel recomputes them from the levels that are kept.
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
-        if any(a <= b for a, b in zip(times, times[1:], strict=False)) or not times or times[-1] <= 0:
+        if any(a <= b for a, b in pairwise(times)) or not times or times[-1] <= 0:
             raise ValueError(f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first")
         return [*(self.level(t) for t in times), CLEAN]
 
@@ -102,10 +110,6 @@ class VPSchedule(Schedule):
         return Level(float(t), alpha, alpha * bar)
 
     def time(self, sigma_bar: float) -> float:
-        """The trained time, in 1..T, whose sigma / alpha is ``sigma_bar`` > 0.
-
-        Exact integers at trained levels; below the first level, 1; above the last it raises.
-        """
         x = math.log(sigma_bar)
         grid = self.log_sigma_bar
         if x > grid[-1] + 1e-9:

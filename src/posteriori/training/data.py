@@ -45,7 +45,7 @@ def list_names(source: Path) -> list[str]:
 
 def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
     """(training, held-out) names; ``holdout`` is a slice of the sorted names, ``"52::53"``: every 53rd."""
-    start, stop, step = (int(part) if part else None for part in (holdout.split(":") + ["", ""])[:3])
+    start, stop, step = (int(part) if part else None for part in [*holdout.split(":"), "", ""][:3])
     held_out = sorted(names)[slice(start, stop, step)] if holdout else []
     return sorted(set(names) - set(held_out)), held_out
 
@@ -90,13 +90,19 @@ def batch(images: Images, step: int, *, size: int, batch_size: int, min_crop: fl
     n = len(images)
     first = step * batch_size
     order = torch.cat(
-        [torch.randperm(n, generator=generator(seed, 0, e)) for e in range(first // n, (first + batch_size - 1) // n + 1)]
+        [
+            torch.randperm(n, generator=generator(seed, 0, e))
+            for e in range(first // n, (first + batch_size - 1) // n + 1)
+        ]
     )
     chosen = order[first % n :][:batch_size]
     rng = generator(seed, 1, step)
     draws = torch.rand(batch_size, 8, generator=rng)
     return torch.cat(
-        [_augment(images.pixels[i], draw, size, min_crop, colour) for i, draw in zip(chosen.tolist(), draws, strict=True)]
+        [
+            _augment(images.pixels[i], draw, size, min_crop, colour)
+            for i, draw in zip(chosen.tolist(), draws, strict=True)
+        ]
     )
 
 

@@ -127,9 +127,7 @@ class Trainer:
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
         self.step += 1
         rate = config.batch_size / (time.perf_counter() - started)
-        return Progress(
-            self.step, config.steps, loss.item(), float(norm), self.optimiser.param_groups[0]["lr"], rate
-        )
+        return Progress(self.step, config.steps, loss.item(), float(norm), self.optimiser.param_groups[0]["lr"], rate)
 
     def save(self, path: Path) -> None:
         """Writes the whole state atomically: a kill at any moment leaves the last checkpoint whole."""
@@ -152,7 +150,9 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["config"] != self.config.to_json():
             changed = [k for k, v in self.config.to_json().items() if state["config"].get(k) != v]
-            raise ValueError(f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew")
+            raise ValueError(
+                f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew"
+            )
         if state["names"] != self.images.names:
             raise ValueError(f"{path} was trained on other images: resume with the same data or start anew")
         self.net.load_state_dict(state["net"])

@@ -1,0 +1,80 @@
+"""Settings that were measured: by sampler, operator family, prior, size and steps (``presets.toml``)."""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+from posteriori.operator import Operator
+from posteriori.prior import Prior
+from posteriori.sampler import Sampler
+
+S = TypeVar("S", bound=Sampler)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A sampler, where each of its preset fields came from, and a warning where none was measured."""
+
+    sampler: Sampler
+    sources: dict[str, str]
+    warning: str = ""
+
+
+@cache
+def _entries() -> list[dict[str, Any]]:
+    return tomllib.loads(resources.files("posteriori").joinpath("presets.toml").read_text("utf-8"))["preset"]
+
+
+def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(sampler) if f.default is not MISSING}
+
+
+def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str, size: int, steps: int):
+    defaults = _defaults(sampler)
+    for entry in _entries():
+        key = (entry["sampler"], entry["operator"], entry["prior"], entry["size"], entry["steps"])
+        if key == (sampler.name, operator, prior, size, steps):
+            when = entry.get("when", {})
+            if all((defaults | given).get(name) == value for name, value in when.items()):
+                return entry
+    return None
+
+
+def resolve(sampler: type[Sampler], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved:
+    """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
+
+    With no entry: the paper's value at 256 x 256, L2 step lengths times side / 256, and a warning.
+    """
+    side = operator.shape[-1]
+    entry = _find(sampler, operator.name, given, prior.name, side, steps)
+    if entry:
+        settings, source, warning = entry["fields"], entry["source"], ""
+    else:
+        paper = _find(sampler, operator.name, given, "ffhq-256", 256, 1000)
+        own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
+        fallback = paper["fields"] if paper else own
+        settings = {name: value * side / 256 if name in sampler.lengths else value for name, value in fallback.items()}
+        source = "the paper's value" + (f" times {side}/256" if side != 256 else "")
+        free = [name for name in settings if name not in given]
+        warning = (
+            f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
+            f"{side} px and {steps} steps: {', '.join(f'{name} = {settings[name]:g}' for name in free)} is {source}"
+            if free
+            else ""
+        )
+    settings = {name: value for name, value in settings.items() if name not in given}
+    resolved = replace(sampler().with_steps(steps), **settings, **given)
+    return Resolved(resolved, dict.fromkeys(settings, source) | dict.fromkeys(given, "given"), warning)
+
+
+def preset(sampler: type[S], operator: Operator, prior: Prior, *, steps: int = 1000, **given: Any) -> S:
+    """The sampler that ``posteriori`` itself would run: see ``resolve``. Warns where nothing was measured."""
+    resolved = resolve(sampler, operator, prior, steps=steps, **given)
+    if resolved.warning:
+        warnings.warn(resolved.warning, stacklevel=2)
+    return resolved.sampler  # pyright: ignore[reportReturnType]
