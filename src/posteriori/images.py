@@ -1,0 +1,108 @@
+"""Pictures in and out: files to tensors on [-1, 1], and back."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from posteriori.files import atomic_path
+
+BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee": "coffee.png"}
+"""The pictures that come with the package: name to file in ``data/``, where ``SOURCES.md`` says whose they are."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
+
+
+def load_image(source: str | Path, size: int | None = None) -> Tensor:
+    """The picture ``source`` as (1, 3, H, W) float32 on [-1, 1].
+
+    ``source`` is a bundled name (``BUNDLED``) or else a path; "./coffee" is always a path. With ``size``
+    the centre square is brought to size x size pixels by Lanczos resampling, enlarged where it is smaller.
+    The EXIF rotation is applied, transparency is laid over white, 16-bit grey is rounded to 8 bits, colour
+    profiles are ignored, and of several frames the first is taken.
+
+    Raises OSError where the file cannot be opened, ValueError where it is no such picture, is damaged, or
+    declares more pixels than Pillow deems safe (``PIL.Image.MAX_IMAGE_PIXELS``), and where ``size`` < 1.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"size is {size}: give at least 1 pixel")
+    picture = _decode(_read(source), source)
+    if size is not None:
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = picture.crop((left, top, left + side, top + side))
+        picture = square.resize((size, size), Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return (pixels.float() / 127.5 - 1).contiguous()
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """One image (3, H, W) or (1, 3, H, W) on [-1, 1], clamped and rounded to (H, W, 3) uint8.
+
+    Raises ValueError on another shape and on NaN, which would otherwise turn black.
+    """
+    image = x[0] if x.ndim == 4 and len(x) == 1 else x
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"got shape {tuple(x.shape)}: give one image, (3, H, W) or (1, 3, H, W)")
+    if image.isnan().any():
+        raise ValueError("the image holds NaN: it has no picture")
+    pixels = (image.detach().float().clamp(-1, 1) + 1) * 127.5
+    return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def save_image(x: Tensor, path: str | Path) -> None:
+    """Writes one image (see ``to_uint8``) as 8-bit RGB; the suffix of ``path`` names the format, and PNG is lossless.
+
+    The file appears whole or not at all. Raises ValueError on an unknown suffix, OSError where it cannot be written.
+    """
+    if Path(path).suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"{path} does not end like a picture: take one of {', '.join(_SUFFIXES)}")
+    picture = Image.fromarray(to_uint8(x))
+    with atomic_path(path) as temporary:
+        picture.save(temporary, quality=95)
+
+
+def _read(source: str | Path) -> bytes:
+    if isinstance(source, str) and source in BUNDLED:
+        return resources.files("posteriori").joinpath("data", BUNDLED[source]).read_bytes()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise type(error)(f"{source} cannot be read ({error.strerror}): {_ACCEPTED}") from None
+
+
+def _decode(data: bytes, source: str | Path) -> Image.Image:
+    """The RGB picture in ``data``; ``source`` is for error messages."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata around sound pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+            return _rgb(ImageOps.exif_transpose(picture))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        problem = f"declares more than {Image.MAX_IMAGE_PIXELS} pixels, too many to decode safely"
+    except Image.UnidentifiedImageError:
+        problem = "is not a picture" if data else "is empty"
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        problem = f"is damaged or of an unsupported kind ({error})"
+    raise ValueError(f"{source} {problem}: {_ACCEPTED}")
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit samples have no stated white; convert it to 8 or 16 bits")
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")
