@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,10 @@ from posteriori.training.data import Images, batch, generator
 
 
 def build_network(config: TrainConfig) -> PixelUNet:
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # diffusers' own renamings
-        net = UNet2DModel(**config.unet_config())
-    return PixelUNet(net, config.patch).to(memory_format=torch.channels_last)
+    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
+    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def build_schedule(config: TrainConfig) -> VPSchedule:
@@ -51,16 +47,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * warm * min(1.0, left)
 
 
-@dataclass
-class Progress:
-    """What a callback of ``train`` sees after every step."""
+@dataclass(frozen=True)
+class TrainStep:
+    """What one optimiser step did; ``step`` counts from 1."""
 
     step: int
-    steps: int
     loss: float
     grad_norm: float
     learning_rate: float
-    images_per_second: float
+    seconds: float
 
 
 class Trainer:
@@ -80,6 +75,7 @@ class Trainer:
             self.net.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.step = 0
+        self.last = TrainStep(0, math.nan, math.nan, 0.0, 0.0)
         lower = auto_dtype(self.device)
         self.autocast = torch.autocast(self.device.type, lower) if lower != torch.float32 else nullcontext()
 
@@ -98,7 +94,7 @@ class Trainer:
         error = (out.float() - target.to(self.device)).square()
         return (weight.to(self.device) * error).mean()
 
-    def advance(self) -> Progress:
+    def advance(self) -> TrainStep:
         """One optimiser step."""
         config, started = self.config, time.perf_counter()
         x_0 = batch(
@@ -121,13 +117,15 @@ class Trainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), config.clip_norm)
         self.optimiser.step()
-        # ramped up as in Karras et al. 2022's predecessors: early averages forget the random start
+        # ramped up, so that early averages forget the random start
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
+            for average, parameter in zip(self.ema.parameters(), self.net.parameters(), strict=True):
+                average.lerp_(parameter, 1 - decay)
         self.step += 1
-        rate = config.batch_size / (time.perf_counter() - started)
-        return Progress(self.step, config.steps, loss.item(), float(norm), self.optimiser.param_groups[0]["lr"], rate)
+        seconds = time.perf_counter() - started
+        self.last = TrainStep(self.step, loss.item(), float(norm), self.optimiser.param_groups[0]["lr"], seconds)
+        return self.last
 
     def save(self, path: Path) -> None:
         """Writes the whole state atomically: a kill at any moment leaves the last checkpoint whole."""
@@ -159,23 +157,3 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
-
-
-def train(
-    trainer: Trainer,
-    *,
-    checkpoint: Path,
-    checkpoint_every: float,
-    callback: Callable[[Progress], None],
-) -> None:
-    """Runs ``trainer`` to its last step; saves every ``checkpoint_every`` seconds, on Ctrl-C and at the end."""
-    saved = time.monotonic()
-    trainer.net.train()
-    try:
-        while trainer.step < trainer.config.steps:
-            callback(trainer.advance())
-            if time.monotonic() - saved > checkpoint_every:
-                trainer.save(checkpoint)
-                saved = time.monotonic()
-    finally:
-        trainer.save(checkpoint)

@@ -1,0 +1,145 @@
+"""One training run as one folder: checkpoint, logs, sheets, and the prior so far."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from posteriori.files import atomic_path, writable_folder
+from posteriori.priors.folder import save_folder
+from posteriori.training.config import TrainConfig
+from posteriori.training.data import list_names, load_images, split_names
+from posteriori.training.evaluate import SIGMAS, denoising_psnr, ema_prior, sample_sheet
+from posteriori.training.loop import Trainer, TrainStep
+
+#: pixels are decoded at twice the training size, so that random crops are reductions too
+OVERSAMPLING = 2
+
+
+class TrainingRun:
+    """Trains on ``data`` (folder or zip) in ``out``; a run that stopped is resumed exactly.
+
+    ``out`` gets checkpoint.pt, config.json, loss.csv (a row every ``log_every`` steps), heldout.csv and
+    samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving average.
+    """
+
+    log_every = 50
+    held_out_used = 32
+
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        config: TrainConfig,
+        *,
+        device: str = "cpu",
+        evaluate_every: int = 16_000,
+        checkpoint_every: float = 120.0,
+    ):
+        names, held_out = split_names(list_names(data), config.holdout)
+        if not names:
+            raise ValueError(f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice")
+        self.out = writable_folder(out)
+        self.config = config
+        self.evaluate_every = evaluate_every
+        self.checkpoint_every = checkpoint_every
+        self.checkpoint = out / "checkpoint.pt"
+        self.trainer = Trainer(config, load_images(data, names, OVERSAMPLING * config.size), device)
+        self.held_out = load_images(data, held_out[: self.held_out_used], config.size) if held_out else None
+        if self.checkpoint.exists():
+            self.trainer.load(self.checkpoint)
+        with atomic_path(out / "config.json") as path:
+            path.write_text(json.dumps(config.to_json(), indent=2) + "\n")
+        self._loss_log = _CsvLog(out / "loss.csv", [f.name for f in fields(TrainStep)], self.trainer.step)
+        self._heldout_log = _CsvLog(
+            out / "heldout.csv", ["step", *(f"psnr_sigma_{s:g}" for s in SIGMAS)], self.trainer.step
+        )
+
+    def __iter__(self) -> Iterator[TrainStep]:
+        """Trains; yields after every step. Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint."""
+        trainer, saved, recent = self.trainer, time.monotonic(), []
+        evaluated = None
+        with _stop_requests() as stop:
+            while trainer.step < self.config.steps and not stop:
+                recent.append(trainer.advance())
+                if trainer.step % self.log_every == 0:
+                    self._loss_log.write(_mean(recent))
+                    recent.clear()
+                seen, batch = trainer.step * self.config.batch_size, self.config.batch_size
+                if seen // self.evaluate_every > (seen - batch) // self.evaluate_every:
+                    self.evaluate()
+                    evaluated = trainer.step
+                if time.monotonic() - saved > self.checkpoint_every:
+                    trainer.save(self.checkpoint)
+                    saved = time.monotonic()
+                yield trainer.last
+        trainer.save(self.checkpoint)
+        if evaluated != trainer.step:
+            self.evaluate()
+
+    def evaluate(self) -> None:
+        """Held-out PSNR, a sheet of samples and the prior folder, from the moving average."""
+        prior = ema_prior(self.trainer)
+        if self.held_out:
+            psnr = denoising_psnr(prior, self.held_out.pixels.float() / 127.5 - 1)
+            self._heldout_log.write(
+                {"step": self.trainer.step} | {f"psnr_sigma_{sigma:g}": value for sigma, value in psnr.items()}
+            )
+        (self.out / "samples").mkdir(exist_ok=True)
+        sample_sheet(prior, self.out / "samples" / f"{self.trainer.step:07d}.png")
+        save_folder(
+            self.out / "prior",
+            self.trainer.ema,
+            self.trainer.schedule,
+            prediction=self.config.prediction,
+            size=self.config.size,
+            name=self.out.name,
+            licence="that of the training images",
+            overwrite=True,
+        )
+
+
+class _CsvLog:
+    """A CSV file that is appended to; rows beyond the step that a run resumes from are dropped."""
+
+    def __init__(self, path: Path, columns: list[str], step: int):
+        self.path, self.columns = path, columns
+        rows = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        with atomic_path(path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write(self, row: dict[str, Any]) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(
+                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
+
+
+def _mean(steps: list[TrainStep]) -> dict[str, float]:
+    last = steps[-1]
+    mean = {name: sum(getattr(s, name) for s in steps) / len(steps) for name in ("loss", "grad_norm", "seconds")}
+    return {"step": last.step, "learning_rate": last.learning_rate, **mean}
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM in a list instead of acting on them in the middle of a step."""
+    received: list[int] = []
+    previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
