@@ -1,0 +1,40 @@
+# Two commands are enough: `make demo` and `make test`. Everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: .venv/installed ## run the report's experiment on a bundled picture (3 minutes on 2 cores)
+	$(BIN)/posteriori demo --out out/demo
+
+test: .venv/installed-test lint ## lint, check types and run the tests (8 minutes on 2 cores)
+	$(BIN)/pytest -n auto
+
+lint: .venv/installed-test ## ruff and pyright alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/installed-test ## slow checks, and figures on the data in DATA
+	$(BIN)/pytest -m slow
+	$(BIN)/python benches/speed.py
+	$(BIN)/python benches/faces.py --data $(DATA) --out out/bench
+
+clean: ## remove the environment and everything the commands wrote
+	rm -rf .venv out
+
+# constraints.txt pins what was tested. On Linux, where pip would take torch's CUDA build and a CPU is
+# enough, install torch first: pip install torch --index-url https://download.pytorch.org/whl/cpu
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
