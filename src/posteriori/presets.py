@@ -7,7 +7,7 @@ import warnings
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from posteriori.operator import Operator
 from posteriori.prior import Prior
@@ -17,10 +17,10 @@ S = TypeVar("S", bound=Sampler)
 
 
 @dataclass(frozen=True)
-class Resolved:
+class Resolved(Generic[S]):
     """A sampler, where each of its preset fields came from, and a warning where none was measured."""
 
-    sampler: Sampler
+    sampler: S
     sources: dict[str, str]
     warning: str = ""
 
@@ -45,7 +45,7 @@ def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: s
     return None
 
 
-def resolve(sampler: type[Sampler], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved:
+def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
     With no entry: the paper's value at 256 x 256, L2 step lengths times side / 256, and a warning.
@@ -77,4 +77,4 @@ def preset(sampler: type[S], operator: Operator, prior: Prior, *, steps: int = 1
     resolved = resolve(sampler, operator, prior, steps=steps, **given)
     if resolved.warning:
         warnings.warn(resolved.warning, stacklevel=2)
-    return resolved.sampler  # pyright: ignore[reportReturnType]
+    return resolved.sampler

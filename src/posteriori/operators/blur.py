@@ -90,4 +90,4 @@ def _reflected(kernel: np.ndarray, side: int) -> np.ndarray:
 
 def _svd(matrix: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     u, s, vt = np.linalg.svd(matrix)
-    return tuple(torch.from_numpy(part).float() for part in (u, s, vt))  # pyright: ignore[reportReturnType]
+    return torch.from_numpy(u).float(), torch.from_numpy(s).float(), torch.from_numpy(vt).float()

@@ -65,7 +65,7 @@ class BoxMask(_Masking):
 
     def __post_init__(self) -> None:
         height, width = self.shape[-2:]
-        size = round(50 * height / 256) if self.size is None else self.size
+        size = int(50 * height / 256 + 0.5) if self.size is None else self.size
         top = (height - size) // 2 if self.top is None else self.top
         left = (width - size) // 2 if self.left is None else self.left
         if size < 1 or top < 0 or left < 0 or top + size > height or left + size > width:

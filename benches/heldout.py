@@ -1,0 +1,64 @@
+"""The held-out faces and how a sampler's restorations of them are scored: shared by the benches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.experiments.report import SIGMA_Y
+from posteriori.likelihood import Gaussian
+from posteriori.metrics import lpips, psnr
+from posteriori.operator import Operator
+from posteriori.operators import BoxMask
+from posteriori.prior import Prior
+from posteriori.sampler import Sampler, sample
+from posteriori.training.data import list_names, load_images, split_names
+
+#: of the 96 held-out faces the first 32 choose settings, the last 64 are reported
+CHOOSING, REPORTED = slice(0, 32), slice(32, 96)
+
+
+def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
+    """The held-out faces ``rows`` at ``size`` pixels, (N, 3, size, size) on [-1, 1]."""
+    source = data / "faces-128.zip"
+    names = split_names(list_names(source), "52::53")[1][rows]
+    return load_images(source, names, size).pixels.float() / 127.5 - 1
+
+
+@dataclass
+class Scores:
+    """Per-image figures, (N,) each; ``hole`` is the PSNR inside a box mask, ``residual`` |y - A x| / (sigma sqrt m)."""
+
+    psnr: np.ndarray
+    lpips: np.ndarray
+    residual: np.ndarray
+    hole: np.ndarray
+    seconds: float = 0.0
+
+
+def hole_psnr(operator: Operator, x: Tensor, truth: Tensor) -> np.ndarray:
+    if not isinstance(operator, BoxMask):
+        return np.full(len(x), np.nan)
+    error = (x.clamp(-1, 1) - truth)[:, ~operator.keep].square().mean(1)
+    return (10 * torch.log10(4 / error)).numpy()
+
+
+def score(operator: Operator, y: Tensor, x: Tensor, truth: Tensor, seconds: float = 0.0) -> Scores:
+    r = Gaussian(y, operator, SIGMA_Y).residual(x)
+    residual = r.norm(dim=1) / (SIGMA_Y * r.shape[1] ** 0.5)
+    return Scores(
+        psnr(x, truth).numpy(), lpips(x, truth).numpy(), residual.numpy(), hole_psnr(operator, x, truth), seconds
+    )
+
+
+def run(prior: Prior, operator: Operator, sampler: Sampler, truth: Tensor, *, batch: int = 16) -> tuple[Scores, Tensor]:
+    """Measures ``truth`` (seed 0), restores it and scores it."""
+    y = operator.measure(truth, SIGMA_Y)
+    started = time.perf_counter()
+    x = sample(prior, Gaussian(y, operator, SIGMA_Y), sampler, batch=batch)[:, 0]
+    return score(operator, y, x, truth, time.perf_counter() - started), x

@@ -1,0 +1,85 @@
+"""``posteriori demo``: the report's experiment on one image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from posteriori.experiments.report import Report
+
+EPILOG = """
+Examples:
+
+  posteriori demo --out out/demo
+
+  posteriori demo --out out/me --image portrait.jpg --full
+"""
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("out/demo"),
+    prior: Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")] = (
+        "faces-64"
+    ),
+    image: Annotated[
+        str,
+        typer.Option(
+            help="A picture, or astronaut, chelsea, coffee; its centre square is reduced to the prior's size."
+        ),
+    ] = "astronaut",
+    full: Annotated[bool, typer.Option("--full", help="All T = 1000 steps in the place of 250.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")] = "auto",
+) -> None:
+    """Compare SDEdit, ScoreALD and DPS on inpainting and deconvolution of one picture.
+
+    Both measurements have noise of sigma 0.05 on the [-1, 1] scale. Writes results.csv, results.json
+    and a figure per task.
+    """
+    from rich.console import Console
+
+    from posteriori.experiments.report import run_report
+    from posteriori.experiments.write import write_report
+    from posteriori.files import writable_folder
+    from posteriori.images import load_image
+    from posteriori.priors.load import load_prior
+
+    console = Console(stderr=True)
+    writable_folder(out)
+    network = load_prior(prior, device=device, dtype=dtype)
+    truth = load_image(image, size=network.shape[-1]).to(network.device)
+    steps = 1000 if full else 250
+    report = run_report(network, truth, steps=steps, seed=seed, say=lambda text: console.print(f"[dim]{text}[/dim]"))
+    written = write_report(report, out, prior=prior, image=image, seed=seed)
+    _print_table(report, prior, image)
+    typer.echo(f"\nfigures: {', '.join(str(path) for path in written if path.suffix == '.png')}")
+    typer.echo(f"table:   {out / 'results.csv'}, {out / 'results.json'}")
+
+
+def _print_table(report: Report, prior: str, image: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    side = report.truth.shape[-1]
+    respaced = "all 1000 steps" if report.steps == 1000 else f"{report.steps} of 1000 steps"
+    table = Table(
+        title=f"{image}, {side} x {side}, prior {prior}, {respaced}, noise sigma 0.05 on [-1, 1]", title_justify="left"
+    )
+    for name in ("method", "task"):
+        table.add_column(name)
+    for name in ("PSNR (dB)", "SSIM", f"LPIPS at {side} px", "network calls", "seconds"):
+        table.add_column(name, justify="right")
+    labels = {result.task.name: result.task.label for result in report.tasks}
+    previous = None
+    for row in report.rows:
+        if previous and row.task != previous:
+            table.add_section()
+        previous = row.task
+        figures = [(row.psnr, ".2f"), (row.ssim, ".3f"), (row.lpips, ".4f")]
+        cells = ["" if value is None else format(value, form) for value, form in figures]
+        table.add_row(row.method, labels.get(row.task, row.task), *cells, str(row.nfe), f"{row.seconds:.1f}")
+    Console(width=max(110, Console().width)).print(table)

@@ -1,0 +1,161 @@
+"""The report's experiment on one image: SDEdit, ScoreALD and DPS on the same measurements."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori.kernels import forward
+from posteriori.likelihood import Flat, Gaussian
+from posteriori.metrics import lpips, psnr, ssim
+from posteriori.operator import Operator
+from posteriori.operators import BoxMask, GaussianBlur
+from posteriori.presets import resolve
+from posteriori.prior import Prior
+from posteriori.rng import Purpose, Rng, image_key
+from posteriori.sampler import Sampler, sample
+from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
+from posteriori.trace import CountedPrior
+
+#: noise of both tasks and time of the single-pass baseline: the report, sections 3.2 and 3.6
+SIGMA_Y = 0.05
+T_DENOISE = 100
+METHODS: tuple[type[Sampler], ...] = (SDEdit, ScoreALD, DPS)
+
+
+@dataclass(frozen=True)
+class Task:
+    """An inverse problem: a short name, what it says in the table, and the operator."""
+
+    name: str
+    label: str
+    operator: Operator
+
+
+def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
+    """The report's two tasks at ``shape``: a 50/256 box, and a Gaussian blur of sigma 3 at 256 pixels.
+
+    Pictures hold more detail per pixel the smaller they are: the blur that costs a picture as much PSNR
+    shrinks with the square root of its side (docs/report.md has the measurement).
+    """
+    side = shape[-1]
+    box = BoxMask(shape)
+    blur = GaussianBlur(shape, sigma=round(3 * math.sqrt(side / 256), 2), size=min(61, side // 2 * 2 - 1))
+    return (
+        Task("inpainting", f"inpainting, box {box.size} x {box.size}", box),
+        Task("deconvolution", f"deconvolution, blur sigma {blur.sigma:g} px", blur),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``nfe`` counts network calls, ``seconds`` is wall time."""
+
+    method: str
+    task: str
+    psnr: float | None
+    ssim: float | None
+    lpips: float | None
+    nfe: int
+    seconds: float
+
+
+@dataclass
+class TaskResult:
+    """A task's pictures: the measurement and each method's reconstruction, (1, 3, H, W)."""
+
+    task: Task
+    y: Tensor
+    rows: list[Row] = field(default_factory=list)
+    pictures: list[Tensor] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """Everything the experiment made; ``settings`` are the resolved samplers by task and method."""
+
+    truth: Tensor
+    steps: int
+    tasks: list[TaskResult]
+    noised: Tensor
+    denoised: Tensor
+    unconditional: Tensor
+    other_rows: list[Row]
+    settings: dict[str, dict[str, Any]]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for result in self.tasks for row in result.rows] + self.other_rows
+
+
+def run_report(
+    prior: Prior,
+    truth: Tensor,
+    *,
+    steps: int = 250,
+    seed: int = 0,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Runs the experiment on ``truth``, (1, 3, H, W) on [-1, 1], with ``steps`` of the schedule's T levels.
+
+    ``say`` is told what runs next and which settings no measurement chose.
+    """
+    results, settings = [], {}
+    for task in tasks(prior.shape):
+        y = task.operator.measure(truth, SIGMA_Y, seed=seed)
+        result = TaskResult(task, y)
+        result.rows.append(_score("measurement", task.name, y, truth, 0, 0.0))
+        result.pictures.append(y)
+        for method in METHODS:
+            resolved = resolve(method, task.operator, prior, steps=steps)
+            if resolved.warning:
+                say(resolved.warning)
+            say(f"{task.label}: {method.__name__}")
+            settings[f"{task.name}/{method.name}"] = {
+                "sampler": method.name,
+                **asdict(resolved.sampler),
+                "sources": resolved.sources,
+            }
+            like = Gaussian(y, task.operator, SIGMA_Y)
+            x, nfe, seconds = _timed(prior, like, resolved.sampler, seed, progress)
+            result.rows.append(_score(method.name, task.name, x, truth, nfe, seconds))
+            result.pictures.append(x)
+        results.append(result)
+    say(f"single-pass denoising at t = {T_DENOISE}")
+    noised, denoised, denoise_row = single_pass(prior, truth, seed=seed)
+    say("one unconditional sample")
+    ddim = DDIM().with_steps(steps)
+    x, nfe, seconds = _timed(prior, Flat(1, prior.shape), ddim, seed, progress)
+    other = [denoise_row, Row("ddim", "unconditional sample", None, None, None, nfe, seconds)]
+    return Report(truth, steps, results, noised, denoised, x, other, settings)
+
+
+def single_pass(prior: Prior, truth: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor, Row]:
+    """The report's baseline: (x_t at t = 100, its Tweedie estimate, the row)."""
+    level = prior.schedule.level(T_DENOISE)
+    rng = Rng(seed, [image_key(row) for row in truth], purpose=Purpose.MEASUREMENT, device=prior.device)
+    x_t = forward(truth, level, rng.normal(prior.shape))
+    started = time.perf_counter()
+    with torch.no_grad():
+        x0 = prior.denoise(x_t, level).x0
+    row = _score("single-pass", f"denoising, t = {T_DENOISE}", x0, truth, 1, time.perf_counter() - started)
+    return x_t, x0, row
+
+
+def _timed(prior: Prior, like: Gaussian | Flat, sampler: Sampler, seed: int, progress: bool):
+    counted = CountedPrior(prior)
+    started = time.perf_counter()
+    x = sample(counted, like, sampler, seed=seed, progress=progress)[:, 0]
+    return x, counted.calls, time.perf_counter() - started
+
+
+def _score(method: str, task: str, x: Tensor, truth: Tensor, nfe: int, seconds: float) -> Row:
+    figures = {name: float(metric(x, truth)) for name, metric in (("psnr", psnr), ("ssim", ssim), ("lpips", lpips))}
+    return replace(Row(method, task, None, None, None, nfe, seconds), **figures)
