@@ -15,10 +15,10 @@ demo: .venv/installed ## run the report's experiment on a bundled picture (3 min
 test: .venv/installed-test lint ## lint, check types and run the tests (8 minutes on 2 cores)
 	$(BIN)/pytest -n auto
 
-lint: .venv/installed-test ## ruff and pyright alone
+lint: .venv/installed-test ## ruff and ty alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/ty check
 
 bench: .venv/installed-test ## slow checks, and figures on the data in DATA
 	$(BIN)/pytest -m slow

@@ -44,7 +44,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["metrics", *_HOME_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["metrics", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:

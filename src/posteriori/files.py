@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path) -> Generator[Path]:
     """A temporary path beside ``path`` (same suffix) to write to; it replaces ``path`` when the block succeeds.
 
     On an error in the block the temporary file is removed and ``path`` keeps what it held. A link is

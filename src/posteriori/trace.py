@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class CountedPrior(Prior):
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callback]:
+def progress_bar(label: str, total: int) -> Generator[Callback]:
     """A bar on stderr with the mean residual and the time left; nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import (

@@ -21,7 +21,7 @@ def build_network(config: TrainConfig) -> PixelUNet:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
-    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
 
 def build_schedule(config: TrainConfig) -> VPSchedule:

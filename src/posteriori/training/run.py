@@ -6,7 +6,7 @@ import csv
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -134,7 +134,7 @@ def _mean(steps: list[TrainStep]) -> dict[str, float]:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[list[int]]:
+def _stop_requests() -> Generator[list[int]]:
     """Collects SIGINT and SIGTERM in a list instead of acting on them in the middle of a step."""
     received: list[int] = []
     previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
