@@ -13,17 +13,13 @@ from heldout import CHOOSING, held_out_faces, run
 from posteriori.experiments.report import tasks
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
-from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD
 
 GRIDS: dict[str, list[Sampler]] = {
-    "dps": [DPS(scale=scale) for scale in (0.5, 0.7, 1.0, 1.4, 2.0)],
-    "chung": [DPS(scale=scale, normalise=False) for scale in (1.0, 2.0, 3.0, 4.0, 6.0)],
-    "scoreald": [
-        ScoreALD(lambda_T=a, lambda_0=b) for a, b in ((1.0, 1.5), (2.0, 3.0), (4.0, 6.0), (6.0, 9.0), (10.0, 15.0))
-    ],
-    "scoreald-20": [ScoreALD(lambda_T=15.0, lambda_0=20.0)],
-    "sdedit": [SDEdit(t_start=t) for t in (100.0, 200.0, 300.0, 500.0)],
-    "langevin": [AnnealedLangevin(step_size=s, gamma=g) for s in (0.05, 0.1, 0.2) for g in (0.3, 1.0)],
+    "dps": [DPS(scale=scale) for scale in (0.5, 0.7, 1.0, 1.4)],
+    "chung": [DPS(scale=scale, normalise=False) for scale in (1.0, 2.0, 3.0, 4.5)],
+    "scoreald": [ScoreALD(lambda_T=a, lambda_0=b) for a, b in ((1.0, 1.5), (2.0, 3.0), (4.0, 6.0), (10.0, 15.0))],
+    "langevin": [AnnealedLangevin(step_size=s, gamma=g) for s in (0.05, 0.1) for g in (0.3, 1.0)],
 }
 
 

@@ -27,6 +27,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: all].")] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
+    checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,
 ) -> None:
     """Train a prior and write it as a diffusers folder, OUT/prior.
 
@@ -54,7 +55,9 @@ def train(
     given = {name: value for name, value in (("images", images), ("seed", seed)) if value is not None}
     settings = TrainConfig.from_json(values | given)
     console.print(f"decoding {data}")
-    run = TrainingRun(data, out, settings, device=device, evaluate_every=evaluate_every)
+    run = TrainingRun(
+        data, out, settings, device=device, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every
+    )
     trainer = run.trainer
     if trainer.step:
         console.print(f"resuming at {trainer.step * settings.batch_size:,} of {settings.images:,} images")

@@ -1,0 +1,91 @@
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from posteriori.training.data import batch, list_names, load_images, split_names
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_names_are_sorted_images_only_and_the_same_from_a_zip(folder, tmp_path_factory):
+    archive = tmp_path_factory.mktemp("zip") / "data.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.iterdir():
+            file.write(path, path.name)
+    assert list_names(folder) == [f"{i}.png" for i in range(7)] == list_names(archive)
+    a, b = (load_images(source, list_names(source), 16).pixels for source in (folder, archive))
+    assert torch.equal(a, b)
+    assert a.shape == (7, 3, 16, 16)
+
+
+def test_held_out_names_are_a_slice_of_the_sorted_names():
+    names = [f"{i:05d}.webp" for i in range(5096)]
+    training, held_out = split_names(names, "52::53")
+    assert held_out == names[52::53]
+    assert len(held_out) == 96
+    assert not set(training) & set(held_out)
+    assert sorted(training + held_out) == names
+    assert split_names(names, "") == (names, [])
+
+
+def test_the_faces_keep_their_held_out_names(shared):
+    names = list_names(shared / "data" / "faces-128.zip")
+    training, _ = split_names(names, "52::53")
+    assert len(training) == 5000
+    assert not set(training) & set(sorted(names)[52::53])
+
+
+def test_a_broken_image_is_named(folder):
+    (folder / "3.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"3\.png cannot be read as an image"):
+        load_images(folder, list_names(folder), 16)
+
+
+def test_a_folder_without_images_says_so(tmp_path):
+    with pytest.raises(ValueError, match="holds no image"):
+        list_names(tmp_path)
+    with pytest.raises(ValueError, match="neither a folder nor a zip"):
+        list_names(tmp_path / "missing")
+
+
+def _batch(images, step, **changed):
+    settings = {"size": 16, "batch_size": 3, "min_crop": 0.8, "colour": 0.1, "seed": 0} | changed
+    return batch(images, step, **settings)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(folder):
+    images = load_images(folder, list_names(folder), 20)
+    torch.manual_seed(0)
+    a = _batch(images, 5)
+    torch.manual_seed(1)
+    assert torch.equal(a, _batch(images, 5))
+    assert not torch.equal(a, _batch(images, 6))
+    assert not torch.equal(a, _batch(images, 5, seed=1))
+    assert a.shape == (3, 3, 16, 16)
+    assert a.abs().max() <= 1
+
+
+def test_an_epoch_shows_every_image_once(folder):
+    images = load_images(folder, list_names(folder), 16)
+    plain = images.pixels.float() / 127.5 - 1
+    seen = torch.cat([_batch(images, step, min_crop=1.0, colour=0.0) for step in range(7)])  # three epochs of 7
+
+    def name(image):
+        distances = [min((image - p).abs().max(), (image.flip(-1) - p).abs().max()) for p in plain]
+        assert min(distances) == 0
+        return int(np.argmin(distances))
+
+    shown = [name(image) for image in seen]
+    for epoch in (shown[:7], shown[7:14], shown[14:]):
+        assert sorted(epoch) == list(range(7))
+    assert shown[:7] != shown[7:14]

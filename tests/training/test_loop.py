@@ -1,0 +1,100 @@
+import math
+
+import pytest
+import torch
+
+from posteriori.schedule import linear_betas
+from posteriori.training.config import TrainConfig
+from posteriori.training.data import Images
+from posteriori.training.loop import Trainer, learning_rate, loss_weight
+
+TINY = TrainConfig(size=16, channels=(16, 32), norm_groups=8, images=80, batch_size=8, warmup=2, learning_rate=2e-3)
+
+
+def blobs(n=24, size=16):
+    """Images with something to learn: one smooth bright blob each."""
+    grid = torch.linspace(-1, 1, size)
+    centres = torch.rand(n, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    squared = (grid[None, :, None] - centres[:, 0, None, None]) ** 2 + (grid[None, None] - centres[:, 1, None, None]) ** 2
+    pixels = (255 * torch.exp(-4 * squared)).byte()[:, None].expand(-1, 3, -1, -1)
+    return Images([str(i) for i in range(n)], pixels.contiguous())
+
+
+def test_training_lowers_the_loss():
+    trainer = Trainer(TrainConfig.from_json(TINY.to_json() | {"images": 480}), blobs())
+    losses = [trainer.advance().loss for _ in range(60)]
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
+    whole = Trainer(TINY, blobs())
+    losses = [whole.advance().loss for _ in range(8)]
+    first = Trainer(TINY, blobs())
+    for _ in range(3):
+        first.advance()
+    first.save(tmp_path / "checkpoint.pt")
+    torch.manual_seed(123)  # the state of the global generator must not matter
+    second = Trainer(TINY, blobs())
+    second.load(tmp_path / "checkpoint.pt")
+    assert [second.advance().loss for _ in range(5)] == losses[3:]
+    for part in ("net", "ema"):
+        a, b = getattr(whole, part).state_dict(), getattr(second, part).state_dict()
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    Trainer(TINY, blobs()).save(tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="another learning_rate"):
+        Trainer(TrainConfig.from_json(TINY.to_json() | {"learning_rate": 1e-3}), blobs()).load(tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="other images"):
+        Trainer(TINY, blobs(n=23)).load(tmp_path / "c.pt")
+
+
+def test_nan_loss_names_the_step_and_what_to_lower():
+    trainer = Trainer(TINY, blobs())
+    with torch.no_grad():
+        trainer.net.net.conv_in.weight.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"step 0: lower learning_rate"):
+        trainer.advance()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_loss_weights_are_the_papers_on_x0(prediction):
+    """|x_0 - x0hat|^2 is weighted by w, whatever the network predicts."""
+    schedule = linear_betas()
+    alpha, sigma = schedule.level(300).alpha, schedule.level(300).sigma
+    snr = torch.tensor(alpha**2 / sigma**2)
+    # error of the prediction for an error of 1 in x_0
+    own = {"epsilon": alpha / sigma, "v_prediction": 1 / sigma, "sample": 1.0}[prediction] ** 2
+    assert own * loss_weight(snr, "min-snr", prediction) == pytest.approx(min(float(snr), 5.0), rel=1e-5)
+    assert own * loss_weight(snr, "p2", prediction) == pytest.approx(float(snr / (1 + snr)), rel=1e-5)
+    assert loss_weight(snr, "constant", prediction) == 1
+
+
+def test_min_snr_stops_at_five():
+    assert loss_weight(torch.tensor(100.0), "min-snr", "sample") == 5
+    assert loss_weight(torch.tensor(2.0), "min-snr", "sample") == 2
+
+
+def test_learning_rate_warms_up_stays_and_cools_down():
+    config = TrainConfig(images=32_000, batch_size=32, warmup=100, cooldown=0.2, learning_rate=1e-3)
+    assert learning_rate(config, 0) == pytest.approx(1e-5)
+    assert learning_rate(config, 500) == 1e-3
+    assert learning_rate(config, 900) == pytest.approx(5e-4)
+    assert learning_rate(config, 999) == pytest.approx(5e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"size": 30}, "multiples of"),
+        ({"channels": [10]}, "norm_groups"),
+        ({"images": 0}, "images is 0"),
+        ({"min_crop": 0.0}, "min_crop"),
+        ({"colour_jitter": 1}, "unknown training setting colour_jitter"),
+    ],
+)
+def test_bad_settings_say_what_is_taken(values, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig.from_json(values)
