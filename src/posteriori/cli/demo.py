@@ -37,8 +37,9 @@ def demo(
 ) -> None:
     """Compare SDEdit, ScoreALD and DPS on inpainting and deconvolution of one picture.
 
-    Both measurements have noise of sigma 0.05 on the [-1, 1] scale. Writes results.csv, results.json
-    and a figure per task.
+    Both measurements have noise of sigma 0.05 on the [-1, 1] scale.
+
+    Writes results.csv, results.json, settings.json and a figure per task.
     """
     from rich.console import Console
 

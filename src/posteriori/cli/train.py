@@ -31,7 +31,8 @@ def train(
 ) -> None:
     """Train a prior and write it as a diffusers folder, OUT/prior.
 
-    A run stopped by Ctrl-C or a kill goes on exactly where its last checkpoint was with the same command.
+    A run stopped by Ctrl-C or a kill goes on exactly from its last checkpoint with the same command.
+
     OUT also gets loss.csv, heldout.csv (denoising PSNR by noise level) and sheets of samples.
     """
     import torch
@@ -54,10 +55,10 @@ def train(
     values = (TrainConfig.from_file(config) if config else TrainConfig()).to_json()
     given = {name: value for name, value in (("images", images), ("seed", seed)) if value is not None}
     settings = TrainConfig.from_json(values | given)
-    console.print(f"decoding {data}")
-    run = TrainingRun(
-        data, out, settings, device=device, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every
-    )
+    with console.status(f"decoding {data}"):
+        run = TrainingRun(
+            data, out, settings, device=device, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every
+        )
     trainer = run.trainer
     if trainer.step:
         console.print(f"resuming at {trainer.step * settings.batch_size:,} of {settings.images:,} images")

@@ -46,7 +46,7 @@ def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
     """
     side = shape[-1]
     box = BoxMask(shape)
-    blur = GaussianBlur(shape, sigma=round(3 * math.sqrt(side / 256), 2), size=min(61, side // 2 * 2 - 1))
+    blur = GaussianBlur(shape, sigma=round(3 * math.sqrt(side / 256), 2), size=61)
     return (
         Task("inpainting", f"inpainting, box {box.size} x {box.size}", box),
         Task("deconvolution", f"deconvolution, blur sigma {blur.sigma:g} px", blur),
