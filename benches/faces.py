@@ -81,7 +81,8 @@ def main() -> None:
     for task in tasks(prior.shape):
         say(f"\n### {task.label}, {len(truth)} faces, {args.steps} steps\n")
         say(
-            "| method | PSNR (dB) | LPIPS | PSNR in the hole | residual / (sigma sqrt m) | seconds |\n|---|---|---|---|---|---|"
+            "| method | PSNR (dB) | LPIPS | PSNR in the hole | residual / (sigma sqrt m) | seconds |\n"
+            "|---|---|---|---|---|---|"
         )
         y = task.operator.measure(truth, SIGMA_Y)
         results = {"measurement": score(task.operator, y, y, truth)}

@@ -41,8 +41,8 @@ class Task:
 def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
     """The report's two tasks at ``shape``: a 50/256 box, and a Gaussian blur of sigma 3 at 256 pixels.
 
-    Pictures hold more detail per pixel the smaller they are: the blur that costs a picture as much PSNR
-    shrinks with the square root of its side (docs/report.md has the measurement).
+    The blur's width shrinks with the square root of the side: between the width that costs a smaller
+    picture as much PSNR and the one that leaves as many singular values above the noise (docs/report.md).
     """
     side = shape[-1]
     box = BoxMask(shape)
