@@ -113,12 +113,29 @@ class GaussianMixture(Prior):
         log_det = torch.where(kept, eigenvalues, 1.0).log()
         normaliser = kept * math.log(2 * math.pi)
         log_evidence = -0.5 * (deviation.square() * inverse + log_det + normaliser).sum(1)
+        log_evidence = log_evidence.where(_possible(deviation, kept, y, self.means @ A.T), -math.inf)
         gain = torch.einsum("kme,kmn,kn->ken", AC, basis, inverse)  # C A^T S^+ in S's eigenbasis
         means = self.means + torch.einsum("ken,kn->ke", gain, deviation)
         covariances = self.covariances - torch.einsum("ken,kmn,kmd->ked", gain, basis, AC)
+        # what is left of a direction that y fixes is rounding, of either sign
+        left, axes = torch.linalg.eigh((covariances + covariances.mT) / 2)
+        left = left.where(left > 1e-12 * self._eigenvalues.amax(1, keepdim=True), 0.0)
         return GaussianMixture(
             means.unflatten(1, self.shape),
-            (covariances + covariances.mT) / 2,
+            torch.einsum("kde,ke,kfe->kdf", axes, left, axes),
             (self.weights.log() + log_evidence).softmax(0),
             schedule=self.schedule,
         )
+
+
+def _possible(deviation: Tensor, kept: Tensor, y: Tensor, means: Tensor) -> Tensor:
+    """Which components can give y at all, (K,): all of them unless S is singular.
+
+    A component whose S keeps fewer directions has an infinitely larger density where it can.
+    """
+    scale = torch.maximum(y.norm(), means.norm(dim=1))
+    fits = deviation.where(~kept, 0.0).norm(dim=1) <= 1e-4 * scale  # y is float32 and may have come from a file
+    if not fits.any():
+        raise ValueError("no component of the mixture gives this measurement without noise: give sigma > 0")
+    rank = kept.sum(1)
+    return fits & (rank == rank[fits].min())

@@ -52,16 +52,19 @@ class UNetPrior(Prior):
         shape: tuple[int, int, int],
         *,
         prediction: Prediction = "epsilon",
+        name: str = "",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        self.schedule: VPSchedule = schedule
+        self.schedule = schedule
         self.shape = shape
         self.prediction = prediction
+        self.name = name
         self.dtype = dtype
         self.device = torch.device(device)
-        self.net = net.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        _lower_precision(self.net.net, dtype)
+        net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+        self.net = net.to(self.device).eval().requires_grad_(False)
+        _lower_precision(self.net, dtype)
         self._set_size(*shape[1:])
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
@@ -71,7 +74,7 @@ class UNetPrior(Prior):
         time = self.schedule.time(sigma_bar)
         x_vp = x_t / math.hypot(t.alpha, t.sigma)
         times = torch.full((len(x_t),), time - 1, device=x_t.device)
-        out = self.net(x_vp.to(self.dtype), times).float()
+        out = self.net(x_vp, times)
         out, v = out.split(self.shape[0], dim=1) if out.shape[1] == 2 * self.shape[0] else (out, None)
         if self.prediction == "epsilon":
             x0 = (x_t - t.sigma * out) / t.alpha
@@ -89,22 +92,25 @@ class UNetPrior(Prior):
         return prior
 
     def _set_size(self, height: int, width: int) -> None:
-        stride = self.net.patch * 2 ** (len(self.net.net.config.block_out_channels) - 1)
+        config: Any = self.net.net.config
+        stride = self.net.patch * 2 ** (len(config.block_out_channels) - 1)
         if height % stride or width % stride or not height or not width:
             raise ValueError(f"this network takes sides that are multiples of {stride}, got {height} x {width}")
         self.shape = (self.shape[0], height, width)
 
 
-def _lower_precision(net: Any, dtype: torch.dtype) -> None:
-    """Puts ``net`` into ``dtype`` but for the ends where rounding would show.
+def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:
+    """Puts ``unet`` into ``dtype`` but for the ends, where rounding would show.
 
-    At t = T an error of the output is multiplied by sigma / alpha = 157 on its way to x_0, so the last
-    convolution stays float32.
+    At t = T an error of the output is multiplied by sigma / alpha = 157 on its way to x_0, and so is one
+    of the input: the first and the last convolution stay float32, and so does the time's embedding.
     """
-    net.to(dtype)
+    unet.to(dtype)  # through PixelUNet: the inner network's own `to` warns on stderr
     if dtype != torch.float32:
-        net.conv_out.float()
-        net.conv_out.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+        net: Any = unet.net
+        for module in (net.conv_in, net.time_embedding):
+            module.float().register_forward_hook(lambda _, args, out: out.to(dtype))
+        net.conv_out.float().register_forward_pre_hook(lambda _, args: (args[0].float(),))
 
 
 def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
@@ -112,6 +118,13 @@ def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     device = torch.device(device)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+    if device.type == "cpu" and _cpu_computes_in_bfloat16():
         return torch.bfloat16
     return torch.float32
+
+
+def _cpu_computes_in_bfloat16() -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return torch.cpu._is_avx512_bf16_supported()  # older torch has no public way to ask

@@ -1,0 +1,216 @@
+"""A prior as a folder in diffusers' format, read and written.
+
+``config.json`` and ``diffusion_pytorch_model.safetensors`` are what ``UNet2DModel.from_pretrained`` loads,
+``scheduler_config.json`` is ``DDPMScheduler``'s; ``posteriori.json`` has what these have no place for. A
+``DDPMPipeline`` folder, with ``unet/`` and ``scheduler/``, is read as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior
+from posteriori.schedule import VPSchedule, cosine_betas
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+OURS = "posteriori.json"
+FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS)
+SCHEDULES = "linear, scaled_linear, squaredcos_cap_v2 or trained_betas"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a prior's folder says. ``config`` and ``scheduler`` as in its files; ``size`` in pixels, at training."""
+
+    name: str
+    unet: Path
+    config: dict[str, Any]
+    scheduler: dict[str, Any]
+    size: int
+    patch: int = 1
+    licence: str = "not recorded"
+
+    @property
+    def weights(self) -> Path:
+        return self.unet / WEIGHTS
+
+    @property
+    def prediction(self) -> Prediction:
+        return self.scheduler.get("prediction_type", "epsilon")  # diffusers' default in older files
+
+
+def save_folder(
+    path: Path,
+    net: PixelUNet,
+    schedule: VPSchedule,
+    *,
+    prediction: Prediction,
+    size: int,
+    name: str,
+    licence: str,
+    dtype: torch.dtype = torch.float16,
+    overwrite: bool = False,
+) -> None:
+    """Writes ``net`` (a PixelUNet over diffusers' ``UNet2DModel``) to the folder ``path``, whole or not at all.
+
+    ``size`` is in pixels; ``dtype`` is that of the stored weights. Raises FileExistsError where ``path`` is a
+    folder with something in it, unless ``overwrite`` and it holds a prior and nothing else; ValueError
+    where a weight does not fit ``dtype``.
+    """
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    _refuse_overwriting(path, overwrite)
+    unet: Any = net.net
+    state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in unet.state_dict().items()}
+    bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
+    if bad:
+        raise ValueError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
+    learned = unet.config.out_channels == 2 * unet.config.in_channels
+    ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        unet.save_config(partial)
+        save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
+        DDPMScheduler(
+            **_schedule_config(schedule),
+            prediction_type=prediction,
+            variance_type="learned_range" if learned else "fixed_small",
+        ).save_config(partial)
+        (partial / OURS).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
+        (partial / WEIGHTS).chmod((partial / OURS).stat().st_mode)  # safetensors writes for the owner only
+        if path.exists():
+            shutil.rmtree(path)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> UNetPrior:
+    """The prior in the folder ``path``, at its own size. Errors as in ``read_folder``, or where weights are damaged."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+    from safetensors import SafetensorError
+
+    folder = read_folder(path)
+    try:
+        loaded: Any = UNet2DModel.from_pretrained(
+            folder.unet, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
+        )
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ValueError(f"{folder.weights} cannot be loaded ({first_line(error)}): get it again") from None
+    unet, info = loaded
+    wrong = [*info["missing_keys"], *info["unexpected_keys"]]
+    if wrong:
+        raise ValueError(
+            f"{folder.weights} does not hold the network of its config.json: {wrong[0]} is missing or extra"
+        )
+    channels = folder.config["in_channels"] // folder.patch**2
+    return UNetPrior(
+        PixelUNet(unet.float(), folder.patch),
+        schedule_from_config(folder.scheduler),
+        (channels, folder.size, folder.size),
+        prediction=folder.prediction,
+        name=folder.name,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def read_folder(path: Path) -> Folder:
+    """What the folder ``path`` says, without its weights.
+
+    Raises FileNotFoundError where a file is missing; ValueError where the network, its schedule or its
+    prediction is none that a prior here can use.
+    """
+    path = Path(path)
+    piped = (path / "unet").is_dir()
+    unet, scheduler = (path / "unet", path / "scheduler") if piped else (path, path)
+    for file in (unet / "config.json", unet / WEIGHTS, scheduler / "scheduler_config.json"):
+        if not file.is_file():
+            raise FileNotFoundError(f"{path} is not a prior in diffusers' format: it has no {file.relative_to(path)}")
+    config, noise = read_json(unet / "config.json"), read_json(scheduler / "scheduler_config.json")
+    kind = config.get("_class_name", "UNet2DModel")
+    if kind != "UNet2DModel" or config.get("num_class_embeds") or config.get("class_embed_type"):
+        raise ValueError(f"{unet / 'config.json'} is a {kind}, or has classes: give an unconditional UNet2DModel")
+    ours = read_json(path / OURS) if (path / OURS).is_file() else {}
+    patch = ours.get("patch", 1)
+    size = ours.get("size") or config.get("sample_size")
+    if not isinstance(size, int):
+        raise ValueError(f"{unet / 'config.json'} has sample_size {size}: give one whole number")
+    folder = Folder(
+        name=ours.get("name", path.resolve().name),
+        unet=unet,
+        config=config,
+        scheduler=noise,
+        size=size,
+        patch=patch,
+        licence=ours.get("licence", "not recorded"),
+    )
+    if folder.prediction not in get_args(Prediction):
+        raise ValueError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(get_args(Prediction))}")
+    schedule_from_config(noise)
+    return folder
+
+
+def schedule_from_config(config: Mapping[str, Any]) -> VPSchedule:
+    """The schedule of a diffusers scheduler's configuration; ValueError where it is not one of ours."""
+    if config.get("rescale_betas_zero_snr"):
+        raise ValueError("rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use")
+    if config.get("trained_betas") is not None:
+        return VPSchedule(config["trained_betas"])
+    kind, T = config.get("beta_schedule"), config.get("num_train_timesteps", 1000)
+    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
+    if kind == "linear":
+        return VPSchedule(np.linspace(first, last, T))
+    if kind == "scaled_linear":
+        return VPSchedule(np.linspace(math.sqrt(first), math.sqrt(last), T) ** 2)
+    if kind == "squaredcos_cap_v2":
+        return cosine_betas(T)
+    raise ValueError(f"beta_schedule is {kind!r}: there are {SCHEDULES}")
+
+
+def _schedule_config(schedule: VPSchedule) -> dict[str, Any]:
+    T, first, last = schedule.T, float(schedule.betas[0]), float(schedule.betas[-1])
+    if np.array_equal(schedule.betas, np.linspace(first, last, T)):
+        return {"beta_schedule": "linear", "beta_start": first, "beta_end": last, "num_train_timesteps": T}
+    if np.array_equal(schedule.betas, cosine_betas(T).betas):
+        return {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": T}
+    return {"trained_betas": schedule.betas.tolist(), "num_train_timesteps": T}
+
+
+def _refuse_overwriting(path: Path, overwrite: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file: give a folder")
+    there = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    others = [name for name in there if name not in FILES]
+    if others:
+        raise FileExistsError(f"{path} holds {others[0]}, which is no part of a prior: give another folder")
+    if there and not overwrite:
+        raise FileExistsError(f"{path} already holds a prior: give another folder, or remove it first")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} is not a JSON object")
+    return values
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 160 characters."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

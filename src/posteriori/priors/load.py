@@ -1,0 +1,211 @@
+"""Priors by name: embedded, downloaded, a folder, a guided-diffusion checkpoint, or on the Hub."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori.priors.cards import Card, cache_dir, card_of, cards, checked_file, nearest, sha256
+from posteriori.priors.convert import complete_flags, convert_state_dict, unet_config
+from posteriori.priors.folder import (
+    FILES,
+    WEIGHTS,
+    first_line,
+    load_folder,
+    read_folder,
+    read_json,
+    save_folder,
+    schedule_from_config,
+)
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
+
+EMBEDDED = Path(str(resources.files("posteriori.priors") / "weights"))
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+HUB_FILES = [*FILES, "unet/config.json", f"unet/{WEIGHTS}", "scheduler/scheduler_config.json"]
+
+
+def load_prior(
+    name: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | str = "auto",
+    size: int | None = None,
+) -> UNetPrior:
+    """The prior called ``name``, frozen, on ``device``, at ``size`` pixels (default: its own).
+
+    ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
+    ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
+    arithmetic: "auto" (bfloat16 where the hardware computes in it), "float32", "bfloat16" or "float16".
+
+    Raises FileNotFoundError where a file is missing, ValueError where it is not what it should be; both
+    say what to do next. Checkpoints are hashed before use and never run code.
+    """
+    to: Any = {"device": _device(device), "dtype": _dtype(dtype, device)}
+    known, path = cards(), Path(name).expanduser()
+    if str(name) in embedded():
+        prior = load_folder(EMBEDDED / name, **to)
+    elif str(name) in known:
+        card = known[str(name)]
+        prior = _card_prior(card, _read_state(checked_file(card)), **to)
+    elif path.is_dir():
+        prior = load_folder(path, **to)
+    elif path.is_file():
+        state, card = _read_state(path), card_of(path)
+        if card is None:
+            raise ValueError(
+                f"no card knows {path} (sha256 {sha256(path)}): convert it with "
+                f"`posteriori priors convert {path} DIR --config FILE`"
+            )
+        prior = _card_prior(card, state, **to)
+    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)):
+        prior = load_folder(_download(str(name)), **to)
+    else:
+        there = nearest(str(name), [*embedded(), *known])
+        raise ValueError(
+            f"no prior is called {str(name)!r}: there are {', '.join(there)}; or give a folder in diffusers' "
+            "format, a .pt file, or org/name on the Hub"
+        )
+    return prior if size is None else prior.at(size)
+
+
+def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = None) -> None:
+    """Writes the guided-diffusion checkpoint ``ckpt`` to ``out_dir`` in diffusers' format, in float32.
+
+    ``config_file`` is JSON with guided-diffusion's flags; without one a card must know the file. Raises as
+    ``load_prior`` and ``save_folder`` do.
+    """
+    ckpt = Path(ckpt)
+    state, card = _read_state(ckpt), card_of(ckpt)
+    given = read_json(Path(config_file)) if config_file else card.flags if card else {}
+    flags = complete_flags(state, given)
+    scheduler = card.schedule if card else _scheduler(flags)
+    prediction: Prediction = card.prediction if card else "sample" if flags.get("predict_xstart") else "epsilon"
+    save_folder(
+        Path(out_dir),
+        _network(state, flags),
+        schedule_from_config(scheduler),
+        prediction=prediction,
+        size=int(flags["image_size"]),
+        name=card.name if card else ckpt.stem,
+        licence=card.licence if card else "not recorded",
+        dtype=torch.float32,
+    )
+
+
+@dataclass(frozen=True)
+class PriorRow:
+    """One line of ``list_priors``: ``size`` in pixels, ``bytes`` of the file (None: not known)."""
+
+    name: str
+    size: int
+    where: str  # embedded, downloaded, or not here
+    bytes: int | None
+    licence: str
+
+
+def list_priors() -> list[PriorRow]:
+    """The embedded priors and those that cards describe."""
+    rows = []
+    for name in embedded():
+        folder = read_folder(EMBEDDED / name)
+        rows.append(PriorRow(name, folder.size, "embedded", folder.weights.stat().st_size, folder.licence))
+    for card in cards().values():
+        found = any((cache_dir() / file.name).is_file() for file in card.files)
+        where = "downloaded" if found else "not here"
+        rows.append(PriorRow(card.name, card.size, where, card.files[0].bytes, card.licence))
+    return rows
+
+
+def embedded() -> list[str]:
+    """The names of the priors that come with the package."""
+    return sorted(path.parent.name for path in EMBEDDED.glob(f"*/{WEIGHTS}"))
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{path} holds more than tensors, or is not a checkpoint: it was refused and ran no code"
+        ) from None
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise ValueError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no state dict (tensors by name): give the network's own, not a training state")
+    return state
+
+
+def _network(state: Mapping[str, Tensor], flags: Mapping[str, Any]) -> PixelUNet:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with torch.device("meta"):  # no time spent on initial weights
+        net = UNet2DModel(**unet_config(flags))
+    net.load_state_dict({k: v.float() for k, v in convert_state_dict(state, flags).items()}, assign=True)
+    return PixelUNet(net)
+
+
+def _card_prior(card: Card, state: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype) -> UNetPrior:
+    return UNetPrior(
+        _network(state, card.flags),
+        schedule_from_config(card.schedule),
+        (3, card.size, card.size),
+        prediction=card.prediction,
+        name=card.name,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _scheduler(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """guided-diffusion's diffusion flags and their defaults, in diffusers' names."""
+    T, name = int(flags.get("diffusion_steps", 1000)), flags.get("noise_schedule", "linear")
+    if name not in ("linear", "cosine"):
+        raise ValueError(f"noise_schedule is {name!r}: there are linear and cosine")
+    if flags.get("rescale_timesteps") and T != 1000:
+        raise ValueError(f"rescale_timesteps with diffusion_steps {T} is not supported: only 1000 steps are")
+    kind = "linear" if name == "linear" else "squaredcos_cap_v2"
+    scale = 1000 / T  # guided-diffusion's: the same noise in fewer steps
+    return {"beta_schedule": kind, "beta_start": scale * 1e-4, "beta_end": scale * 0.02, "num_train_timesteps": T}
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except LocalEntryNotFoundError:
+        raise ConnectionError(
+            f"{name!r} is no folder here, and the Hugging Face Hub cannot be reached: get it first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}") from None
+
+
+def _dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
+    if dtype == "auto":
+        return auto_dtype(device)
+    for name, known in DTYPES.items():
+        if dtype in (name, known):
+            return known
+    raise ValueError(f"dtype is {dtype!r}: give auto, {', '.join(DTYPES)}")
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}: give cpu, cuda or cuda:N") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {str(found)!r}, and torch sees no GPU here: give cpu")
+    return found
