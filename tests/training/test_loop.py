@@ -15,7 +15,8 @@ def blobs(n=24, size=16):
     """Images with something to learn: one smooth bright blob each."""
     grid = torch.linspace(-1, 1, size)
     centres = torch.rand(n, 2, generator=torch.Generator().manual_seed(0)) - 0.5
-    squared = (grid[None, :, None] - centres[:, 0, None, None]) ** 2 + (grid[None, None] - centres[:, 1, None, None]) ** 2
+    y, x = (centres[:, i, None, None] for i in (0, 1))
+    squared = (grid[None, :, None] - y) ** 2 + (grid[None, None] - x) ** 2
     pixels = (255 * torch.exp(-4 * squared)).byte()[:, None].expand(-1, 3, -1, -1)
     return Images([str(i) for i in range(n)], pixels.contiguous())
 
@@ -49,6 +50,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         Trainer(TrainConfig.from_json(TINY.to_json() | {"learning_rate": 1e-3}), blobs()).load(tmp_path / "c.pt")
     with pytest.raises(ValueError, match="other images"):
         Trainer(TINY, blobs(n=23)).load(tmp_path / "c.pt")
+
+
+def test_a_run_can_be_made_longer(tmp_path):
+    Trainer(TINY, blobs()).save(tmp_path / "c.pt")
+    longer = Trainer(TrainConfig.from_json(TINY.to_json() | {"images": 160}), blobs())
+    longer.load(tmp_path / "c.pt")
+    assert longer.config.steps == 20
 
 
 def test_nan_loss_names_the_step_and_what_to_lower():

@@ -52,7 +52,7 @@ def denoising_psnr(prior: Prior, images: Tensor, *, seed: int = 0, batch: int = 
     return result
 
 
-def sample_sheet(prior: Prior, path: Path, *, n: int = 16, steps: int = 50, seed: int = 0) -> None:
-    """Writes a sheet of ``n`` unconditional samples of ``steps`` DDIM steps: the same noise every time."""
-    sampler = DDIM(eta=0.0, steps=steps)
+def sample_sheet(prior: Prior, path: Path, *, n: int = 16, steps: int = 100, seed: int = 0) -> None:
+    """Writes a sheet of ``n`` unconditional samples of ``steps`` DDPM steps: the same noise every time."""
+    sampler = DDIM(steps=steps)
     sheet(sample(prior, Flat(n, prior.shape), sampler, seed=seed, batch=16, progress=False)[:, 0].cpu(), path)

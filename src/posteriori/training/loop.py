@@ -144,10 +144,14 @@ class Trainer:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done."""
+        """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done.
+
+        ``images`` alone may differ from the checkpoint's: a run can be made longer or shorter.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != self.config.to_json():
-            changed = [k for k, v in self.config.to_json().items() if state["config"].get(k) != v]
+        settings = self.config.to_json().items()
+        changed = [k for k, v in settings if k != "images" and state["config"].get(k) != v]
+        if changed:
             raise ValueError(
                 f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew"
             )
