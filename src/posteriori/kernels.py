@@ -48,7 +48,9 @@ def reverse(
         variance = "learned" if learned else "small"
     if variance in ("large", "learned"):
         if eta != 1:
-            raise ValueError(f"variance={variance!r} is DDPM's and needs eta = 1, got eta = {eta}: use variance='small'")
+            raise ValueError(
+                f"variance={variance!r} is DDPM's and needs eta = 1, got eta = {eta}: use variance='small'"
+            )
         if not _variance_preserving(t, s):
             raise ValueError(
                 f"variance={variance!r} is defined on variance-preserving levels only, got alpha={t.alpha:.4g}, "

@@ -50,6 +50,10 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
 
     With no entry: the paper's value at 256 x 256, L2 step lengths times side / 256, and a warning.
     """
+    names = [f.name for f in fields(sampler)]
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ValueError(f"{sampler.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
     side = operator.shape[-1]
     entry = _find(sampler, operator.name, given, prior.name, side, steps)
     if entry:

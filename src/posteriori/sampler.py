@@ -58,6 +58,12 @@ class Sampler(ABC):
     def path(self, schedule: Schedule) -> list[Level]:
         """The levels to visit, first to last."""
 
+    def advice(self) -> str:
+        """What to do about NaN."""
+        if not self.strength:
+            return "check the prior's weights and the measurement"
+        return f"lower {self.strength} (now {getattr(self, self.strength)})"
+
     @abstractmethod
     def with_steps(self, steps: int) -> Self:
         """This sampler with ``steps`` levels over the whole schedule."""
@@ -132,11 +138,9 @@ def sample(
 
 
 def _check_finite(state: State, step: int, steps: int, sampler: Sampler) -> None:
-    if torch.isfinite(state.x).all():
+    if all(torch.isfinite(value).all() for value in (state.x, *state.stats.values())):
         return
-    name = sampler.strength
-    advice = f"lower {name} (now {getattr(sampler, name)})" if name else "check the prior's weights and the measurement"
     raise FloatingPointError(
         f"{type(sampler).__name__} reached NaN or infinity at step {step} of {steps} "
-        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {advice}"
+        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {sampler.advice()}"
     )

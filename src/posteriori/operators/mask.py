@@ -25,7 +25,7 @@ class _Masking(SVDOperator):
         return torch.ones(())
 
     def hide(self, y: Tensor) -> Tensor:
-        return y * self.keep.to(y.device)
+        return y.where(self.keep.to(y.device), 0.0)  # a product would leave -0.0, and another image key
 
     def observed(self, y: Tensor) -> Tensor:
         return y[:, self.keep.to(y.device)]

@@ -34,6 +34,9 @@ class SDEdit(Sampler):
         below = [level.t for level in self.base.path(schedule) if 0 < level.t < self.t_start]
         return schedule.path([self.t_start, *below])
 
+    def advice(self) -> str:
+        return self.base.advice()
+
     def with_steps(self, steps: int) -> Self:
         return replace(self, base=self.base.with_steps(steps))
 

@@ -1,0 +1,110 @@
+"""Small known problems, and the arithmetic to check samplers against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from posteriori.operator import Operator
+from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
+from posteriori.priors.mixture import GaussianMixture
+from posteriori.priors.unet import PixelUNet, UNetPrior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler
+from posteriori.samplers import SDEdit
+from posteriori.schedule import linear_betas
+
+IMAGE = (3, 8, 8)
+LINEAR = linear_betas()
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def covariance(d: int, seed: int = 0) -> Tensor:
+    """A correlated (d, d) covariance of full rank."""
+    root = normal(d, d, seed=seed, dtype=torch.float64)
+    return root @ root.T / d + 0.1 * torch.eye(d, dtype=torch.float64)
+
+
+def image_mixture() -> GaussianMixture:
+    """Two Gaussians over 3 x 8 x 8 images, smooth and of rank 60 out of 192, a third of a unit wide."""
+    points = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0))
+    near = torch.exp(-torch.cdist(points, points).square() / 8)
+    smooth = torch.kron(torch.eye(3) + 0.5, near)
+    values, basis = torch.linalg.eigh(smooth.double())
+    values[:-60] = 0
+    means = 0.2 * torch.stack([torch.ones(IMAGE), -torch.ones(IMAGE)])
+    return GaussianMixture(means, (0.08 * (basis * values) @ basis.T).expand(2, -1, -1), torch.tensor([0.6, 0.4]))
+
+
+def dense(operator: Operator) -> Tensor:
+    """A, (m, d) float64, column by column; its rows are the observed entries."""
+    columns = torch.eye(torch.Size(operator.shape).numel()).unflatten(1, operator.shape)
+    return operator.observed(operator(columns)).T.double()
+
+
+def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[Operator]:
+    """One of every operator, for images of at least 8 x 8."""
+    mask = normal(1, *shape[1:], seed=3) > 0
+    d = torch.Size(shape).numel()
+    return [
+        Identity(shape),
+        BoxMask(shape, size=3),
+        Mask(shape, mask),
+        GaussianBlur(shape, sigma=1.0, size=7),
+        Downsample(shape, 2),
+        Dense(shape, normal(d // 4, d, seed=4) / d**0.5),
+    ]
+
+
+def without_clip(sampler: Sampler) -> Sampler:
+    if isinstance(sampler, SDEdit):
+        return replace(sampler, base=without_clip(sampler.base))
+    return replace(sampler, clip=False)
+
+
+def as_network(mixture: GaussianMixture, prediction: str) -> UNetPrior:
+    """``mixture``'s denoiser dressed up as a network that makes this kind of prediction."""
+    net = PixelUNet(_MixtureNet(mixture, prediction))
+    return UNetPrior(net, mixture.schedule, mixture.shape, prediction=prediction)
+
+
+class _MixtureNet(nn.Module):
+    config = SimpleNamespace(block_out_channels=(8,))
+
+    def __init__(self, mixture: GaussianMixture, prediction: str):
+        super().__init__()
+        self.mixture, self.prediction = mixture, prediction
+
+    def forward(self, x, time, return_dict):
+        level = self.mixture.schedule.level(float(time[0]) + 1)
+        x = x.double()
+        x0 = self.mixture.denoise(x, level).x0
+        eps = (x - level.alpha * x0) / level.sigma
+        out = {"epsilon": eps, "sample": x0, "v_prediction": level.alpha * eps - level.sigma * x0}[self.prediction]
+        return (out.float(),)
+
+
+class Bulk(Rng):
+    """One generator for all rows, where thousands of streams would be slow; noise times ``factor``."""
+
+    def __init__(self, rows: int, seed: int = 0, factor: float = 1.0):
+        self.rows, self.factor = rows, factor
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, shape) -> Tensor:
+        return self.factor * torch.randn(self.rows, *shape, generator=self.generator)
+
+
+def standard_errors_off(samples: Tensor, mean: Tensor, cov: Tensor) -> float:
+    """The largest deviation of an entry of the samples' (N, d) mean or covariance, in a Gaussian's standard errors."""
+    samples, N = samples.double(), len(samples)
+    variances = cov.diagonal()
+    off_mean = (samples.mean(0) - mean) / (variances / N).sqrt()
+    off_cov = (samples.T.cov() - cov) / ((variances[:, None] * variances + cov.square()) / (N - 1)).sqrt()
+    return max(off_mean.abs().max().item(), off_cov.abs().max().item())

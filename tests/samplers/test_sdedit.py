@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from posteriori.likelihood import Gaussian
+from posteriori.operators import BoxMask, Downsample
+from posteriori.rng import Rng, Tape
+from posteriori.sampler import sample
+from posteriori.samplers import DDIM, SDEdit
+from posteriori.schedule import CLEAN
+from tests.helpers import IMAGE, LINEAR, image_mixture, normal
+
+
+def times(sampler):
+    path = sampler.path(LINEAR)
+    assert path[-1] == CLEAN
+    return [level.t for level in path[:-1]]
+
+
+def test_the_reports_path():
+    assert times(SDEdit()) == list(range(500, 0, -1))
+
+
+def test_other_paths():
+    assert times(SDEdit(t_start=500, base=DDIM(steps=10))) == [500, 445, 334, 223, 112, 1]
+    assert times(SDEdit(t_start=445, base=DDIM(steps=10))) == [445, 334, 223, 112, 1]
+    assert times(SDEdit(t_start=445, base=DDIM(steps=10, spacing="leading"))) == [445, 401, 301, 201, 101, 1]
+    assert times(SDEdit(t_start=1)) == [1]
+    assert times(SDEdit(t_start=1000)) == list(range(1000, 0, -1))
+    assert times(SDEdit().with_steps(10)) == [500, 445, 334, 223, 112, 1]
+
+
+@pytest.mark.parametrize("t_start", [0, -1, 1001])
+def test_t_start_lies_on_the_schedule(t_start):
+    with pytest.raises(ValueError, match=f"t_start is {t_start}: give a time above 0, up to 1000"):
+        SDEdit(t_start=t_start).path(LINEAR)
+
+
+@pytest.mark.parametrize("operator", [BoxMask(IMAGE, size=3), Downsample(IMAGE, 2)], ids=lambda o: o.name)
+def test_starts_from_the_noised_guess(operator):
+    prior, level = image_mixture(), LINEAR.level(300)
+    like = Gaussian(operator.measure(prior.draw(2), 0.1), operator, 0.1)
+    noise = normal(2, *IMAGE)
+    state = SDEdit(t_start=300).init(level, prior, like, Tape([noise]), 1)
+    torch.testing.assert_close(state.x, level.alpha * operator.pinv(like.y) + level.sigma * noise)
+    assert state.level == level
+
+
+def test_then_it_is_its_base():
+    prior, operator = image_mixture(), Downsample(IMAGE, 2)
+    like = Gaussian(operator.measure(prior.draw(1), 0.1), operator, 0.1)
+    sampler = SDEdit(t_start=300, base=DDIM(steps=10))
+    found = sample(prior, like, sampler, progress=False)[:, 0]
+    rng, path = Rng(0, like.keys()), sampler.path(LINEAR)
+    state = sampler.init(path[0], prior, like, rng, 1)
+    for s in path[1:]:
+        state = DDIM(steps=10).step(state, s, prior, like, rng)
+    assert torch.equal(found, state.x)
+
+
+def test_a_small_start_keeps_the_guess():
+    prior, operator = image_mixture(), Downsample(IMAGE, 2)
+    like = Gaussian(operator.measure(prior.draw(4), 0.1), operator, 0.1)
+    moved = [
+        (sample(prior, like, SDEdit(t_start=t), progress=False)[:, 0] - like.guess()).square().mean()
+        for t in (2, 100, 500)
+    ]
+    assert moved[0] < moved[1] < moved[2]

@@ -1,0 +1,99 @@
+import warnings
+
+import pytest
+import torch
+
+from posteriori.operators import BoxMask, GaussianBlur, Identity
+from posteriori.presets import preset, resolve
+from posteriori.priors.mixture import GaussianMixture
+from posteriori.samplers import DDIM, DPS, AnnealedLangevin, ScoreALD, SDEdit
+
+
+def prior(name):
+    found = GaussianMixture(torch.zeros(1, 1), torch.ones(1, 1, 1))
+    found.name = name
+    return found
+
+
+def blur(side):
+    return GaussianBlur((3, side, side), sigma=3.0 * side / 256)
+
+
+def box(side):
+    return BoxMask((3, side, side))
+
+
+FFHQ, OTHER = prior("ffhq-256"), prior("some-other-prior")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "operator", "given", "fields"),
+    [
+        (DPS, blur(256), {}, {"scale": 0.3}),
+        (DPS, box(256), {}, {"scale": 1.0}),
+        (DPS, box(256), {"normalise": True}, {"scale": 1.0}),
+        (DPS, blur(256), {"normalise": False}, {"scale": 0.3}),
+        (DPS, box(256), {"normalise": False}, {"scale": 0.5}),
+        (ScoreALD, blur(256), {}, {"lambda_T": 10.0, "lambda_0": 15.0}),
+        (ScoreALD, box(256), {}, {"lambda_T": 15.0, "lambda_0": 20.0}),
+    ],
+)
+def test_the_reports_settings(sampler, operator, given, fields):
+    resolved = resolve(sampler, operator, FFHQ, steps=1000, **given)
+    assert resolved.sampler == sampler(steps=1000, **fields, **given)
+    assert resolved.warning == ""
+    assert all("section 3" in resolved.sources[name] or "Chung" in resolved.sources[name] for name in fields)
+    assert {name: resolved.sources[name] for name in given} == dict.fromkeys(given, "given")
+    with warnings.catch_warnings(action="error"):
+        assert preset(sampler, operator, FFHQ, **given) == resolved.sampler
+
+
+@pytest.mark.parametrize(
+    ("sampler", "operator", "fields"),
+    [
+        (DPS, blur(64), {"scale": 0.3 / 4}),
+        (DPS, box(64), {"scale": 1.0 / 4}),
+        (DPS, blur(256), {"scale": 0.3}),
+        (DPS, Identity((3, 128, 128)), {"scale": 1.0 / 2}),  # the class's own value
+        (ScoreALD, box(64), {"lambda_T": 15.0 / 4, "lambda_0": 20.0 / 4}),
+    ],
+)
+def test_without_an_entry_the_papers_length_is_scaled_with_the_side(sampler, operator, fields):
+    side = operator.shape[-1]
+    resolved = resolve(sampler, operator, OTHER, steps=70)
+    assert resolved.sampler == sampler(steps=70, **fields)
+    assert resolved.sources == dict.fromkeys(fields, "the paper's value" + (f" times {side}/256" if side < 256 else ""))
+    for part in (sampler.name, operator.name, "some-other-prior", f"{side} px", "70 steps", *fields):
+        assert part in resolved.warning
+    with pytest.warns(UserWarning, match="no preset of .* was measured for"):
+        assert preset(sampler, operator, OTHER, steps=70) == resolved.sampler
+
+
+def test_steps_and_size_are_part_of_the_key():
+    assert not resolve(DPS, blur(256), FFHQ, steps=1000).warning
+    assert resolve(DPS, blur(256), FFHQ, steps=999).warning
+    assert resolve(DPS, blur(64), FFHQ, steps=1000).warning
+
+
+@pytest.mark.parametrize("named", [FFHQ, OTHER])
+def test_given_fields_win(named):
+    resolved = resolve(DPS, blur(256), named, steps=100, scale=7.0, eta=0.5)
+    assert resolved.sampler == DPS(steps=100, scale=7.0, eta=0.5)
+    assert resolved.sources == {"scale": "given", "eta": "given"}
+    assert resolved.warning == ""
+    one = resolve(ScoreALD, blur(64), named, steps=100, lambda_0=2.0)
+    assert one.sampler == ScoreALD(steps=100, lambda_T=2.5, lambda_0=2.0)
+    assert "lambda_T = 2.5" in one.warning
+    assert "lambda_0" not in one.warning
+
+
+@pytest.mark.parametrize("sampler", [DDIM, SDEdit, AnnealedLangevin])
+def test_samplers_without_lengths_need_no_preset(sampler):
+    resolved = resolve(sampler, blur(64), OTHER, steps=30)
+    assert resolved.sampler == sampler().with_steps(30)
+    assert (resolved.sources, resolved.warning) == ({}, "")
+
+
+def test_unknown_fields_are_errors():
+    with pytest.raises(ValueError, match=r"no field .scael.; it has .*scale"):
+        resolve(DPS, blur(256), FFHQ, steps=1000, scael=0.3)

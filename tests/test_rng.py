@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from posteriori.rng import Purpose, Rng, Tape, generator, image_key
+from tests.helpers import normal
+
+
+def first(seed, purpose, key, j):
+    return tuple(torch.randn(4, generator=generator(seed, purpose, key, j)).tolist())
+
+
+def test_streams_are_distinct_and_repeat():
+    keys = [(s, p, k, j) for s in (0, 1, 2) for p in Purpose for k in (0, 1, 2**32 - 1) for j in (0, 1, 2)]
+    streams = [first(*key) for key in keys]
+    assert len(set(streams)) == len(keys)
+    assert streams == [first(*key) for key in keys]
+
+
+def test_streams_are_uncorrelated_and_normal():
+    x = Rng(0, range(200)).normal((500,)).double()
+    assert abs(x.mean()) < 4 / x.numel() ** 0.5
+    assert abs(x.var() - 1) < 4 * (2 / x.numel()) ** 0.5
+    between = (x @ x.T / 500).fill_diagonal_(0)
+    assert between.abs().max() < 6 / 500**0.5
+
+
+def test_rows_are_grouped_by_image():
+    x = Rng(5, [7, 9], 3).normal((2, 2))
+    expected = [torch.randn(2, 2, generator=generator(5, Purpose.SAMPLER, key, j)) for key in (7, 9) for j in range(3)]
+    torch.testing.assert_close(x, torch.stack(expected), atol=0, rtol=0)
+    assert x.dtype == torch.float32
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    alone, together = Rng(5, [9], 2), Rng(5, [7, 9, 8], 2)
+    for _ in range(3):
+        torch.testing.assert_close(alone.normal((3,)), together.normal((3,))[2:4], atol=0, rtol=0)
+
+
+def test_the_key_is_the_content():
+    x = normal(2, 3, 4)
+    assert image_key(x[0]) == image_key(x[0].clone()) == image_key(x[0].double())
+    assert image_key(x[0]) == image_key(x.mT.contiguous().mT[0])
+    assert len({image_key(x[0]), image_key(x[1]), image_key(x[0] + 1e-6)}) == 3
+
+
+def test_tape():
+    draws = [normal(2, 3, seed=k) for k in range(2)]
+    tape = Tape(draws)
+    assert tape.normal((3,)) is draws[0]
+    with pytest.raises(ValueError, match=r"next draw is \(3,\), the sampler asked for \(4,\)"):
+        tape.normal((4,))
+    with pytest.raises(ValueError, match="run out of recorded draws"):
+        tape.normal((3,))
