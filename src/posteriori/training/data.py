@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -62,8 +61,12 @@ def load_images(source: Path, names: list[str], size: int) -> Images:
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         box = (left, top, left + side, top + side)
         picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-        pixels[i] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        pixels[i] = _to_tensor(picture)
     return Images(names, pixels)
+
+
+def _to_tensor(picture: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -111,12 +114,13 @@ def _augment(pixels: Tensor, draw: Tensor, size: int, min_crop: float, colour: f
     side = pixels.shape[-1]
     crop = round(side * (min_crop + (1 - min_crop) * scale))
     y, x = round((side - crop) * top), round((side - crop) * left)
-    image = pixels[None, :, y : y + crop, x : x + crop].float()
+    image = pixels[:, y : y + crop, x : x + crop]
     if crop != size:
-        image = F.interpolate(image, (size, size), mode="bicubic", antialias=True, align_corners=False)
+        picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+        image = _to_tensor(picture.resize((size, size), Image.Resampling.LANCZOS))
     if flip < 0.5:
         image = image.flip(-1)
-    image = image / 127.5 - 1
+    image = image[None].float() / 127.5 - 1
     if colour:
         gain = 1 + colour * (2 * torch.tensor(contrast).view(1, 3, 1, 1) - 1)
         image = image * gain + colour * (2 * brightness - 1)
