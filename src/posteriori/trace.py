@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.prior import Denoised, Prior
+from posteriori.progress import bar
 from posteriori.schedule import Level
 
 if TYPE_CHECKING:
@@ -55,27 +56,7 @@ class CountedPrior(Prior):
 @contextmanager
 def progress_bar(label: str, total: int) -> Generator[Callback]:
     """A bar on stderr with the mean residual and the time left; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("|y - A x0| {task.fields[residual]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with bar("|y - A x0| {task.fields[residual]}", transient=True) as progress:
         task = progress.add_task(label, total=total, residual="-")
 
         def show(state: State, step: int, steps: int, rows: slice) -> None:

@@ -37,15 +37,8 @@ def train(
     """
     import torch
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
+    from posteriori.progress import bar
     from posteriori.training.config import TrainConfig
     from posteriori.training.run import TrainingRun
 
@@ -62,19 +55,10 @@ def train(
     trainer = run.trainer
     if trainer.step:
         console.print(f"resuming at {trainer.step * settings.batch_size:,} of {settings.images:,} images")
-    columns = (
-        TextColumn("images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     loss = None
-    with Progress(*columns, console=console, speed_estimate_period=300) as progress:
-        seen = trainer.step * settings.batch_size
-        task = progress.add_task("", total=settings.steps * settings.batch_size, completed=seen, loss=0.0, rate=0.0)
+    with bar("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s") as progress:
+        total, seen = (steps * settings.batch_size for steps in (settings.steps, trainer.step))
+        task = progress.add_task("images", total=total, completed=seen, loss=0.0, rate=0.0)
         for step in run:
             loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
             progress.update(task, advance=settings.batch_size, loss=loss, rate=settings.batch_size / step.seconds)
