@@ -31,6 +31,10 @@ class Likelihood(ABC):
         """Every measurement repeated n times, the copies side by side."""
 
     @abstractmethod
+    def to(self, device: torch.device) -> Likelihood:
+        """The same on ``device``."""
+
+    @abstractmethod
     def keys(self) -> list[int]:
         """A key of each measurement's random streams, from its content."""
 
@@ -96,6 +100,9 @@ class Gaussian(Likelihood):
     def expand(self, n: int) -> Gaussian:
         return self._with(self.y.repeat_interleave(n, 0), self.sigma)
 
+    def to(self, device: torch.device) -> Gaussian:
+        return self._with(self.y.to(device), self.sigma)
+
     def keys(self) -> list[int]:
         return [image_key(row) for row in self.y]
 
@@ -124,6 +131,8 @@ class Gaussian(Likelihood):
 class Flat(Likelihood):
     """No data: the posterior is the prior. ``n`` rows of ``shape``, each with streams of its own."""
 
+    device = torch.device("cpu")
+
     def __init__(self, n: int, shape: tuple[int, ...], *, first: int = 0):
         if n < 1:
             raise ValueError(f"n is {n}: give at least 1")
@@ -141,6 +150,11 @@ class Flat(Likelihood):
     def expand(self, n: int) -> Flat:
         return Flat(self.n * n, self.shape, first=self.first)
 
+    def to(self, device: torch.device) -> Flat:
+        like = copy.copy(self)
+        like.device = device
+        return like
+
     def keys(self) -> list[int]:
         return list(range(self.first, self.first + self.n))
 
@@ -148,7 +162,7 @@ class Flat(Likelihood):
         return True
 
     def guess(self) -> Tensor:
-        return torch.zeros(self.n, *self.shape)
+        return torch.zeros(self.n, *self.shape, device=self.device)
 
     def residual(self, x: Tensor) -> Tensor:
         return x.flatten(1)[:, :0]

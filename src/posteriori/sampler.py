@@ -91,7 +91,7 @@ def sample(
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Tensor:
-    """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32.
+    """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
 
     ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
     rows of one network call, default all; a measurement's samples are never split. ``rng`` gives the
@@ -125,7 +125,7 @@ def sample(
     with bar as show:
         watchers = [*callbacks, *([show] if show else [])]
         for rows in chunks:
-            like = likelihood.select(rows).expand(n)
+            like = likelihood.select(rows).expand(n).to(prior.device)
             streams = rng(rows) if rng else Rng(seed, keys[rows], n, device=prior.device)
             state = sampler.init(path[0], prior, like, streams, n)
             for k, s in enumerate(path[1:], 1):

@@ -81,11 +81,14 @@ class TrainingRun:
                     saved = time.monotonic()
                 yield trainer.last
         trainer.save(self.checkpoint)
-        if evaluated != trainer.step:
+        if stop:
+            self.export()
+        elif evaluated != trainer.step:
             self.evaluate()
 
     def evaluate(self) -> None:
         """Held-out PSNR, a sheet of samples and the prior folder, from the moving average."""
+        self.export()
         prior = ema_prior(self.trainer)
         if self.held_out:
             psnr = denoising_psnr(prior, self.held_out.pixels.float() / 127.5 - 1)
@@ -94,6 +97,9 @@ class TrainingRun:
             )
         (self.out / "samples").mkdir(exist_ok=True)
         sample_sheet(prior, self.out / "samples" / f"{self.trainer.step:07d}.png")
+
+    def export(self) -> None:
+        """The moving average so far as the folder prior/."""
         save_folder(
             self.out / "prior",
             self.trainer.ema,
