@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prior", default="faces-64")
     parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--tasks", nargs="*", default=["inpainting", "deconvolution"])
     args = parser.parse_args()
     prior = load_prior(args.prior)
     truth = held_out_faces(args.data, REPORTED, prior.shape[-1])
@@ -79,6 +80,8 @@ def main() -> None:
         report.append(text)
 
     for task in tasks(prior.shape):
+        if task.name not in args.tasks:
+            continue
         say(f"\n### {task.label}, {len(truth)} faces, {args.steps} steps\n")
         say(
             "| method | PSNR (dB) | LPIPS | PSNR in the hole | residual / (sigma sqrt m) | seconds |\n"
@@ -104,7 +107,7 @@ def main() -> None:
         if "mean of the surroundings" in results:
             gain = interval(results["DPS"].hole - results["mean of the surroundings"].hole)
             say(f"- DPS against the mean of the surroundings, in the hole: PSNR {gain} dB")
-    (args.out / "faces.md").write_text("\n".join(report) + "\n")
+    (args.out / f"{'-'.join(args.tasks)}.md").write_text("\n".join(report) + "\n")
 
 
 if __name__ == "__main__":
