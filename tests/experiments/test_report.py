@@ -6,7 +6,9 @@ import torch
 from posteriori.experiments.report import SIGMA_Y, run_report, single_pass, tasks
 from posteriori.operators import BoxMask, GaussianBlur
 from posteriori.priors.mixture import GaussianMixture
+from posteriori.samplers import DPS
 from posteriori.schedule import Level
+from posteriori.spec import parse_sampler
 
 SHAPE = (3, 32, 32)
 
@@ -36,7 +38,9 @@ def test_every_method_starts_from_the_same_measurement():
         assert torch.equal(result.y, again)
         assert [row.method for row in result.rows] == ["measurement", "sdedit", "scoreald", "dps"]
         assert torch.equal(result.pictures[0], result.y)
-    assert report.settings["inpainting/dps"]["steps"] == 4
+    recorded = report.settings["inpainting/dps"]
+    assert parse_sampler(recorded["sampler"]) == DPS(scale=32 / 256, steps=4)
+    assert recorded["sources"] == {"scale": "the paper's value times 32/256"}
     assert any("no preset of dps" in line for line in said)
     again = run_report(prior, truth, steps=4, seed=3, progress=False)
     assert [(r.psnr, r.lpips, r.nfe) for r in again.rows] == [(r.psnr, r.lpips, r.nfe) for r in report.rows]

@@ -1,5 +1,7 @@
 """DPS and ScoreALD for a Gaussian prior and a linear measurement, where the gradient has a closed form."""
 
+import math
+
 import pytest
 import torch
 
@@ -89,3 +91,9 @@ def test_the_gradient_goes_through_the_clamp():
     alone = DDIM().step(State(X_T, T), S, clamped, LIKE, Tape([NOISE]))
     assert torch.equal(state.x, alone.x)
     assert state.stats["gradient"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("scale", [-1.0, math.nan, math.inf])
+def test_a_scale_that_climbs_or_explodes_is_refused(scale):
+    with pytest.raises(ValueError, match="scale is"):
+        DPS(scale=scale)

@@ -31,7 +31,8 @@ def list_() -> None:
 @app.command(epilog="Examples:  posteriori priors show ffhq-256  |  posteriori priors show ./my-prior")
 def show(name: Annotated[str, typer.Argument(help="A prior's name, or a folder in diffusers' format.")]) -> None:
     """Everything that is known of a prior: network, noise schedule, licence, files and where they should lie."""
-    from posteriori.priors.cards import cards, nearest
+    from posteriori.names import nearest
+    from posteriori.priors.cards import cards
     from posteriori.priors.folder import read_folder
     from posteriori.priors.load import EMBEDDED, embedded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from posteriori.prior import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
+from posteriori.spec import format_spec
 from posteriori.trace import CountedPrior
 
 #: noise of both tasks and time of the single-pass baseline: the report, sections 3.2 and 3.6
@@ -119,8 +120,7 @@ def run_report(
                 say(resolved.warning)
             say(f"{task.label}: {method.__name__}")
             settings[f"{task.name}/{method.name}"] = {
-                "sampler": method.name,
-                **asdict(resolved.sampler),
+                "sampler": format_spec(resolved.sampler),
                 "sources": resolved.sources,
             }
             like = Gaussian(y, task.operator, SIGMA_Y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
@@ -17,35 +17,40 @@ from posteriori.operator import SVDOperator
 @final
 @dataclass(frozen=True)
 class GaussianBlur(SVDOperator):
-    """Convolution with a Gaussian of standard deviation ``sigma`` pixels in a ``size`` x ``size`` window.
+    """Deconvolution: the picture is convolved with a Gaussian.
 
     The report's deconvolution is sigma = 3, size = 61 at 256 x 256. As in the official DPS code the
     kernel ends at four sigma and the border is reflected without repeating the edge. Separable, so two
     one-dimensional SVDs give the whole one; it is neither symmetric nor diagonal in the Fourier basis.
+
+    Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", section 4.
     """
 
     name: ClassVar[str] = "gaussian-blur"
     cutoff: ClassVar[float] = 3e-2
 
-    sigma: float = 3.0
-    size: int = 61
+    sigma: Annotated[float, "standard deviation of the Gaussian, in pixels"] = 3.0
+    size: Annotated[int, "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise ValueError(f"the blur's sigma is {self.sigma}: give a width in pixels above 0")
         if self.size < 1 or self.size % 2 == 0:
             raise ValueError(f"the blur's size is {self.size}: give an odd number of pixels")
-        if len(self.kernel) // 2 >= min(self.shape[-2:]):
+        if self._radius >= min(self.shape[-2:]):
             raise ValueError(
-                f"a blur that reaches {len(self.kernel) // 2} pixels cannot be reflected at the border of "
+                f"a blur that reaches {self._radius} pixels cannot be reflected at the border of "
                 f"{self.shape[-2]} x {self.shape[-1]}: lower sigma or size"
             )
+
+    @property
+    def _radius(self) -> int:
+        return int(min(self.size // 2, 4 * self.sigma + 0.5))
 
     @cached_property
     def kernel(self) -> np.ndarray:
         """The one-dimensional kernel, float64, summing to 1."""
-        radius = min(self.size // 2, int(4 * self.sigma + 0.5))
-        weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / self.sigma) ** 2)
+        weights = np.exp(-0.5 * (np.arange(-self._radius, self._radius + 1) / self.sigma) ** 2)
         return weights / weights.sum()
 
     @cached_property

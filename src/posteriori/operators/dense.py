@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -15,11 +15,13 @@ from posteriori.operator import SVDOperator
 @final
 @dataclass(frozen=True, eq=False)
 class Dense(SVDOperator):
-    """y = M vec(x) with ``matrix`` M, (m, n), n the number of entries of ``shape``; y is (B, m)."""
+    """Any linear measurement of a small image: y = M vec(x), (B, m)."""
 
     name: ClassVar[str] = "dense"
 
-    matrix: Tensor = field(default_factory=lambda: torch.empty(0, 0), repr=False)
+    matrix: Annotated[Tensor, "M, (m, n) for the n entries of the shape"] = field(
+        default_factory=lambda: torch.empty(0, 0), repr=False
+    )
 
     def __post_init__(self) -> None:
         n = torch.Size(self.shape).numel()

@@ -14,7 +14,7 @@ from posteriori.operator import SVDOperator
 @final
 @dataclass(frozen=True)
 class Identity(SVDOperator):
-    """y = x: what is left is the noise."""
+    """Denoising: y is the picture and the noise."""
 
     name: ClassVar[str] = "identity"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -51,17 +51,19 @@ class _Masking(SVDOperator):
 @final
 @dataclass(frozen=True)
 class BoxMask(_Masking):
-    """Hides a square of ``size`` pixels whose corner is at (``top``, ``left``).
+    """Inpainting: a square is hidden.
 
     The report hides 50 x 50 of 256 x 256. Where nothing is given the box is centred and takes
     round(50 H / 256) pixels; what is given is never rescaled.
+
+    Paper: the report, "Diffusion Models for Solving Inverse Problems", section 3.2.
     """
 
     name: ClassVar[str] = "box-mask"
 
-    size: int | None = None
-    top: int | None = None
-    left: int | None = None
+    size: Annotated[int | None, "side of the hidden square, in pixels; none is round(50 H / 256)"] = None
+    top: Annotated[int | None, "its first row, in pixels from 0; none centres it"] = None
+    left: Annotated[int | None, "its first column, in pixels from 0; none centres it"] = None
 
     def __post_init__(self) -> None:
         height, width = self.shape[-2:]
@@ -87,11 +89,13 @@ class BoxMask(_Masking):
 @final
 @dataclass(frozen=True, eq=False)
 class Mask(_Masking):
-    """Keeps the pixels where ``mask`` is true: an array that broadcasts to ``shape``."""
+    """Inpainting: the pixels where a mask is false are hidden."""
 
     name: ClassVar[str] = "mask"
 
-    mask: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.bool), repr=False)
+    mask: Annotated[Tensor, "true where the picture is observed; it broadcasts to the shape"] = field(
+        default_factory=lambda: torch.ones((), dtype=torch.bool), repr=False
+    )
 
     def __post_init__(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,14 @@ from posteriori.operator import SVDOperator
 @final
 @dataclass(frozen=True)
 class Downsample(SVDOperator):
-    """The mean of every ``factor`` x ``factor`` block: y is (B, C, H / factor, W / factor), A A^T = I / factor^2."""
+    """Super-resolution: every block of pixels is replaced by its mean.
+
+    y is (B, C, H / factor, W / factor), and A A^T = I / factor^2.
+    """
 
     name: ClassVar[str] = "downsample"
 
-    factor: int = 4
+    factor: Annotated[int, "side of a block, in pixels; it divides both sides of the picture"] = 4
 
     def __post_init__(self) -> None:
         if self.factor < 1 or any(side % self.factor for side in self.shape[-2:]):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from posteriori.names import nearest
 from posteriori.priors.unet import Prediction
 
 
@@ -61,11 +60,6 @@ def load_card(name: str) -> Card:
     if name not in known:
         raise ValueError(f"no card is called {name!r}; there are {', '.join(nearest(name, known))}")
     return known[name]
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """``known``, the most similar to ``name`` first."""
-    return sorted(known, key=lambda k: -difflib.SequenceMatcher(None, name.lower(), k.lower()).ratio())
 
 
 def cache_dir() -> Path:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posteriori.priors.cards import Card, cache_dir, card_of, cards, checked_file, nearest, sha256
+from posteriori.names import nearest
+from posteriori.priors.cards import Card, cache_dir, card_of, cards, checked_file, sha256
 from posteriori.priors.convert import complete_flags, convert_state_dict, unet_config
 from posteriori.priors.folder import (
     FILES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self, final
+from typing import Annotated, ClassVar, Self, final
 
 from posteriori.likelihood import Likelihood
 from posteriori.prior import Prior
@@ -16,7 +16,7 @@ from posteriori.schedule import CLEAN, Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class AnnealedLangevin(Sampler):
-    """Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and algorithm 1.
+    """Langevin steps on the posterior at one noise level after the other.
 
     At each of ``levels`` noise levels sigma_t (variance exploding, x_t = x_0 + sigma_t eps, spread
     geometrically over the schedule), ``inner`` steps of
@@ -25,21 +25,26 @@ class AnnealedLangevin(Sampler):
 
     with eta_t = step sigma_t^2. The residual is taken at x itself, without the network's Jacobian;
     gamma_t = ``gamma`` sigma_t accounts for the noise still in x. The last level ends in its denoiser's mean.
+
+    Paper: Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and
+    algorithm 1.
     """
 
     name: ClassVar[str] = "annealed-langevin"
     strength: ClassVar[str] = "step_size"
 
-    levels: int = 250
-    inner: int = 3
-    step_size: float = 0.1
-    gamma: float = 1.0
-    clip: bool = True
+    levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 250
+    inner: Annotated[int, "Langevin steps at each level"] = 3
+    step_size: Annotated[float, "length eta_t of a step, in units of sigma_t^2"] = 0.1
+    gamma: Annotated[float, "noise added to the measurement's, in units of sigma_t"] = 1.0
+    clip: Annotated[bool, "clamp the recorded estimate of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:
         for name in ("levels", "inner"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        if not self.step_size > 0 or not self.gamma >= 0:
+            raise ValueError(f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up")
 
     def path(self, schedule: Schedule) -> list[Level]:
         first, last = schedule.level(schedule.T), schedule.level(1)

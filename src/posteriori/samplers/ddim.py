@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self, final
+from typing import Annotated, ClassVar, Self, final
 
 from torch import Tensor
 
@@ -17,17 +17,13 @@ from posteriori.schedule import Level, Schedule, Spacing
 
 @dataclass(frozen=True, kw_only=True)
 class ReverseSampler(Sampler):
-    """A sampler that steps down the schedule with the reverse kernel.
+    """A sampler that steps down the schedule (``Schedule.path``) with the reverse kernel (``kernels.reverse``)."""
 
-    ``steps`` of the schedule's T levels with ``spacing`` (see ``Schedule.path``); ``eta`` and
-    ``variance`` choose the kernel (see ``kernels.reverse``); ``clip`` clamps x0 to the prior's bounds.
-    """
-
-    steps: int = 1000
-    spacing: Spacing = "linspace"
-    eta: float = 1.0
-    variance: Variance = "auto"
-    clip: bool = True
+    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 1000
+    spacing: Annotated[Spacing, "which levels: linspace from T to 1, leading every (T // steps)-th from 1"] = "linspace"
+    eta: Annotated[float, "noise drawn in a step, from 0 (deterministic DDIM) to 1 (DDPM)"] = 1.0
+    variance: Annotated[Variance, "variance of a DDPM step; auto: learned where the network has it"] = "auto"
+    clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -57,8 +53,11 @@ class ReverseSampler(Sampler):
 @final
 @dataclass(frozen=True, kw_only=True)
 class DDIM(ReverseSampler):
-    """Ancestral sampling without data: DDPM at eta = 1 (Ho et al. 2020, algorithm 2), DDIM below
-    (Song et al. 2021, "Denoising diffusion implicit models", eq. 12)."""
+    """The prior alone, without data: DDPM at eta = 1, DDIM below.
+
+    Paper: Ho et al. 2020, "Denoising diffusion probabilistic models", algorithm 2; Song et al. 2021,
+    "Denoising diffusion implicit models", eq. 12.
+    """
 
     name: ClassVar[str] = "ddim"
 

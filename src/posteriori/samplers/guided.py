@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ class GuidedSampler(ReverseSampler):
 
     The gradient goes through the network: one step costs a forward and a backward pass.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.lengths:
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ValueError(f"{name} is {getattr(self, name)}: give a finite number from 0 up")
 
     @abstractmethod
     def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:

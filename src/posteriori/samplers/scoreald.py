@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 from torch import Tensor
 
@@ -13,19 +13,21 @@ from posteriori.samplers.guided import GuidedSampler
 @final
 @dataclass(frozen=True, kw_only=True)
 class ScoreALD(GuidedSampler):
-    """x_{t-1} <- x_{t-1} - lambda_t grad_{x_t} |y - A(x0hat)|_2: the report's section 3.4.
+    """Each reverse step, then a step down the residual's gradient by an annealed factor.
 
-    lambda_t is linear in t, from ``lambda_T`` at t = T to ``lambda_0`` at t = 0: 10 to 15 for
-    deconvolution, 15 to 20 for inpainting at 256 x 256. For the annealed Langevin dynamics of
-    Jalal et al. 2021, after which the report names it, see ``AnnealedLangevin``.
+    x_{t-1} <- x_{t-1} - lambda_t grad_{x_t} |y - A(x0hat)|_2, lambda_t linear in t from ``lambda_T`` to
+    ``lambda_0``: 10 to 15 for deconvolution, 15 to 20 for inpainting at 256 x 256. For the annealed
+    Langevin dynamics of Jalal et al. 2021, after which the report names it, see ``AnnealedLangevin``.
+
+    Paper: the report, "Diffusion Models for Solving Inverse Problems", section 3.4.
     """
 
     name: ClassVar[str] = "scoreald"
     strength: ClassVar[str] = "lambda_0"
     lengths: ClassVar[tuple[str, ...]] = ("lambda_T", "lambda_0")
 
-    lambda_T: float = 10.0
-    lambda_0: float = 15.0
+    lambda_T: Annotated[float, "the gradient's factor at t = T, the noisy end; images on the [-1, 1] scale"] = 10.0
+    lambda_0: Annotated[float, "its factor at t = 0, the clean end; linear in t between"] = 15.0
 
     def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:
         return (self.lambda_0 + (self.lambda_T - self.lambda_0) * u) * g

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self, final
+from typing import Annotated, ClassVar, Self, final
 
 from posteriori.kernels import forward
 from posteriori.likelihood import Likelihood
@@ -17,16 +17,19 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SDEdit(Sampler):
-    """x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, then ``base`` from there; A~ is the operator's guess.
+    """The measurement noised up to t_start, and the reverse process from there.
 
-    Meng et al. 2022, "SDEdit", algorithm 1; the report's section 3.3, with t* = 500. A small t* keeps
-    the measurement and its damage, a large one follows the prior.
+    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~ is the operator's guess, then ``base``. A
+    small t* keeps the measurement and its damage, a large one follows the prior; the report's is 500.
+
+    Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
+    equations", algorithm 1.
     """
 
     name: ClassVar[str] = "sdedit"
 
-    t_start: float = 500
-    base: ReverseSampler = field(default_factory=DDIM)
+    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's T (noise)"] = 500
+    base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
 
     def path(self, schedule: Schedule) -> list[Level]:
         if not 0 < self.t_start <= schedule.T:
