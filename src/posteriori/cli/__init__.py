@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import demo, priors, train
+from posteriori.cli import demo, listing, priors, train
 
 app = typer.Typer(
     name="posteriori",
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=train.EPILOG)(train.train)
+app.command(epilog=listing.SAMPLERS_EPILOG)(listing.samplers)
+app.command(epilog=listing.OPERATORS_EPILOG)(listing.operators)
 app.add_typer(priors.app, name="priors")
 
 
