@@ -50,8 +50,8 @@ def main() -> None:
         for task in tasks(prior.shape):
             if task.name not in args.tasks:
                 continue
-            for sampler in GRIDS[task.name]:
-                scores, _ = run(prior, task.operator, sampler.with_steps(args.steps), truth)
+            for sampler in (s.with_steps(args.steps) for s in GRIDS[task.name]):
+                scores, _ = run(prior, task.operator, sampler, truth)
                 means = [float(f.mean()) for f in (scores.psnr, scores.lpips, scores.residual, scores.hole)]
                 figures = [f"{value:.4g}" for value in (*means, scores.seconds)]
                 row = [args.prior, args.images, args.steps, task.name, sampler, *figures]
