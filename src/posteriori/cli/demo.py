@@ -71,7 +71,7 @@ def _print_table(report: Report, prior: str, image: str) -> None:
         title=f"{image}, {side} x {side}, prior {prior}, {respaced}, noise sigma 0.05 on [-1, 1]", title_justify="left"
     )
     for name in ("method", "task"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("PSNR (dB)", "SSIM", f"LPIPS at {side} px", "network calls", "seconds"):
         table.add_column(name, justify="right")
     labels = {result.task.name: result.task.label for result in report.tasks}
@@ -83,4 +83,4 @@ def _print_table(report: Report, prior: str, image: str) -> None:
         figures = [(row.psnr, ".2f"), (row.ssim, ".3f"), (row.lpips, ".4f")]
         cells = ["" if value is None else format(value, form) for value, form in figures]
         table.add_row(row.method, labels.get(row.task, row.task), *cells, str(row.nfe), f"{row.seconds:.1f}")
-    Console(width=max(110, Console().width)).print(table)
+    Console(width=max(120, Console().width)).print(table)
