@@ -9,10 +9,10 @@ DATA ?= ../shared/data
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-demo: .venv/installed ## run the report's experiment on a bundled picture (3 minutes on 2 cores)
+demo: .venv/installed ## run the report's experiment on a bundled picture (a minute on 2 cores)
 	$(BIN)/posteriori demo --out out/demo
 
-test: .venv/installed-test lint ## lint, check types and run the tests (8 minutes on 2 cores)
+test: .venv/installed-test lint ## lint, check types and run the tests (2 minutes on 2 cores)
 	$(BIN)/pytest -n auto
 
 lint: .venv/installed-test ## ruff and ty alone
