@@ -60,7 +60,8 @@ class Operator(ABC):
         """log N(r; 0, sigma^2 I + var A A^T) of y-shaped residuals, over the observed entries: (B,)."""
         if var:
             raise ValueError(f"{type(self).__name__} has no SVD: its likelihood takes var = 0 only, got {var:.4g}")
-        return _log_normal(self.observed(r).square().sum(1), self.observed(r).shape[1], sigma**2)
+        observed = self.observed(r)
+        return _log_normal(observed.square().sum(1), observed.shape[1], sigma**2)
 
 
 class LinearOperator(Operator):
@@ -110,13 +111,14 @@ class SVDOperator(LinearOperator):
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
         s = self.s.to(z.device)
-        gain = s / (s.square() + rho) if rho else (s > self.cutoff) / s.clamp(min=self.cutoff)
-        return z + self.V(gain * (self.Ut(y) - s * self.Vt(z)))
+        return z + self.V(self._gain(s, rho) * (self.Ut(y) - s * self.Vt(z)))
 
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y, (B, *shape), without the singular values up to ``cutoff``."""
-        s = self.s.to(y.device)
-        return self.V((s > self.cutoff) / s.clamp(min=self.cutoff) * self.Ut(y))
+        return self.V(self._gain(self.s.to(y.device)) * self.Ut(y))
+
+    def _gain(self, s: Tensor, rho: float = 0.0) -> Tensor:
+        return s / (s.square() + rho) if rho else (s > self.cutoff) / s.clamp(min=self.cutoff)
 
     def guess(self, y: Tensor, sigma: float) -> Tensor:
         return self.pinv(y)
@@ -124,10 +126,11 @@ class SVDOperator(LinearOperator):
     def log_normal(self, r: Tensor, sigma: float, var: float = 0.0) -> Tensor:
         if not var:
             return super().log_normal(r, sigma)
-        c = self.Ut(r).flatten(1)
-        variance = (sigma**2 + var * self.s.to(r.device).square()).expand(self.Ut(r).shape[1:]).flatten()
-        rest = self.observed(r).square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
-        m = self.observed(r).shape[1] - c.shape[1]
+        spectral, observed = self.Ut(r), self.observed(r)
+        variance = (sigma**2 + var * self.s.to(r.device).square()).expand(spectral.shape[1:]).flatten()
+        c = spectral.flatten(1)
+        rest = observed.square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
+        m = observed.shape[1] - c.shape[1]
         inside = -0.5 * (c.square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
         return inside + (_log_normal(rest.clamp(min=0), m, sigma**2) if m else 0.0)
 
