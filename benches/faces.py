@@ -7,14 +7,11 @@ Settings are those of presets.toml, which were chosen on the first 32 held-out f
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from heldout import REPORTED, Scores, held_out_faces, run, score
+from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
 from posteriori.experiments.report import SIGMA_Y, Task, tasks
 from posteriori.figures import sheet
 from posteriori.operators import BoxMask
@@ -65,11 +62,7 @@ def line(name: str, s: Scores) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--prior", default="faces-64")
-    parser.add_argument("--steps", type=int, default=250)
+    parser = arguments(__doc__)
     parser.add_argument("--tasks", nargs="*", default=["inpainting", "deconvolution"])
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     args = parser.parse_args()

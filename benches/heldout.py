@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,16 @@ from posteriori.training.data import list_names, load_images, split_names
 
 #: of the 96 held-out faces the first 32 choose settings, the last 64 are reported
 CHOOSING, REPORTED = slice(0, 32), slice(32, 96)
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options of every bench on the held-out faces."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--prior", default="faces-64")
+    parser.add_argument("--steps", type=int, default=250)
+    return parser
 
 
 def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:

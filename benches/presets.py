@@ -6,11 +6,9 @@ python benches/presets.py --data DATA --out out/presets --images 32 --steps 250 
 
 from __future__ import annotations
 
-import argparse
 import csv
-from pathlib import Path
 
-from heldout import CHOOSING, held_out_faces, run
+from heldout import CHOOSING, arguments, held_out_faces, run
 from posteriori.experiments.report import tasks
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
@@ -34,12 +32,8 @@ GRIDS: dict[str, list[Sampler]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--prior", default="faces-64")
+    parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--tasks", nargs="*", default=list(GRIDS), choices=list(GRIDS))
     args = parser.parse_args()
     prior = load_prior(args.prior)
