@@ -18,7 +18,7 @@ BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee"
 """The pictures that come with the package: name to file in ``data/``, where ``SOURCES.md`` says whose they are."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
 
 
@@ -64,8 +64,8 @@ def save_image(x: Tensor, path: str | Path) -> None:
 
     The file appears whole or not at all. Raises ValueError on an unknown suffix, OSError where it cannot be written.
     """
-    if Path(path).suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"{path} does not end like a picture: take one of {', '.join(_SUFFIXES)}")
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} does not end like a picture: take one of {', '.join(SUFFIXES)}")
     picture = Image.fromarray(to_uint8(x))
     with atomic_path(path) as temporary:
         picture.save(temporary, quality=95)

@@ -26,9 +26,9 @@ def image_key(image: Tensor) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
 
 
-def generator(seed: int, purpose: Purpose, key: int, j: int = 0) -> torch.Generator:
-    """The CPU generator of sample ``j`` of the image ``key``."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(int(purpose), key, j))
+def generator(seed: int, *key: int) -> torch.Generator:
+    """The CPU generator of ``seed`` and ``key`` alone: (purpose, image_key, j) for sample j of an image."""
+    sequence = np.random.SeedSequence(seed, spawn_key=tuple(map(int, key)))
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from posteriori.priors.folder import read_json
 from posteriori.priors.unet import Prediction
 
 Weighting = Literal["constant", "min-snr", "p2"]
@@ -98,7 +98,4 @@ class TrainConfig:
 
     @classmethod
     def from_file(cls, path: Path) -> TrainConfig:
-        try:
-            return cls.from_json(json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON ({error})") from None
+        return cls.from_json(read_json(path))

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+from posteriori.images import SUFFIXES
+from posteriori.rng import generator
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ def list_names(source: Path) -> list[str]:
             names = archive.namelist()
     else:
         raise ValueError(f"{source} is neither a folder nor a zip of images: give one of those")
-    names = sorted(n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES)
+    names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES)
     if not names:
-        raise ValueError(f"{source} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise ValueError(f"{source} holds no image ({', '.join(SUFFIXES)})")
     return names
 
 
@@ -50,7 +51,7 @@ def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
 
 
 def load_images(source: Path, names: list[str], size: int) -> Images:
-    """Decodes ``names``, centre-cropped to a square and reduced to ``size`` pixels (never enlarged beyond it)."""
+    """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged)."""
     pixels = torch.empty(len(names), 3, size, size, dtype=torch.uint8)
     for i, (name, data) in enumerate(_read(source, names)):
         try:
@@ -75,12 +76,6 @@ def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
     else:
         with zipfile.ZipFile(source) as archive:
             yield from ((name, archive.read(name)) for name in names)
-
-
-def generator(seed: int, *key: int) -> torch.Generator:
-    """A generator that depends on ``seed`` and ``key`` alone, so that a resumed run draws what it would have."""
-    state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)
 
 
 def batch(images: Images, step: int, *, size: int, batch_size: int, min_crop: float, colour: float, seed: int):

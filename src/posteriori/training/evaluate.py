@@ -23,7 +23,7 @@ from posteriori.training.loop import Trainer
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def ema_prior(trainer: Trainer, dtype: torch.dtype | None = None) -> UNetPrior:
+def ema_prior(trainer: Trainer) -> UNetPrior:
     """The moving average so far, as a frozen prior; the trainer's own stays as it is."""
     config = trainer.config
     return UNetPrior(
@@ -31,7 +31,7 @@ def ema_prior(trainer: Trainer, dtype: torch.dtype | None = None) -> UNetPrior:
         trainer.schedule,
         (3, config.size, config.size),
         prediction=config.prediction,
-        dtype=dtype or auto_dtype(trainer.device),
+        dtype=auto_dtype(trainer.device),
         device=trainer.device,
     )
 

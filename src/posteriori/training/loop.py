@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.priors.unet import PixelUNet, auto_dtype
+from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import Images, batch, generator
+from posteriori.training.data import Images, batch
 
 
 def build_network(config: TrainConfig) -> PixelUNet:
@@ -129,7 +130,7 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Writes the whole state atomically: a kill at any moment leaves the last checkpoint whole."""
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(".partial")  # one name: the next save overwrites what a kill leaves
         torch.save(
             {
                 "config": self.config.to_json(),
