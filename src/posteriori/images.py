@@ -35,7 +35,7 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
     """
     if size is not None and size < 1:
         raise ValueError(f"size is {size}: give at least 1 pixel")
-    picture = _decode(_read(source), source)
+    picture = decode(_read(source), source)
     if size is not None:
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -80,7 +80,7 @@ def _read(source: str | Path) -> bytes:
         raise type(error)(f"{source} cannot be read ({error.strerror}): {_ACCEPTED}") from None
 
 
-def _decode(data: bytes, source: str | Path) -> Image.Image:
+def decode(data: bytes, source: str | Path) -> Image.Image:
     """The RGB picture in ``data``; ``source`` is for error messages."""
     try:
         with warnings.catch_warnings():
