@@ -7,6 +7,8 @@ from posteriori.operators import BoxMask, GaussianBlur, Identity
 from posteriori.presets import preset, resolve
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DPS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.schedule import linear_betas
+from posteriori.spec import read_sampler
 
 
 def prior(name):
@@ -92,6 +94,26 @@ def test_samplers_without_lengths_need_no_preset(sampler):
     resolved = resolve(sampler, blur(64), OTHER, steps=30)
     assert resolved.sampler == sampler().with_steps(30)
     assert (resolved.sources, resolved.warning) == ({}, "")
+
+
+@pytest.mark.parametrize(("sampler", "count"), [(DPS, "steps"), (AnnealedLangevin, "levels")])
+def test_a_given_number_of_steps_wins(sampler, count):
+    resolved = resolve(sampler, blur(256), FFHQ, **{"steps": 1000} | {count: 70})
+    assert len(resolved.sampler.path(linear_betas())) == 70 + 1
+    assert getattr(resolved.sampler, count) == 70
+
+
+def test_a_sampler_inside_another_has_presets_too():
+    spec = read_sampler("sdedit(t_start=300, base=dps(eta=0.5))")
+    resolved = resolve(spec.cls, blur(256), FFHQ, steps=1000, **spec.fields)
+    assert resolved.sampler == SDEdit(t_start=300, base=DPS(scale=0.3, eta=0.5))
+    assert resolved.sources["base.scale"] == "the report, section 3.5"
+    assert (resolved.sources["t_start"], resolved.sources["base.eta"]) == ("given", "given")
+    assert resolved.warning == ""
+    spec = read_sampler("sdedit(base=dps(steps=70))")
+    resolved = resolve(spec.cls, blur(64), OTHER, steps=1000, **spec.fields)
+    assert resolved.sampler == SDEdit(base=DPS(steps=70, scale=0.3 / 4))
+    assert "no preset of dps was measured" in resolved.warning
 
 
 def test_unknown_fields_are_errors():

@@ -61,7 +61,7 @@ def test_operators(text, operator):
 
 def test_only_the_given_fields_are_read():
     assert read_sampler("dps(scale=1)") == Spec(DPS, {"scale": 1.0})
-    assert read_sampler("sdedit(base=ddim(eta=0))") == Spec(SDEdit, {"base": DDIM(eta=0)})
+    assert read_sampler("sdedit(base=ddim(eta=0))") == Spec(SDEdit, {"base": Spec(DDIM, {"eta": 0.0})})
 
 
 def test_a_whole_number_for_a_number_becomes_one():
@@ -141,7 +141,7 @@ def test_arrays_have_no_text():
     for operator in (Mask((1, 2, 2)), Dense((1, 2, 2), torch.eye(4))):
         with pytest.raises(ValueError, match=f"{operator.name} holds an array.*{INSTEAD[operator.name][:20]}"):
             format_spec(operator)
-    with pytest.raises(ValueError, match=r"pass the array to posteriori.Mask in Python \(at character 1 of 'mask'\)"):
+    with pytest.raises(ValueError, match=r"give --mask FILE.*posteriori.Mask in Python \(at character 1 of 'mask'\)"):
         parse_operator("mask", SHAPE)
     with pytest.raises(ValueError, match=r"pass the matrix to posteriori\.Dense"):
         parse_operator("dense(matrix=3)", SHAPE)

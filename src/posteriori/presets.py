@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler
+from posteriori.spec import Spec
 
 S = TypeVar("S", bound=Sampler)
 
@@ -48,16 +49,26 @@ def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: s
 def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
-    With no entry: the paper's value at 256 x 256, L2 step lengths times side / 256, and a warning.
+    A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved in its turn; the field that counts
+    the steps, where it is given, wins over ``steps``. With no entry: the paper's value at 256 x 256, L2
+    step lengths times side / 256, and a warning.
     """
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
     if unknown:
         raise ValueError(f"{sampler.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
+    inner = {
+        name: resolve(value.cls, operator, prior, **{"steps": steps} | value.fields)
+        for name, value in given.items()
+        if isinstance(value, Spec)
+    }
+    given = given | {name: resolved.sampler for name, resolved in inner.items()}
+    steps = given.get(sampler.count, steps)
     side = operator.shape[-1]
     entry = _find(sampler, operator.name, given, prior.name, side, steps)
+    warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
     if entry:
-        settings, source, warning = entry["fields"], entry["source"], ""
+        settings, source = entry["fields"], entry["source"]
     else:
         paper = _find(sampler, operator.name, given, "ffhq-256", 256, 1000)
         own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
@@ -65,15 +76,16 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
         settings = {name: value * side / 256 if name in sampler.lengths else value for name, value in fallback.items()}
         source = "the paper's value" + (f" times {side}/256" if side != 256 else "")
         free = [name for name in settings if name not in given]
-        warning = (
-            f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
-            f"{side} px and {steps} steps: {', '.join(f'{name} = {settings[name]:g}' for name in free)} is {source}"
-            if free
-            else ""
-        )
+        if free:
+            warning = (
+                f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
+                f"{side} px and {steps} steps: {', '.join(f'{name} = {settings[name]:g}' for name in free)} is {source}"
+            )
     settings = {name: value for name, value in settings.items() if name not in given}
-    resolved = replace(sampler().with_steps(steps), **settings, **given)
-    return Resolved(resolved, dict.fromkeys(settings, source) | dict.fromkeys(given, "given"), warning)
+    sources = dict.fromkeys(settings, source) | dict.fromkeys(given.keys() - inner.keys(), "given")
+    for outer, resolved in inner.items():
+        sources |= {f"{outer}.{name}": source for name, source in resolved.sources.items()}
+    return Resolved(replace(sampler().with_steps(steps), **settings, **given), sources, warning)
 
 
 def preset(sampler: type[S], operator: Operator, prior: Prior, *, steps: int = 1000, **given: Any) -> S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
@@ -51,6 +51,8 @@ class Sampler(ABC):
     requires: ClassVar[type[Operator]] = Operator
     #: the field to lower when a run ends in NaN
     strength: ClassVar[str] = ""
+    #: the field that counts the levels; "" where another sampler inside holds it
+    count: ClassVar[str] = "steps"
     #: fields that are L2 step lengths over the whole image, proportional to its side
     lengths: ClassVar[tuple[str, ...]] = ()
 
@@ -64,9 +66,9 @@ class Sampler(ABC):
             return "check the prior's weights and the measurement"
         return f"lower {self.strength} (now {getattr(self, self.strength)})"
 
-    @abstractmethod
     def with_steps(self, steps: int) -> Self:
         """This sampler with ``steps`` levels over the whole schedule."""
+        return replace(self, **{self.count: steps})
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         """The state at the first level: pure noise of its size."""

@@ -28,7 +28,7 @@ T = TypeVar("T", bound=Sampler | Operator)
 
 #: what to use for the operators that hold an array, which a line of text cannot
 INSTEAD = {
-    "mask": "pass the array to posteriori.Mask in Python",
+    "mask": "give --mask FILE, or pass the array to posteriori.Mask in Python",
     "dense": "pass the matrix to posteriori.Dense in Python",
 }
 
@@ -48,10 +48,14 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class Spec(Generic[T]):
-    """What a text says: the class it names, and the fields that it gives, checked and of their types."""
+    """What a text says: the class it names, and the fields that it gives, checked; a sampler in a field is a Spec."""
 
     cls: type[T]
     fields: dict[str, Any]
+
+    def build(self, *shape: tuple[int, ...]) -> T:
+        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``."""
+        return self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
 
 
 def read_sampler(text: str) -> Spec[Sampler]:
@@ -64,14 +68,12 @@ def read_sampler(text: str) -> Spec[Sampler]:
 
 def parse_sampler(text: str) -> Sampler:
     """The sampler of ``text``; fields not given have the class's defaults. ValueError as ``read_sampler``."""
-    spec = read_sampler(text)
-    return spec.cls(**spec.fields)
+    return read_sampler(text).build()
 
 
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
     """The operator of ``text`` for images of ``shape``. ValueError as ``read_sampler``."""
-    spec = _Reader(text).whole("operator", OPERATORS)
-    return spec.cls(shape, **spec.fields)
+    return _Reader(text).whole("operator", OPERATORS).build(shape)
 
 
 def format_spec(thing: Sampler | Operator) -> str:
@@ -186,8 +188,7 @@ class _Reader:
 
     def value(self, field: Field) -> Any:
         if isinstance(field.type, type) and issubclass(field.type, Sampler):
-            spec = self.spec(f"sampler for {field.name}", [cls for cls in SAMPLERS if issubclass(cls, field.type)])
-            return spec.cls(**spec.fields)
+            return self.spec(f"sampler for {field.name}", [cls for cls in SAMPLERS if issubclass(cls, field.type)])
         token, at = self.token(f"value of {field.name}, {accepts(field.type)}")
         value = _literal(token)
         if not _fits(value, field.type):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self, final
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
 
 from posteriori.likelihood import Likelihood
 from posteriori.prior import Prior
@@ -32,6 +32,7 @@ class AnnealedLangevin(Sampler):
 
     name: ClassVar[str] = "annealed-langevin"
     strength: ClassVar[str] = "step_size"
+    count: ClassVar[str] = "levels"
 
     levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 250
     inner: Annotated[int, "Langevin steps at each level"] = 3
@@ -52,9 +53,6 @@ class AnnealedLangevin(Sampler):
         ratio = (bottom / top) ** (1 / max(self.levels - 1, 1))
         sigmas = [top * ratio**k for k in range(self.levels)]
         return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
-
-    def with_steps(self, steps: int) -> Self:
-        return replace(self, levels=steps)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t = state.x, state.level

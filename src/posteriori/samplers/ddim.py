@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Self, final
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
 
 from torch import Tensor
 
@@ -33,9 +33,6 @@ class ReverseSampler(Sampler):
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.path(self.steps, self.spacing)
-
-    def with_steps(self, steps: int) -> Self:
-        return replace(self, steps=steps)
 
     def denoise(self, x_t: Tensor, t: Level, prior: Prior) -> Denoised:
         """The prior's estimate, clamped where ``clip`` says so; gradients go through the clamp."""

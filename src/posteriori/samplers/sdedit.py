@@ -27,6 +27,7 @@ class SDEdit(Sampler):
     """
 
     name: ClassVar[str] = "sdedit"
+    count: ClassVar[str] = ""
 
     t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's T (noise)"] = 500
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
