@@ -62,13 +62,25 @@ def test_the_reports_settings(sampler, operator, given, fields):
 )
 def test_without_an_entry_the_papers_length_is_scaled_with_the_side(sampler, operator, fields):
     side = operator.shape[-1]
-    resolved = resolve(sampler, operator, OTHER, steps=70)
-    assert resolved.sampler == sampler(steps=70, **fields)
-    assert resolved.sources == dict.fromkeys(fields, "the paper's value" + (f" times {side}/256" if side < 256 else ""))
-    for part in (sampler.name, operator.name, "some-other-prior", f"{side} px", "70 steps", *fields):
+    resolved = resolve(sampler, operator, OTHER, steps=500)
+    given = {name: getattr(resolved.sampler, name) for name in fields}
+    assert given == pytest.approx({name: 2 * value for name, value in fields.items()})
+    source = "the paper's value" + (f" times {side}/256" if side < 256 else "") + " times 1000/500 steps"
+    assert resolved.sources == dict.fromkeys(fields, source)
+    for part in (sampler.name, operator.name, "some-other-prior", f"{side} px", "500 steps", *fields):
         assert part in resolved.warning
     with pytest.warns(UserWarning, match="no preset of .* was measured for"):
-        assert preset(sampler, operator, OTHER, steps=70) == resolved.sampler
+        assert preset(sampler, operator, OTHER, steps=500) == resolved.sampler
+
+
+def test_lengths_measured_at_other_steps_are_scaled_from_the_nearest():
+    small = prior("faces-64")
+    at_250, at_1000 = (resolve(DPS, blur(64), small, steps=steps).sampler.scale for steps in (250, 1000))
+    for steps, expected in ((50, 5 * at_250), (400, at_250 * 250 / 400), (600, at_1000 * 1000 / 600)):
+        resolved = resolve(DPS, blur(64), small, steps=steps)
+        assert resolved.sampler.scale == pytest.approx(expected)
+        assert "the value measured at" in resolved.sources["scale"]
+        assert resolved.warning
 
 
 def test_steps_and_size_are_part_of_the_key():
@@ -84,8 +96,8 @@ def test_given_fields_win(named):
     assert resolved.sources == {"scale": "given", "eta": "given"}
     assert resolved.warning == ""
     one = resolve(ScoreALD, blur(64), named, steps=100, lambda_0=2.0)
-    assert one.sampler == ScoreALD(steps=100, lambda_T=2.5, lambda_0=2.0)
-    assert "lambda_T = 2.5" in one.warning
+    assert one.sampler == ScoreALD(steps=100, lambda_T=25.0, lambda_0=2.0)
+    assert "lambda_T = 25" in one.warning
     assert "lambda_0" not in one.warning
 
 
@@ -112,7 +124,7 @@ def test_a_sampler_inside_another_has_presets_too():
     assert resolved.warning == ""
     spec = read_sampler("sdedit(base=dps(steps=70))")
     resolved = resolve(spec.cls, blur(64), OTHER, steps=1000, **spec.fields)
-    assert resolved.sampler == SDEdit(base=DPS(steps=70, scale=0.3 / 4))
+    assert resolved.sampler == SDEdit(base=DPS(steps=70, scale=0.3 / 4 * 1000 / 70))
     assert "no preset of dps was measured" in resolved.warning
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 import warnings
 from dataclasses import MISSING, dataclass, fields, replace
@@ -13,6 +14,9 @@ from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler
 from posteriori.spec import Spec
+
+#: of the papers' settings that no entry has
+_PAPERS_STEPS = 1000
 
 S = TypeVar("S", bound=Sampler)
 
@@ -35,23 +39,41 @@ def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
     return {f.name: f.default for f in fields(sampler) if f.default is not MISSING}
 
 
-def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str, size: int, steps: int):
-    defaults = _defaults(sampler)
-    for entry in _entries():
-        key = (entry["sampler"], entry["operator"], entry["prior"], entry["size"], entry["steps"])
-        if key == (sampler.name, operator, prior, size, steps):
-            when = entry.get("when", {})
-            if all((defaults | given).get(name) == value for name, value in when.items()):
-                return entry
-    return None
+def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str, size: int) -> list[dict[str, Any]]:
+    """The entries for these, at whatever number of steps."""
+    key, own = (sampler.name, operator, prior, size), _defaults(sampler) | given
+    entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"], e["size"]) == key]
+    return [e for e in entries if all(own.get(name) == value for name, value in e.get("when", {}).items())]
+
+
+def _fallback(sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, steps: int):
+    """(fields, where they come from) where nothing was measured at this number of ``steps``.
+
+    A correction of a fixed length is made at every step, so its length goes as 1 / steps.
+    """
+    side = operator.shape[-1]
+    measured = _find(sampler, operator.name, given, prior.name, side)
+    if measured:
+        entry = min(measured, key=lambda e: abs(math.log(e["steps"] / steps)))
+        fields, of, factor = entry["fields"], f"the value measured at {entry['steps']} steps", 1.0
+    else:
+        papers = _find(sampler, operator.name, given, "ffhq-256", 256)
+        own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
+        entry = papers[0] if papers else {"steps": _PAPERS_STEPS, "fields": own}
+        fields, of, factor = entry["fields"], "the paper's value", side / 256
+    ratio = factor * entry["steps"] / steps
+    scaled = {name: value * ratio if name in sampler.lengths else value for name, value in fields.items()}
+    of += f" times {side}/256" if factor != 1 else ""
+    return scaled, of + (f" times {entry['steps']}/{steps} steps" if entry["steps"] != steps else "")
 
 
 def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
     A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved in its turn; the field that counts
-    the steps, where it is given, wins over ``steps``. With no entry: the paper's value at 256 x 256, L2
-    step lengths times side / 256, and a warning.
+    the steps, where it is given, wins over ``steps``. With no entry: the value measured at the nearest number
+    of steps, or else the paper's at 256 x 256 with L2 step lengths times side / 256; lengths of both
+    times their steps / ``steps``; and a warning.
     """
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
@@ -65,21 +87,19 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
     given = given | {name: resolved.sampler for name, resolved in inner.items()}
     steps = given.get(sampler.count, steps)
     side = operator.shape[-1]
-    entry = _find(sampler, operator.name, given, prior.name, side, steps)
+    measured = _find(sampler, operator.name, given, prior.name, side)
     warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
+    entry = next((e for e in measured if e["steps"] == steps), None)
     if entry:
         settings, source = entry["fields"], entry["source"]
     else:
-        paper = _find(sampler, operator.name, given, "ffhq-256", 256, 1000)
-        own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
-        fallback = paper["fields"] if paper else own
-        settings = {name: value * side / 256 if name in sampler.lengths else value for name, value in fallback.items()}
-        source = "the paper's value" + (f" times {side}/256" if side != 256 else "")
+        settings, source = _fallback(sampler, operator, given, prior, steps)
         free = [name for name in settings if name not in given]
         if free:
+            values = ", ".join(f"{name} = {settings[name]:.3g}" for name in free)
             warning = (
                 f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
-                f"{side} px and {steps} steps: {', '.join(f'{name} = {settings[name]:g}' for name in free)} is {source}"
+                f"{side} px and {steps} steps: {values} is {source}"
             )
     settings = {name: value for name, value in settings.items() if name not in given}
     sources = dict.fromkeys(settings, source) | dict.fromkeys(given.keys() - inner.keys(), "given")
