@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -18,7 +20,7 @@ from posteriori.images import to_uint8
 
 _DPI = 128  # a power of two: sizes in pixels survive the division
 _CELL = 192  # small pictures are enlarged to about this width
-_MARGIN, _GAP, _LINE, _TITLE = 20, 10, 20, 25
+_MARGIN, _GAP, _LINE, _TITLE, _BAR = 20, 10, 20, 25, 18
 _ACCENT, _INK, _FAINT = "#ffb000", "#1a1a1a", "#666666"
 
 
@@ -43,6 +45,12 @@ class _Canvas:
             box = Rectangle((left, self.height - top - height), width, height, fill=False, zorder=10)
             box.set(edgecolor=colour, linewidth=line * 72 / _DPI, transform=None)
             self.figure.add_artist(box)
+
+    def colour_bar(self, colours: ScalarMappable, label: str, left: int, top: int, width: int, height: int) -> None:
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        self.figure.colorbar(colours, cax=axes).set_label(label, fontsize=11 * 72 / _DPI)
+        axes.tick_params(labelsize=11 * 72 / _DPI)
 
     def save(self, path: str | Path) -> None:
         with atomic_path(path) as temporary:
@@ -126,6 +134,24 @@ def comparison(
             top, left, h, w = zoom
             canvas.frame(x + left * scale, row + top * scale, w * scale, h * scale)
             canvas.picture(_nearest(pixels[top : top + h, left : left + w], zoomed, width), x, row + height + _GAP)
+    canvas.save(path)
+
+
+def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> None:
+    """Writes ``values``, (H, W) from 0 up, as colours with a colour bar named ``label``, to the PNG file ``path``."""
+    if values.ndim != 2:
+        raise ValueError(f"got shape {tuple(values.shape)}: give (H, W)")
+    scale = _scale(values.shape[1])
+    height, width = scale * values.shape[0], scale * values.shape[1]
+    heading = _wrapped(title, width + 2 * _BAR, glyph=10.5)
+    top = _MARGIN + len(heading) * _TITLE + _GAP
+    canvas = _Canvas(width + 2 * _MARGIN + _GAP + 4 * _BAR, top + height + _MARGIN)
+    for j, line in enumerate(heading):
+        canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
+    colours = ScalarMappable(Normalize(0, max(float(values.max()), 1e-6)), "magma")
+    pixels = colours.to_rgba(values.detach().float().cpu().numpy(), bytes=True)[..., :3]
+    canvas.picture(_nearest(pixels, height, width), _MARGIN, top)
+    canvas.colour_bar(colours, label, _MARGIN + width + _GAP, top, _BAR, height)
     canvas.save(path)
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import shutil
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+#: how the name of a folder ends that is not whole yet
+PARTIAL = ".partial"
 
 
 @contextmanager
@@ -31,6 +40,62 @@ def atomic_path(path: str | Path) -> Generator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Generator[Path]:
+    """A temporary folder beside ``path`` to fill; it takes the place of ``path`` when the block succeeds.
+
+    On an error in the block it is removed and ``path`` keeps what it held. What a kill leaves begins with a
+    dot and ends in ``PARTIAL``.
+    """
+    target = Path(path).resolve()
+    partial, old = (target.with_name(f".{target.name}.{uuid.uuid4().hex}{end}") for end in (PARTIAL, f".old{PARTIAL}"))
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def claimed_folder(path: str | Path) -> Generator[Path]:
+    """``path`` made a writable folder and held: another posteriori command that wants it gets an OSError.
+
+    What a killed command left half-written in it is removed.
+    """
+    folder = writable_folder(path)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise OSError(
+            f"{path} is being written by another posteriori command: wait for it, or give another --out"
+        ) from None
+    try:
+        for left in folder.glob(f".*{PARTIAL}"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield folder
+    finally:
+        lock.release()
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """``value`` as indented JSON, whole or not at all; numbers that are not finite become null."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def writable_folder(path: str | Path) -> Path:

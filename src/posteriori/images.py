@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from posteriori.files import atomic_path
+from posteriori.fit import fit
 
 BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee": "coffee.png"}
 """The pictures that come with the package: name to file in ``data/``, where ``SOURCES.md`` says whose they are."""
@@ -22,12 +24,20 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was read: ``pixels`` (H, W, 3) uint8, and ``notes`` on what stood in the file's place."""
+
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
 def load_image(source: str | Path, size: int | None = None) -> Tensor:
     """The picture ``source`` as (1, 3, H, W) float32 on [-1, 1].
 
     ``source`` is a bundled name (``BUNDLED``) or else a path; "./coffee" is always a path. With ``size``
     the centre square is brought to size x size pixels by Lanczos resampling, enlarged where it is smaller.
-    The EXIF rotation is applied, transparency is laid over white, 16-bit grey is rounded to 8 bits, colour
+    The EXIF rotation is applied, transparency is laid over white, 16-bit samples are reduced to 8 bits, colour
     profiles are ignored, and of several frames the first is taken.
 
     Raises OSError where the file cannot be opened, ValueError where it is no such picture, is damaged, or
@@ -35,14 +45,41 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
     """
     if size is not None and size < 1:
         raise ValueError(f"size is {size}: give at least 1 pixel")
-    picture = decode(_read(source), source)
-    if size is not None:
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side))
-        picture = square.resize((size, size), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-    return (pixels.float() / 127.5 - 1).contiguous()
+    pixels = read_picture(read_bytes(source), source).pixels
+    return to_tensor(pixels if size is None else fit(pixels, size, size, "resize", source).pixels)
+
+
+def read_bytes(source: str | Path) -> bytes:
+    """The file behind ``source``, a bundled name or a path. OSError where it cannot be read."""
+    if str(source) in BUNDLED:
+        return resources.files("posteriori").joinpath("data", BUNDLED[str(source)]).read_bytes()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise type(error)(f"{source} cannot be read ({error.strerror}): {_ACCEPTED}") from None
+
+
+def read_picture(data: bytes, source: str | Path) -> Picture:
+    """The picture in ``data``; ``source`` is for error messages. ValueError as ``load_image``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata around sound pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+            notes = _notes(picture)
+            return Picture(np.array(_rgb(ImageOps.exif_transpose(picture))), notes)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        problem = f"declares more than {Image.MAX_IMAGE_PIXELS} pixels, too many to decode safely"
+    except Image.UnidentifiedImageError:
+        problem = "is not a picture" if data else "is empty"
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        problem = f"is damaged or of an unsupported kind ({error})"
+    raise ValueError(f"{source} {problem}: {_ACCEPTED}")
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """(1, 3, H, W) float32 on [-1, 1] of (H, W, 3) uint8."""
+    return (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1).contiguous()
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -71,30 +108,19 @@ def save_image(x: Tensor, path: str | Path) -> None:
         picture.save(temporary, quality=95)
 
 
-def _read(source: str | Path) -> bytes:
-    if isinstance(source, str) and source in BUNDLED:
-        return resources.files("posteriori").joinpath("data", BUNDLED[source]).read_bytes()
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise type(error)(f"{source} cannot be read ({error.strerror}): {_ACCEPTED}") from None
-
-
-def decode(data: bytes, source: str | Path) -> Image.Image:
-    """The RGB picture in ``data``; ``source`` is for error messages."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata around sound pixels
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
-            return _rgb(ImageOps.exif_transpose(picture))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        problem = f"declares more than {Image.MAX_IMAGE_PIXELS} pixels, too many to decode safely"
-    except Image.UnidentifiedImageError:
-        problem = "is not a picture" if data else "is empty"
-    except Exception as error:  # decoders raise nearly anything on damaged data
-        problem = f"is damaged or of an unsupported kind ({error})"
-    raise ValueError(f"{source} {problem}: {_ACCEPTED}")
+def _notes(picture: Image.Image) -> tuple[str, ...]:
+    """What a file holds that an 8-bit RGB picture does not, and what becomes of it."""
+    frames = getattr(picture, "n_frames", 1)
+    deep = picture.mode.startswith("I;16") or any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+    turned = picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+    notes = {
+        f"{frames} frames: the first was taken": frames > 1,
+        "16-bit samples were reduced to 8 bits": deep,
+        "transparency was laid over white": picture.has_transparency_data,
+        f"converted from {picture.mode} to RGB": picture.mode not in ("RGB", "RGBA"),
+        "turned as its EXIF says": turned,
+    }
+    return tuple(note for note, applies in notes.items() if applies)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

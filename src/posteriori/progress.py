@@ -8,8 +8,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def bar(figures: str, *, transient: bool = False) -> Progress:
-    """A rich progress bar that shows ``figures``, a format of the task's fields; silent where stderr is no terminal."""
+def bar(figures: str, *, transient: bool = False, quiet: bool = False) -> Progress:
+    """A rich progress bar that shows ``figures``, a format of the task's fields.
+
+    Silent where stderr is no terminal, or with ``quiet``.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -31,6 +34,6 @@ def bar(figures: str, *, transient: bool = False) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=transient,
-        disable=not console.is_terminal,
+        disable=quiet or not console.is_terminal,
         speed_estimate_period=120,
     )

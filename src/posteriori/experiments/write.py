@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from posteriori import __version__
 from posteriori.experiments.report import SIGMA_Y, T_DENOISE, Report, Row, TaskResult
 from posteriori.figures import comparison, sheet
-from posteriori.files import atomic_path
+from posteriori.files import atomic_path, write_json
 
 
 def write_report(report: Report, out: Path, *, prior: str, image: str, seed: int) -> list[Path]:
@@ -33,8 +32,7 @@ def write_report(report: Report, out: Path, *, prior: str, image: str, seed: int
         "samplers": report.settings,
     }
     for path, value in ((paths[1], rows), (paths[2], settings)):
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=2) + "\n")
+        write_json(value, path)
     for result in report.tasks:
         paths.append(out / f"{result.task.name}.png")
         comparison(

@@ -107,6 +107,12 @@ class Mask(_Masking):
         if not keep.any():
             raise ValueError("the mask hides every pixel: nothing is left to restore from")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and self.shape == other.shape and torch.equal(self.keep, other.keep)
+
+    def __hash__(self) -> int:
+        return hash(self.shape)
+
     @cached_property
     def keep(self) -> Tensor:
         return self.mask.bool().expand(self.shape).contiguous()

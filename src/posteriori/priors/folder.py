@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from posteriori.files import atomic_folder
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior
 from posteriori.schedule import VPSchedule, cosine_betas
 
@@ -79,9 +78,7 @@ def save_folder(
         raise ValueError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
     learned = unet.config.out_channels == 2 * unet.config.in_channels
     ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(path) as partial:
         unet.save_config(partial)
         save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
         DDPMScheduler(
@@ -91,11 +88,6 @@ def save_folder(
         ).save_config(partial)
         (partial / OURS).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
         (partial / WEIGHTS).chmod((partial / OURS).stat().st_mode)  # safetensors writes for the owner only
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> UNetPrior:

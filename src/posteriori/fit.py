@@ -1,0 +1,57 @@
+"""Fitting a picture to the one size that a prior works at: only ever as asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+Fit = Literal["crop", "pad", "resize"]
+
+_MEANINGS = "crop (its centre), pad (mirrored, cut off again at the end) or resize (its centre square)"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture of the size asked for. ``window`` (top, left, height, width) is what of it was in the file."""
+
+    pixels: np.ndarray
+    window: tuple[int, int, int, int]
+    note: str = ""
+
+
+def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: object) -> Fitted:
+    """``pixels``, (H, W, ...) uint8, brought to ``height`` x ``width``; ``source`` is for error messages.
+
+    "crop" takes the centre and "pad" mirrors the borders, both pixel for pixel; "resize" takes the largest
+    centred part of the same proportions and resamples it (Lanczos), which also changes the noise in it.
+    ValueError where the sizes differ and ``how`` is None, or where it cannot be done that way.
+    """
+    h, w = pixels.shape[:2]
+    if (h, w) == (height, width):
+        return Fitted(pixels, (0, 0, h, w))
+    sizes = f"{source} is {w} x {h} pixels, and {width} x {height} are needed"
+    if how is None:
+        raise ValueError(f"{sizes}: choose --fit {_MEANINGS}")
+    if how == "crop":
+        if h < height or w < width:
+            raise ValueError(f"{sizes}, which is more than crop can give: choose --fit pad or resize")
+        top, left = (h - height) // 2, (w - width) // 2
+        note = f"centre {width} x {height} of {w} x {h} pixels"
+        return Fitted(pixels[top : top + height, left : left + width], (0, 0, height, width), note)
+    if how == "pad":
+        if h > height or w > width:
+            raise ValueError(f"{sizes}, and pad only adds: choose --fit crop or resize")
+        top, left = (height - h) // 2, (width - w) // 2
+        around = ((top, height - h - top), (left, width - w - left), *[(0, 0)] * (pixels.ndim - 2))
+        note = f"{w} x {h} pixels mirrored at the borders to {width} x {height}"
+        return Fitted(np.pad(pixels, around, mode="symmetric"), (top, left, h, w), note)
+    scale = min(h / height, w / width)
+    part_h, part_w = round(scale * height), round(scale * width)
+    top, left = (h - part_h) // 2, (w - part_w) // 2
+    part = Image.fromarray(pixels[top : top + part_h, left : left + part_w])
+    resized = np.array(part.resize((width, height), Image.Resampling.LANCZOS))
+    note = f"centre {part_w} x {part_h} of {w} x {h} pixels resized to {width} x {height}"
+    return Fitted(resized, (0, 0, height, width), note)
