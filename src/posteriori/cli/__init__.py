@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import demo, listing, priors, train
+from posteriori.cli import demo, listing, priors, restore, sample, train
 
 app = typer.Typer(
     name="posteriori",
@@ -18,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=demo.EPILOG)(demo.demo)
+app.command(epilog=restore.RESTORE_EPILOG)(restore.restore)
+app.command(epilog=restore.DENOISE_EPILOG)(restore.denoise)
+app.command(epilog=sample.EPILOG)(sample.sample)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=listing.SAMPLERS_EPILOG)(listing.samplers)
 app.command(epilog=listing.OPERATORS_EPILOG)(listing.operators)
@@ -32,22 +35,32 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; it may stand anywhere."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The entry point: an error is one line on stderr, exit code 1; wrong usage exits with 2."""
+    """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        if "--debug" in sys.argv:
+        raise SystemExit(app(arguments, standalone_mode=False) or 0)
+    except typer.TyperException as error:  # usage: the message is about what was typed
+        if not error.format_message():  # a command without arguments has shown its help
+            raise SystemExit(error.exit_code) from None
+        code, problem = error.exit_code, f"{error.format_message()} (see `{_path(error)} --help`)"
+    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
+        if debug:
             traceback.print_exc()
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        print(f"posteriori: {lines[0]}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("posteriori: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        code, problem = 1, str(error).strip() or type(error).__name__
+    except (KeyboardInterrupt, typer.Abort):
+        code, problem = 130, "interrupted: what was finished is kept"
+    print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _path(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "posteriori"

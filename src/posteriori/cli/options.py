@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Prior = Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")]
+Out = Annotated[Path, typer.Option(help="Folder to write into; it is made where it is missing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what other settings have written there.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(help="Pictures, folders of pictures, .npy measurements, or astronaut, chelsea, coffee."),
+]
+Fit = Annotated[
+    Literal["crop", "pad", "resize"] | None,
+    typer.Option(help="Where the size is not the prior's: crop the centre, pad by mirroring, or resize the centre."),
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Images in one network call [default: by their size].")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler [default: 250].")]
+Simulate = Annotated[
+    bool, typer.Option("--simulate", help="The files are clean: degrade them first, restore, and score.")
+]
+DEFAULT_STEPS = 250

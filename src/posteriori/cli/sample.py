@@ -1,0 +1,64 @@
+"""``posteriori sample``: pictures from a prior alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posteriori.cli.options import DEFAULT_STEPS, Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps
+
+EPILOG = """
+Examples:
+
+  posteriori sample -n 16 --out out/samples
+
+  posteriori sample -n 4 --sampler 'ddim(eta=0)' --steps 50 --seed 1 --out out/ddim
+"""
+
+
+def sample(
+    n: Annotated[int, typer.Option("-n", min=1, help="How many pictures.")] = 16,
+    sampler: Annotated[str, typer.Option(help="ddim is DDPM at eta = 1: see `posteriori samplers`.")] = "ddim",
+    steps: Steps = None,
+    prior: Prior = "faces-64",
+    seed: Seed = 0,
+    batch: Batch = None,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    out: Out = Path("out/sample"),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw pictures from a prior, without data: what it knows.
+
+    Writes sample-001.png ..., grid.png with all of them and manifest.json. The same command goes on where it
+    was stopped.
+    """
+    from posteriori.files import claimed_folder
+    from posteriori.priors.load import load_prior, prior_record
+    from posteriori.progress import bar
+    from posteriori.runs.restore import batch_for
+    from posteriori.runs.unconditional import draw
+    from posteriori.spec import read_sampler
+
+    spec = read_sampler(sampler)
+    network = load_prior(prior, device=device, dtype=dtype)
+    method = spec.build().with_steps(spec.fields.get(spec.cls.count, steps or DEFAULT_STEPS))
+    with claimed_folder(out), bar("", quiet=quiet) as progress:
+        levels = len(method.path(network.schedule)) - 1
+        task = progress.add_task("sampling", total=n * levels)
+        draw(
+            network,
+            method,
+            n,
+            out,
+            record=prior_record(prior),
+            seed=seed,
+            batch=batch or batch_for(network),
+            overwrite=overwrite,
+            tick=lambda rows: progress.update(task, advance=rows),
+        )
+    if not quiet:
+        typer.echo(f"{n} pictures of {network.name}: {out / 'grid.png'}")

@@ -1,0 +1,89 @@
+"""What is written for one restored input: pictures to look at, arrays to compute with, figures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from posteriori.figures import comparison, heat_map
+from posteriori.images import save_image
+from posteriori.operator import Operator
+from posteriori.runs.inputs import Loaded, Source
+from posteriori.runs.manifest import protocol, score
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input ready to be restored: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
+
+    source: Source
+    loaded: Loaded
+    operator: Operator
+    y: Tensor
+    truth: Tensor | None
+
+    def window(self, x: Tensor) -> Tensor:
+        """The part of the images ``x`` (..., H, W) that was in the file, without what padding added."""
+        scale = x.shape[-1] // self.loaded.x.shape[-1]  # of an image to its measurement
+        top, left, height, width = (scale * side for side in self.loaded.window)
+        return x[..., top : top + height, left : left + width]
+
+
+def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, Any]:
+    """Writes the images ``x`` (n, 3, H, W) of a job and its measurement into ``folder``; returns the figures.
+
+    One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
+    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with.
+    """
+    y, n = job.y, len(x)
+    figures: dict[str, Any] = {}
+    if sigma:
+        r = job.operator.observed(y - job.operator(x))
+        figures["residual"] = {
+            "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",
+            "samples": (r.norm(dim=1) / (sigma * math.sqrt(r.shape[1]))).tolist(),
+        }
+    np.save(folder / "measurement.npy", y[0].numpy())
+    shown = job.window(y) if y.shape[1:] == x.shape[1:] else y
+    x = job.window(x)
+    mean = x.mean(0, keepdim=True)
+    save_image(shown, folder / "measurement.png")
+    if n == 1:
+        save_image(x, folder / "restored.png")
+    else:
+        for i, image in enumerate(x, 1):
+            save_image(image, folder / f"sample-{i:0{max(2, len(str(n)))}d}.png")
+        save_image(mean, folder / "mean.png")
+        std = x.std(0)
+        np.save(folder / "std.npy", std.numpy())
+        title = f"standard deviation of {n} samples"
+        heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
+    panels = [("measurement", shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
+    if n > 1:
+        panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
+    if job.truth is not None:
+        truth = job.window(job.truth)
+        save_image(truth, folder / "truth.png")
+        comparable = [(label, image) for label, image in panels if image.shape == truth.shape]
+        scores = {label: score(image, truth) for label, image in comparable}
+        figures["metrics"] = {
+            "measurement": scores.get("measurement"),
+            "samples": [score(image[None], truth) for image in x],
+            "mean": score(mean, truth),
+        }
+        figures["protocol"] = protocol(*truth.shape[-2:])
+        panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
+    comparison(panels, folder / "comparison.png", title=job.source.name, zoom=None)
+    return figures
+
+
+def _noted(label: str, figures: dict[str, float | None] | None) -> str:
+    """``label`` with a line of PSNR and LPIPS below."""
+    forms = {"psnr": "{:.2f} dB", "lpips": "LPIPS {:.3f}"}
+    known = {name: value for name, value in (figures or {}).items() if name in forms and value is not None}
+    return f"{label}\n{' / '.join(forms[name].format(value) for name, value in known.items())}"

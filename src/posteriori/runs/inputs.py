@@ -1,0 +1,147 @@
+"""What a command is given: files and folders, pictures and measurements, and a mask."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.fit import Fit, fit
+from posteriori.images import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
+from posteriori.priors.folder import first_line
+
+ARRAY = ".npy"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: ``path`` as it was given or found, and the ``name`` of what is written for it."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An input as numbers: ``x`` (1, C, H, W) on [-1, 1], ``window`` (top, left, height, width) of what was
+    in the file, ``size`` (height, width) of the file's picture, and ``about`` for the manifest.
+    """
+
+    x: Tensor
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    about: dict[str, Any]
+
+
+def find_sources(paths: Sequence[str]) -> list[Source]:
+    """The inputs behind ``paths``: files, bundled names, and the pictures and arrays that lie in folders.
+
+    Names are the files' stems, numbered where two would be the same. FileNotFoundError where a path is
+    missing, ValueError where a folder holds nothing to read.
+    """
+    found: list[str] = []
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in (*SUFFIXES, ARRAY) and p.is_file())
+            if not inside:
+                raise ValueError(f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files")
+            found += inside
+        elif path.exists() or given in BUNDLED:
+            found.append(given)
+        else:
+            raise FileNotFoundError(
+                f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAY}), "
+                f"or one of {', '.join(BUNDLED)}"
+            )
+    sources, taken = [], set()
+    for path in dict.fromkeys(found):
+        stem, number = Path(path).stem or "input", 1
+        while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        sources.append(Source(path, name))
+    return sources
+
+
+def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: bool) -> Loaded:
+    """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W).
+
+    Pictures are fitted (``posteriori.fit``); arrays must have the shape, floating point and finite.
+    Raises OSError or ValueError, one line.
+    """
+    data = read_bytes(source.path)
+    about: dict[str, Any] = {"file": source.path, "sha256": hashlib.sha256(data).hexdigest()}
+    if Path(source.path).suffix.lower() == ARRAY:
+        if not arrays:
+            raise ValueError(f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out")
+        x = _array(data, source.path, shape)
+        return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
+    picture = read_picture(data, source.path)
+    height, width = picture.pixels.shape[:2]
+    if shape[0] != 3 or len(shape) != 3:
+        raise ValueError(f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})")
+    fitted = fit(picture.pixels, *shape[1:], how, source.path)
+    about |= {"kind": "picture", "width": width, "height": height, "notes": list(picture.notes)}
+    if fitted.note:
+        about["fit"] = fitted.note
+    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
+
+
+def _array(data: bytes, path: str, shape: tuple[int, ...]) -> Tensor:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, OSError, EOFError, TypeError, SyntaxError) as error:
+        raise ValueError(f"{path} is no NumPy array ({first_line(error)}): give what numpy.save writes") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
+    if array.dtype.kind != "f":
+        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale")
+    if array.shape not in (shape, (1, *shape)):
+        raise ValueError(f"{path} has shape {array.shape}: this measurement has {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path} holds NaN or infinity: give finite numbers")
+    return torch.from_numpy(array.astype(np.float32).reshape(1, *shape))
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them."""
+
+    path: str
+    pixels: np.ndarray
+    sha256: str
+    invert: bool
+
+    @classmethod
+    def read(cls, path: str, *, invert: bool) -> MaskFile:
+        """Raises OSError or ValueError: no picture, all white, or all black."""
+        data = read_bytes(path)
+        grey = read_picture(data, path).pixels.mean(2)
+        restore = (grey >= 127.5) != invert
+        swapped = ", swapped by --mask-invert" if invert else ""
+        for everything, colour, problem in (
+            (restore.all(), ("white", "black")[invert], "nothing would be left to restore from"),
+            (not restore.any(), ("black", "white")[invert], "there would be nothing to restore"),
+        ):
+            if everything:
+                raise ValueError(f"{path} is all {colour}: {problem}; white is to be restored and black kept{swapped}")
+        return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
+
+    def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
+        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already."""
+        size = self.pixels.shape[:2]
+        if size not in (loaded.size, shape[1:]):
+            (h, w), (height, width) = size, loaded.size
+            raise ValueError(
+                f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
+            )
+        pixels = self.pixels if size == shape[1:] else fit(self.pixels, *shape[1:], how, self.path).pixels
+        return torch.from_numpy(pixels < 128)[None]

@@ -1,0 +1,53 @@
+"""What a run's manifest says besides its settings: versions, memory, and how its figures were made."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from posteriori import __version__
+from posteriori.metrics import lpips, psnr, ssim
+
+#: sides from which the metrics are defined
+_METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 11), "lpips": (lpips, 31)}
+
+
+def score(x: Tensor, truth: Tensor) -> dict[str, float | None]:
+    """PSNR (dB), SSIM and LPIPS of one image (1, 3, H, W) on [-1, 1]; None where it is too small for them."""
+    side = min(x.shape[-2:])
+    return {name: float(metric(x, truth)) if side >= least else None for name, (metric, least) in _METRICS.items()}
+
+
+def protocol(height: int, width: int) -> str:
+    """How the figures of ``score`` at this size are meant."""
+    return (
+        f"PSNR in dB, SSIM (Gaussian window of 11 pixels, sigma 1.5, mean over channels) and LPIPS v0.1 with AlexNet, "
+        f"all at {width} x {height} pixels on images clamped to [-1, 1] before rounding; LPIPS depends on the size"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides what a run computes."""
+    libraries = {name: version(name) for name in ("torch", "diffusers", "numpy", "pillow")}
+    return {
+        "posteriori": __version__,
+        "python": platform.python_version(),
+        **libraries,
+        "platform": platform.platform(),
+    }
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes used so far: the GPU's tensors, or the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
