@@ -37,13 +37,13 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
         raise ValueError(f"{sizes}: choose --fit {_MEANINGS}")
     if how == "crop":
         if h < height or w < width:
-            raise ValueError(f"{sizes}, which is more than crop can give: choose --fit pad or resize")
+            raise ValueError(f"{sizes}; crop only removes pixels: choose --fit pad or resize")
         top, left = (h - height) // 2, (w - width) // 2
         note = f"centre {width} x {height} of {w} x {h} pixels"
         return Fitted(pixels[top : top + height, left : left + width], (0, 0, height, width), note)
     if how == "pad":
         if h > height or w > width:
-            raise ValueError(f"{sizes}, and pad only adds: choose --fit crop or resize")
+            raise ValueError(f"{sizes}; pad only adds pixels: choose --fit crop or resize")
         top, left = (height - h) // 2, (width - w) // 2
         around = ((top, height - h - top), (left, width - w - left), *[(0, 0)] * (pixels.ndim - 2))
         note = f"{w} x {h} pixels mirrored at the borders to {width} x {height}"

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from safetensors.torch import load_file, save_file
 
-from posteriori.cli.priors import app
 from posteriori.priors import load as module
 from posteriori.priors.cards import CardFile, cards, load_card
 from posteriori.priors.folder import read_folder
-from posteriori.priors.load import convert_checkpoint, list_priors, load_prior
+from posteriori.priors.load import convert_checkpoint, list_priors, load_prior, prior_record
 from posteriori.priors.unet import auto_dtype
 
 
@@ -25,7 +24,7 @@ def checkpoint(adm_small, tmp_path, monkeypatch):
     file = tmp_path / "small.pt"
     torch.save(adm_small.state, file)
     data = file.read_bytes()
-    copy = CardFile("small.pt", "https://example.org/small.pt", hashlib.sha256(data).hexdigest(), len(data))
+    copy = CardFile("small.pt", "https://example.org/small.pt", None, hashlib.sha256(data).hexdigest(), len(data))
     card = replace(load_card("ffhq-256"), name="small", size=64, flags=adm_small.flags, files=(copy,))
     known = {**cards(), "small": card}
     monkeypatch.setattr("posteriori.priors.cards.cards", lambda: known)
@@ -58,13 +57,18 @@ def test_a_checkpoint_that_a_card_knows(checkpoint, adm_small):
 
 def test_a_card(checkpoint, adm_small, tmp_path):
     there = tmp_path / "home" / "priors" / "small.pt"
-    with pytest.raises(FileNotFoundError, match=r"small\.pt is missing .*: download https://example\.org/small\.pt"):
+    with pytest.raises(
+        FileNotFoundError, match=r"of small are not in .*: get them with `posteriori priors pull small`"
+    ):
         load_prior("small")
     there.parent.mkdir(parents=True)
     there.write_bytes(checkpoint.read_bytes())
     assert same_as_recorded(load_prior("small", dtype="float32"), adm_small)
     there.write_bytes(checkpoint.read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"small\.pt has sha256 .*, expected .*: download"):
+    with pytest.raises(ValueError, match=r"small\.pt has sha256 .*, expected .*; get it again from https://example"):
+        load_prior("small")
+    there.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"small\.pt has 1,000 bytes, expected 5,\d+,\d+: it is partial"):
         load_prior("small")
 
 
@@ -102,8 +106,9 @@ def test_an_embedded_prior(checkpoint, adm_small, tmp_path):
     rows = {row.name: row for row in list_priors()}
     assert rows["tiny-64"].where == "embedded"
     assert rows["tiny-64"].size == 64
-    assert rows["tiny-64"].bytes == (tmp_path / "weights" / "tiny-64" / module.WEIGHTS).stat().st_size
-    assert rows["ffhq-256"].where == "not here"
+    weights = tmp_path / "weights" / "tiny-64" / module.WEIGHTS
+    assert (rows["tiny-64"].file, rows["tiny-64"].bytes) == (str(weights), weights.stat().st_size)
+    assert (rows["ffhq-256"].where, rows["ffhq-256"].file) == ("not here", None)
 
 
 class Payload:
@@ -138,8 +143,62 @@ def test_damaged_files_are_refused(checkpoint, tmp_path):
         torch.save(wrong, checkpoint)
         with pytest.raises(ValueError, match="holds no state dict"):
             load_prior(checkpoint)
+    for missing in ("models/none.pt", tmp_path / "none.pt"):
+        with pytest.raises(
+            FileNotFoundError, match=r"none\.pt is missing: give a guided-diffusion \.pt file, or a name of"
+        ):
+            load_prior(missing)
     with pytest.raises(FileNotFoundError, match=r"none\.pt is missing"):
         convert_checkpoint(tmp_path / "none.pt", tmp_path / "p")
+
+
+def broken_folders(folder):
+    """What can be wrong with a folder in diffusers' format: a change to it, and what is said."""
+    config, weights = json.loads((folder / "config.json").read_text()), folder / module.WEIGHTS
+    state = load_file(weights)
+
+    def configured(**change):
+        return lambda: (folder / "config.json").write_text(json.dumps(config | change))
+
+    yield configured(_class_name="UNet2DConditionModel"), r"is a UNet2DConditionModel, or has classes: give an unc"
+    yield configured(num_class_embeds=10), r"has classes: give an unconditional UNet2DModel"
+    yield configured(block_out_channels=[64, 64, 64]), r"safetensors cannot be loaded"  # other shapes
+    yield configured(), None
+    yield lambda: (folder / "config.json").write_text("{"), r"config\.json is not JSON"
+    yield configured(), None
+    yield lambda: save_file(state | {"more": torch.zeros(1)}, weights), "more is missing or extra"
+    yield lambda: weights.write_bytes(weights.read_bytes()[:-1]), r"safetensors cannot be loaded \(.*\): get it again"
+    yield lambda: save_file(state, weights), None
+    yield lambda: (folder / "config.json").unlink(), r"is not a prior in diffusers' format: it has no config\.json"
+
+
+def test_broken_folders(checkpoint, tmp_path):
+    """Each error is one line that names the file; None: the folder is whole again."""
+    folder = tmp_path / "mine"
+    convert_checkpoint(checkpoint, folder)
+    for change, message in broken_folders(folder):
+        change()
+        if message is None:
+            load_prior(folder)
+        else:
+            with pytest.raises((ValueError, FileNotFoundError), match=rf"^{folder}[^\n]*({message})[^\n]*$"):
+                load_prior(folder)
+
+
+def test_records(checkpoint, tmp_path, monkeypatch):
+    """The file is hashed once in a run that loads it and records it."""
+    convert_checkpoint(checkpoint, tmp_path / "weights" / "tiny-64")
+    weights = tmp_path / "weights" / "tiny-64" / module.WEIGHTS
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    licence = load_card("ffhq-256").licence
+    embedded = {"name": "small", "file": str(weights), "sha256": digest, "licence": licence}
+    assert prior_record("tiny-64") == prior_record(weights.parent) == embedded
+    load_prior(checkpoint)
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("hashed twice"))
+    known = module.cards()["small"].files[0].sha256
+    assert prior_record(checkpoint) == {"name": "small", "file": str(checkpoint), "sha256": known, "licence": licence}
+    with pytest.raises(ValueError, match="no prior is called 'smal'"):
+        prior_record("smal")
 
 
 def test_an_unknown_name_lists_the_nearest_first(checkpoint):
@@ -182,28 +241,17 @@ def test_dtypes_and_devices(checkpoint):
     for wrong in ("fp8", torch.int8, None):
         with pytest.raises(ValueError, match="give auto, float32, bfloat16, float16"):
             load_prior(checkpoint, dtype=wrong)
-    with pytest.raises(ValueError, match="device is 'abacus': give cpu"):
-        load_prior(checkpoint, device="abacus")
+    for wrong in ("abacus", "meta", "cuda:99", ""):
+        with pytest.raises(ValueError, match=rf"^device is '{wrong}', which torch cannot use here: give cpu[^\n]*$"):
+            load_prior(checkpoint, device=wrong)
     with pytest.raises(ValueError, match="multiples of 4, got 30 x 30"):
         load_prior(checkpoint, size=30)
 
 
-def test_the_command_line(checkpoint, adm_small, tmp_path):
-    def run(*words):
-        result = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
-        if result.exception:
-            raise result.exception
-        return result.output
-
-    card = load_card("ffhq-256")
-    assert "wrote" in run("convert", str(checkpoint), str(tmp_path / "weights" / "tiny-64"))
-    listed = run("list")
-    assert all(word in listed for word in ("tiny-64", "embedded", "ffhq-256", "not here", "374 MB"))
-    shown = run("show", "ffhq-256")
-    assert all(word in shown for word in (card.licence, card.files[0].sha256, card.files[1].url, "374,417,833"))
-    assert str(tmp_path / "home" / "priors" / "ffhq_10m.pt") in shown
-    folder = tmp_path / "weights" / "tiny-64"
-    for name in ("tiny-64", str(folder)):
-        assert hashlib.sha256((folder / module.WEIGHTS).read_bytes()).hexdigest() in run("show", name)
-    with pytest.raises(ValueError, match="no prior is called 'tiny64': there are tiny-64"):
-        run("show", "tiny64")
+@pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 2e-2), ("float16", 5e-3)])
+def test_lower_precision_on_the_cpu(checkpoint, dtype, error):
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    full, half = load_prior(checkpoint, dtype="float32"), load_prior(checkpoint, dtype=dtype)
+    with torch.no_grad():
+        a, b = (prior.denoise(x, prior.schedule.level(200)).x0 for prior in (full, half))
+    assert (a - b).norm() < error * a.norm()

@@ -1,14 +1,15 @@
-"""``posteriori priors``: what there is, what it is, and turning checkpoints into priors."""
+"""``posteriori priors``: what there is, what it is, getting the weights, and turning checkpoints into priors."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from posteriori.cli.options import Json
 
 if TYPE_CHECKING:
     from posteriori.priors.cards import Card
@@ -16,20 +17,80 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The pretrained models that serve as priors.")
 
+LIST_EPILOG = """
+Examples:
 
-@app.command("list", epilog="Examples:  posteriori priors list  |  POSTERIORI_HOME=/data posteriori priors list")
-def list_() -> None:
+  posteriori priors list
+
+  posteriori priors list --json
+"""
+SHOW_EPILOG = """
+Examples:
+
+  posteriori priors show ffhq-256
+
+  posteriori priors show ./my-prior --json
+"""
+PULL_EPILOG = """
+Examples:
+
+  posteriori priors pull ffhq-256
+
+  POSTERIORI_HOME=/data posteriori priors pull 256x256_diffusion_uncond
+"""
+ADD_EPILOG = """
+Examples:
+
+  posteriori priors add ffhq-256 ~/Downloads/ffhq_10m.pt
+
+  posteriori priors add ffhq-256 diffusion_ffhq_10m.pt --sha256 HASH
+"""
+CONVERT_EPILOG = """
+Examples:
+
+  posteriori priors convert ffhq_10m.pt ffhq
+
+  posteriori priors convert model.pt mine --config flags.json
+"""
+
+Known = Annotated[str, typer.Argument(help="A name of `posteriori priors list` that does not come with the package.")]
+Sha256 = Annotated[
+    str | None,
+    typer.Option("--sha256", metavar="HASH", help="Trust a file of this hash, where none is recorded for it."),
+]
+
+
+@app.command("list", epilog=LIST_EPILOG)
+def list_(as_json: Json = False) -> None:
     """The priors that come with the package, and the checkpoints it knows."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from posteriori.priors.cards import cache_dir
     from posteriori.priors.load import list_priors
 
+    rows = list_priors()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
     table = Table("prior", "size", "where", "file", "licence", box=None)
-    for row in list_priors():
-        table.add_row(row.name, f"{row.size} px", row.where, _megabytes(row.bytes), row.licence)
+    for row in rows:
+        size = "" if row.bytes is None else f"{row.bytes / 1e6:.0f} MB"
+        table.add_row(row.name, f"{row.size} px", row.where, size, row.licence)
     Console().print(table)
+    if any(row.where == "not here" for row in rows):
+        typer.echo("\nget what is not here with `posteriori priors pull NAME`")
+    if any(row.where == "downloaded" for row in rows):
+        typer.echo(f"\ndownloaded files lie in {cache_dir()}")
 
 
-@app.command(epilog="Examples:  posteriori priors show ffhq-256  |  posteriori priors show ./my-prior")
-def show(name: Annotated[str, typer.Argument(help="A prior's name, or a folder in diffusers' format.")]) -> None:
+@app.command(epilog=SHOW_EPILOG)
+def show(
+    name: Annotated[str, typer.Argument(help="A prior's name, or a folder in diffusers' format.")],
+    as_json: Json = False,
+) -> None:
     """Everything that is known of a prior: network, noise schedule, licence, files and where they should lie."""
     from posteriori.names import nearest
     from posteriori.priors.cards import cards
@@ -38,26 +99,47 @@ def show(name: Annotated[str, typer.Argument(help="A prior's name, or a folder i
 
     known = cards()
     if name in embedded():
-        rows = _folder_rows(read_folder(EMBEDDED / name))
+        facts = _folder_facts(read_folder(EMBEDDED / name))
     elif name in known:
-        rows = _card_rows(known[name])
+        facts = _card_facts(known[name])
     elif Path(name).is_dir():
-        rows = _folder_rows(read_folder(Path(name)))
+        facts = _folder_facts(read_folder(Path(name)))
     else:
         there = ", ".join(nearest(name, [*embedded(), *known]))
         raise ValueError(f"no prior is called {name!r}: there are {there}; or give a folder in diffusers' format")
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        _print(facts)
 
 
-@app.command(
-    epilog="Examples:  posteriori priors convert ffhq_10m.pt ffhq  |  "
-    "posteriori priors convert model.pt mine --config flags.json"
-)
+@app.command(epilog=PULL_EPILOG)
+def pull(name: Known, sha256: Sha256 = None) -> None:
+    """Downloads a prior's weights; an interrupted download is gone on from.
+
+    They lie in the user's cache, or in $POSTERIORI_HOME/priors. Every file is held against its recorded hash.
+    """
+    from posteriori.priors import download
+
+    card = _downloadable(name)
+    path = download.pull(card, sha256, say=lambda text: typer.echo(text, err=True))
+    typer.echo(f"{path}: use it as --prior {name}")
+
+
+@app.command(epilog=ADD_EPILOG)
+def add(
+    name: Known,
+    file: Annotated[Path, typer.Argument(help="Its checkpoint, which was downloaded by hand; it is copied.")],
+    sha256: Sha256 = None,
+) -> None:
+    """Takes a prior's weights from a file, where `pull` cannot download them."""
+    from posteriori.priors import download
+
+    path = download.add(_downloadable(name), file.expanduser(), sha256)
+    typer.echo(f"{path}: use it as --prior {name}")
+
+
+@app.command(epilog=CONVERT_EPILOG)
 def convert(
     ckpt: Annotated[Path, typer.Argument(help="A guided-diffusion checkpoint, a .pt file.")],
     folder: Annotated[Path, typer.Argument(help="The folder to write; it must not exist or be empty.")],
@@ -70,56 +152,102 @@ def convert(
     from posteriori.priors.load import convert_checkpoint
 
     convert_checkpoint(ckpt, folder, config)
-    Console().print(f"wrote {folder}: use it as --prior {folder}", highlight=False)
+    typer.echo(f"wrote {folder}: use it as --prior {folder}")
 
 
-def _card_rows(card: Card) -> list[tuple[str, str]]:
+def _downloadable(name: str) -> Card:
+    from posteriori.names import nearest
+    from posteriori.priors.cards import cards, load_card
+
+    known = cards()
+    if name not in known:
+        from posteriori.priors.load import embedded
+
+        if name in embedded():
+            others = ", ".join(nearest(name, known))
+            raise ValueError(f"{name} comes with the package and needs no file; those that need one are {others}")
+    return load_card(name)
+
+
+def _card_facts(card: Card) -> dict[str, Any]:
     from posteriori.priors.cards import cache_dir
 
-    rows = [
-        ("name", card.name),
-        ("title", card.title),
-        ("size", f"{card.size} px"),
-        ("parameters", f"{card.parameters:,}" if card.parameters else "not recorded"),
-        ("prediction", card.prediction + (", learned variance" if card.learned_variance else "")),
-        ("schedule", _pairs(card.schedule)),
-        ("network", _pairs(card.flags)),
-        ("licence", card.licence),
-        ("notes", card.notes),
-    ]
+    files = []
     for file in card.files:
         path = cache_dir() / file.name
-        rows += [
-            ("file", f"{path} ({'here' if path.is_file() else 'not here'})"),
-            ("  from", file.url),
-            ("  bytes", f"{file.bytes:,}" if file.bytes else "not recorded"),
-            ("  sha256", file.sha256 or "not recorded"),
-        ]
-    return rows
+        files.append(
+            {
+                "file": str(path),
+                "here": path.is_file(),
+                "url": file.url,
+                "page": file.by_hand,
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+            }
+        )
+    return {
+        "name": card.name,
+        "title": card.title,
+        "size": card.size,
+        "parameters": card.parameters,
+        "prediction": card.prediction,
+        "learned_variance": card.learned_variance,
+        "schedule": card.schedule,
+        "network": card.flags,
+        "licence": card.licence,
+        "notes": card.notes,
+        "files": files,
+    }
 
 
-def _folder_rows(folder: Folder) -> list[tuple[str, str]]:
+def _folder_facts(folder: Folder) -> dict[str, Any]:
     from posteriori.priors.cards import sha256
 
-    learned = folder.config["out_channels"] == 2 * folder.config["in_channels"]
     schedule = ("beta_schedule", "beta_start", "beta_end", "num_train_timesteps")
     network = ("block_out_channels", "layers_per_block", "down_block_types", "attention_head_dim")
-    return [
-        ("name", folder.name),
-        ("size", f"{folder.size} px"),
-        ("prediction", folder.prediction + (", learned variance" if learned else "")),
-        ("schedule", _pairs({k: folder.scheduler[k] for k in schedule if k in folder.scheduler})),
-        ("network", _pairs({"patch": folder.patch} | {k: folder.config[k] for k in network if k in folder.config})),
-        ("licence", folder.licence),
-        ("file", str(folder.weights)),
-        ("  bytes", f"{folder.weights.stat().st_size:,}"),
-        ("  sha256", sha256(folder.weights)),
-    ]
+    file = {
+        "file": str(folder.weights),
+        "here": True,
+        "bytes": folder.weights.stat().st_size,
+        "sha256": sha256(folder.weights),
+    }
+    return {
+        "name": folder.name,
+        "size": folder.size,
+        "prediction": folder.prediction,
+        "learned_variance": folder.config["out_channels"] == 2 * folder.config["in_channels"],
+        "schedule": {k: folder.scheduler[k] for k in schedule if k in folder.scheduler},
+        "network": {"patch": folder.patch} | {k: folder.config[k] for k in network if k in folder.config},
+        "licence": folder.licence,
+        "files": [file],
+    }
 
 
-def _pairs(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in values.items())
+def _print(facts: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        if key != "files":
+            table.add_row(key.replace("_", " "), _text(key, value))
+    for file in facts["files"]:
+        table.add_row("file", f"{file['file']} ({'here' if file['here'] else 'not here'})")
+        for key in ("url", "page", "bytes", "sha256"):
+            if key in file:
+                table.add_row(f"  {key}", _text(key, file[key]))
+    Console().print(table)
 
 
-def _megabytes(count: int | None) -> str:
-    return "" if count is None else f"{count / 1e6:.0f} MB"
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "not recorded"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    if key == "size":
+        return f"{value} px"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -50,31 +50,57 @@ def load_prior(
     say what to do next. Checkpoints are hashed before use and never run code.
     """
     to: Any = {"device": _device(device), "dtype": _dtype(dtype, device)}
+    path, card = _locate(name)
+    prior = load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
+    return prior if size is None else prior.at(size)
+
+
+def prior_record(name: str | Path) -> dict[str, str]:
+    """What a record of a run says of the prior ``name``: name, file (of the weights), sha256, licence.
+
+    Takes what ``load_prior`` takes, and raises as it does.
+    """
+    path, card = _locate(name)
+    if card is None:
+        folder = read_folder(path)
+        path, called, licence = folder.weights, folder.name, folder.licence
+    else:
+        called, licence = card.name, card.licence
+    return {"name": called, "file": str(path), "sha256": sha256(path), "licence": licence}
+
+
+def check_checkpoint(path: Path, card: Card) -> None:
+    """Raises ValueError where the file ``path`` does not hold the network that the card describes."""
+    convert_state_dict(_read_state(path), card.flags)
+
+
+def _locate(name: str | Path) -> tuple[Path, Card | None]:
+    """The folder that ``name`` stands for, or the checkpoint and the card that knows its hash."""
     known, path = cards(), Path(name).expanduser()
     if str(name) in embedded():
-        prior = load_folder(EMBEDDED / name, **to)
-    elif str(name) in known:
-        card = known[str(name)]
-        prior = _card_prior(card, _read_state(checked_file(card)), **to)
-    elif path.is_dir():
-        prior = load_folder(path, **to)
-    elif path.is_file():
-        state, card = _read_state(path), card_of(path)
+        return EMBEDDED / name, None
+    if str(name) in known:
+        return checked_file(known[str(name)]), known[str(name)]
+    if path.is_dir():
+        return path, None
+    if path.is_file():
+        card = card_of(path)
         if card is None:
+            _read_state(path)  # where it is no checkpoint at all, that is what to say
             raise ValueError(
                 f"no card knows {path} (sha256 {sha256(path)}): convert it with "
                 f"`posteriori priors convert {path} DIR --config FILE`"
             )
-        prior = _card_prior(card, state, **to)
-    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)):
-        prior = load_folder(_download(str(name)), **to)
-    else:
-        there = nearest(str(name), [*embedded(), *known])
-        raise ValueError(
-            f"no prior is called {str(name)!r}: there are {', '.join(there)}; or give a folder in diffusers' "
-            "format, a .pt file, or org/name on the Hub"
-        )
-    return prior if size is None else prior.at(size)
+        return path, card
+    if path.suffix in (".pt", ".pth", ".ckpt"):  # or models/mine.pt would be asked for on the Hub
+        raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file, or a name of {', '.join(known)}")
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)):
+        return _download(str(name)), None
+    there = nearest(str(name), [*embedded(), *known])
+    raise ValueError(
+        f"no prior is called {str(name)!r}: there are {', '.join(there)}; or give a folder in diffusers' "
+        "format, a .pt file, or org/name on the Hub"
+    )
 
 
 def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = None) -> None:
@@ -103,11 +129,12 @@ def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = Non
 
 @dataclass(frozen=True)
 class PriorRow:
-    """One line of ``list_priors``: ``size`` in pixels, ``bytes`` of the file (None: not known)."""
+    """One line of ``list_priors``: ``size`` in pixels, ``file`` of the weights (None: not here), ``bytes`` of it."""
 
     name: str
     size: int
     where: str  # embedded, downloaded, or not here
+    file: str | None
     bytes: int | None
     licence: str
 
@@ -117,11 +144,14 @@ def list_priors() -> list[PriorRow]:
     rows = []
     for name in embedded():
         folder = read_folder(EMBEDDED / name)
-        rows.append(PriorRow(name, folder.size, "embedded", folder.weights.stat().st_size, folder.licence))
+        file = folder.weights
+        rows.append(PriorRow(name, folder.size, "embedded", str(file), file.stat().st_size, folder.licence))
     for card in cards().values():
-        found = any((cache_dir() / file.name).is_file() for file in card.files)
-        where = "downloaded" if found else "not here"
-        rows.append(PriorRow(card.name, card.size, where, card.files[0].bytes, card.licence))
+        file = next((path for f in card.files if (path := cache_dir() / f.name).is_file()), None)
+        if file is None:
+            rows.append(PriorRow(card.name, card.size, "not here", None, card.files[0].bytes, card.licence))
+        else:
+            rows.append(PriorRow(card.name, card.size, "downloaded", str(file), file.stat().st_size, card.licence))
     return rows
 
 
@@ -205,8 +235,9 @@ def _dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
 def _device(device: torch.device | str) -> torch.device:
     try:
         found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device is {device!r}: give cpu, cuda or cuda:N") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {str(found)!r}, and torch sees no GPU here: give cpu")
+        torch.empty(1, device=found).cpu()  # torch takes names of devices that it cannot use here, and "meta"
+    except (RuntimeError, AssertionError, ImportError):
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        there = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+        raise ValueError(f"device is {str(device)!r}, which torch cannot use here: give {' or '.join(there)}") from None
     return found

@@ -86,7 +86,7 @@ def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: boo
         return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
-    if shape[0] != 3 or len(shape) != 3:
+    if len(shape) != 3 or shape[0] != 3:
         raise ValueError(f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})")
     fitted = fit(picture.pixels, *shape[1:], how, source.path)
     about |= {"kind": "picture", "width": width, "height": height, "notes": list(picture.notes)}

@@ -134,10 +134,14 @@ class Restoration:
             if not entry.exists():
                 continue
             manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
-            same_input = manifest.get("input", {}).get("sha256") == hashlib.sha256(read_bytes(source.path)).hexdigest()
-            if manifest.get("settings") != settings or not same_input:
+            used = manifest.get("settings", {})
+            other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
+            if manifest.get("input", {}).get("sha256") != hashlib.sha256(read_bytes(source.path)).hexdigest():
+                other.append("input")
+            if other:
                 raise FileExistsError(
-                    f"{entry} already exists, made otherwise: give another --out, or --overwrite to replace it"
+                    f"{entry} already exists, made with another {', '.join(sorted(other))}: "
+                    "give another --out, or --overwrite to replace it"
                 )
             found[source] = manifest
         return found
