@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from posteriori.cli.options import DEFAULT_STEPS, Device, Dtype, Prior, Quiet, Seed
+
 if TYPE_CHECKING:
     from posteriori.experiments.report import Report
 
@@ -21,19 +23,18 @@ Examples:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("out/demo"),
-    prior: Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")] = (
-        "faces-64"
-    ),
+    prior: Prior = "faces-64",
     image: Annotated[
         str,
         typer.Option(
             help="A picture, or astronaut, chelsea, coffee; its centre square is reduced to the prior's size."
         ),
     ] = "astronaut",
-    full: Annotated[bool, typer.Option("--full", help="All T = 1000 steps in the place of 250.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")] = "auto",
+    full: Annotated[bool, typer.Option("--full", help="All of the prior's steps in the place of 250.")] = False,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Compare SDEdit, ScoreALD and DPS on inpainting and deconvolution of one picture.
 
@@ -49,13 +50,17 @@ def demo(
     from posteriori.images import load_image
     from posteriori.priors.load import load_prior
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=quiet)
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)
     truth = load_image(image, size=network.shape[-1]).to(network.device)
-    steps = 1000 if full else 250
-    report = run_report(network, truth, steps=steps, seed=seed, say=lambda text: console.print(f"[dim]{text}[/dim]"))
+    steps = network.schedule.T if full else DEFAULT_STEPS
+    report = run_report(
+        network, truth, steps=steps, seed=seed, progress=not quiet, say=lambda text: console.print(text, style="dim")
+    )
     written = write_report(report, out, prior=prior, image=image, seed=seed)
+    if quiet:
+        return
     _print_table(report, prior, image)
     typer.echo(f"\nfigures: {', '.join(str(path) for path in written if path.suffix == '.png')}")
     typer.echo(f"table:   {out / 'results.csv'}, {out / 'results.json'}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posteriori.cli.options import Json
+from posteriori.cli.options import Json, Quiet
 
 if TYPE_CHECKING:
     from posteriori.priors.cards import Card
@@ -114,7 +114,7 @@ def show(
 
 
 @app.command(epilog=PULL_EPILOG)
-def pull(name: Known, sha256: Sha256 = None) -> None:
+def pull(name: Known, sha256: Sha256 = None, quiet: Quiet = False) -> None:
     """Downloads a prior's weights; an interrupted download is gone on from.
 
     They lie in the user's cache, or in $POSTERIORI_HOME/priors. Every file is held against its recorded hash.
@@ -122,8 +122,9 @@ def pull(name: Known, sha256: Sha256 = None) -> None:
     from posteriori.priors import download
 
     card = _downloadable(name)
-    path = download.pull(card, sha256, say=lambda text: typer.echo(text, err=True))
-    typer.echo(f"{path}: use it as --prior {name}")
+    path = download.pull(card, sha256, quiet=quiet, say=lambda text: quiet or typer.echo(text, err=True))
+    if not quiet:
+        typer.echo(f"{path}: use it as --prior {name}")
 
 
 @app.command(epilog=ADD_EPILOG)
@@ -131,12 +132,14 @@ def add(
     name: Known,
     file: Annotated[Path, typer.Argument(help="Its checkpoint, which was downloaded by hand; it is copied.")],
     sha256: Sha256 = None,
+    quiet: Quiet = False,
 ) -> None:
     """Takes a prior's weights from a file, where `pull` cannot download them."""
     from posteriori.priors import download
 
-    path = download.add(_downloadable(name), file.expanduser(), sha256)
-    typer.echo(f"{path}: use it as --prior {name}")
+    path = download.add(_downloadable(name), file.expanduser(), sha256, quiet=quiet)
+    if not quiet:
+        typer.echo(f"{path}: use it as --prior {name}")
 
 
 @app.command(epilog=CONVERT_EPILOG)

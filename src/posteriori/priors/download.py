@@ -26,7 +26,7 @@ class _Refused(Exception):
     """A copy that cannot be had, and why."""
 
 
-def pull(card: Card, vouched: str | None = None, *, say: Callable[[str], None]) -> Path:
+def pull(card: Card, vouched: str | None = None, *, quiet: bool = False, say: Callable[[str], object]) -> Path:
     """Downloads the first of the card's copies that can be had, and returns where it lies in ``cache_dir``.
 
     ``vouched`` is a sha256 that the caller trusts: then only copies whose hash the card does not record, or
@@ -40,13 +40,13 @@ def pull(card: Card, vouched: str | None = None, *, say: Callable[[str], None]) 
         if path is not None:
             say(f"{path} is here already, and its hash is right")
         else:
-            path = _first_copy(card, folder, vouched, say)
+            path = _first_copy(card, folder, vouched, quiet, say)
         if vouched:
             vouch(path, vouched)
     return path
 
 
-def add(card: Card, file: Path, vouched: str | None = None) -> Path:
+def add(card: Card, file: Path, vouched: str | None = None, *, quiet: bool = False) -> Path:
     """Copies ``file``, a checkpoint that the card describes, into ``cache_dir``, and returns where it lies there.
 
     ``vouched`` is its sha256 where the card does not record that; then the file's tensors must be those of
@@ -71,14 +71,14 @@ def add(card: Card, file: Path, vouched: str | None = None) -> Path:
         path = folder / copy.name
         if not path.is_file() or sha256(path) != digest:
             with atomic_path(path) as temporary, file.open("rb") as source:
-                _write(iter(partial(source.read, CHUNK), b""), temporary, "wb", copy.name, file.stat().st_size)
+                _write(iter(partial(source.read, CHUNK), b""), temporary, "wb", copy.name, file.stat().st_size, quiet)
         _beginning(path).unlink(missing_ok=True)
         if vouched:
             vouch(path, vouched)
     return path
 
 
-def _first_copy(card: Card, folder: Path, vouched: str | None, say: Callable[[str], None]) -> Path:
+def _first_copy(card: Card, folder: Path, vouched: str | None, quiet: bool, say: Callable[[str], object]) -> Path:
     copies = [copy for copy in card.files if vouched is None or copy.sha256 in (None, vouched)]
     if not copies:
         raise ValueError(f"every copy of {card.name} has a recorded hash, and none is {vouched}: leave out --sha256")
@@ -87,7 +87,7 @@ def _first_copy(card: Card, folder: Path, vouched: str | None, say: Callable[[st
         path = folder / copy.name
         beginning = _beginning(path)
         try:
-            _fetch(copy, beginning, vouched)
+            _fetch(copy, beginning, vouched, quiet)
             _check(card, copy, beginning, vouched)
         except (_Refused, requests.RequestException) as error:
             failures.append(f"{copy.name} from {urlsplit(copy.url).netloc}: {_reason(error)}")
@@ -109,7 +109,7 @@ def _beginning(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def _fetch(copy: CardFile, beginning: Path, vouched: str | None) -> None:
+def _fetch(copy: CardFile, beginning: Path, vouched: str | None, quiet: bool) -> None:
     """Completes ``beginning``, the first bytes of the copy or none."""
     if copy.sha256 is None and vouched is None:
         raise _Refused("no hash is recorded for it, so that it takes --sha256 HASH")
@@ -125,7 +125,7 @@ def _fetch(copy: CardFile, beginning: Path, vouched: str | None) -> None:
         if reply.status_code == requests.codes.requested_range_not_satisfiable and have:
             if reply.headers.get("Content-Range") != f"bytes */{have}":  # it is not complete, so it is too long
                 beginning.unlink()
-                _fetch(copy, beginning, vouched)
+                _fetch(copy, beginning, vouched, quiet)
             return
         reply.raise_for_status()
         if reply.headers.get("Content-Type", "").startswith("text/html"):
@@ -136,17 +136,19 @@ def _fetch(copy: CardFile, beginning: Path, vouched: str | None) -> None:
         if copy.bytes is not None and total not in (None, copy.bytes):
             raise _Refused(f"it has {total:,} bytes there, expected {copy.bytes:,}")
         try:
-            _write(reply.iter_content(CHUNK), beginning, "ab" if have else "wb", copy.name, total)
+            _write(reply.iter_content(CHUNK), beginning, "ab" if have else "wb", copy.name, total, quiet)
         except requests.RequestException:
             have = beginning.stat().st_size
             raise _Refused(f"broke off after {have:,} bytes, from which the next pull goes on") from None
 
 
-def _write(chunks: Iterable[bytes], path: Path, mode: Literal["ab", "wb"], name: str, total: int | None) -> None:
-    """Writes ``chunks`` to ``path``, ``total`` bytes with what it has, under a progress bar called ``name``."""
+def _write(
+    chunks: Iterable[bytes], path: Path, mode: Literal["ab", "wb"], name: str, total: int | None, quiet: bool
+) -> None:
+    """Writes ``chunks`` to ``path``, ``total`` bytes with what it has; a bar called ``name`` unless ``quiet``."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    with bar("") as shown:
+    with bar("", quiet=quiet) as shown:
         shown.columns = (
             TextColumn("{task.description}"),
             BarColumn(),
