@@ -86,6 +86,7 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
     }
     given = given | {name: resolved.sampler for name, resolved in inner.items()}
     steps = given.get(sampler.count, steps)
+    plain = sampler().with_steps(steps)  # which says so where it cannot have that many
     side = operator.shape[-1]
     measured = _find(sampler, operator.name, given, prior.name, side)
     warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
@@ -105,7 +106,7 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
     sources = dict.fromkeys(settings, source) | dict.fromkeys(given.keys() - inner.keys(), "given")
     for outer, resolved in inner.items():
         sources |= {f"{outer}.{name}": source for name, source in resolved.sources.items()}
-    return Resolved(replace(sampler().with_steps(steps), **settings, **given), sources, warning)
+    return Resolved(replace(plain, **settings, **given), sources, warning)
 
 
 def preset(sampler: type[S], operator: Operator, prior: Prior, *, steps: int = 1000, **given: Any) -> S:

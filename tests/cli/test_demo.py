@@ -2,38 +2,13 @@ import csv
 import json
 
 import pytest
-import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from PIL import Image
 
-from posteriori.cli import main
-from posteriori.priors.folder import save_folder
-from posteriori.priors.unet import PixelUNet
-from posteriori.schedule import linear_betas
-from posteriori.training.config import TrainConfig
 
-
-@pytest.fixture(scope="module")
-def tiny_prior(tmp_path_factory):
-    """A random network of 32 x 32 pixels in a folder: the demo's plumbing without its minutes."""
-    path = tmp_path_factory.mktemp("prior") / "tiny"
-    torch.manual_seed(0)
-    config = TrainConfig(size=32, channels=(8, 16), norm_groups=8)
-    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
-    save_folder(path, net, linear_betas(), prediction="epsilon", size=32, name="tiny", licence="none")
-    return path
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["posteriori", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return stopped.value.code
-
-
-def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, monkeypatch, capsys):
+def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori):
     out = tmp_path / "demo"
-    assert run(monkeypatch, "demo", "--prior", tiny_prior, "--out", out) == 0
+    shown = posteriori("demo", "--prior", tiny_prior, "--out", out)
+    assert shown.code == 0
     rows = json.loads((out / "results.json").read_text())
     assert [list(row) for row in rows] == [["method", "task", "psnr", "ssim", "lpips", "nfe", "seconds"]] * len(rows)
     found = {(row["method"], row["task"]): row for row in rows}
@@ -49,7 +24,6 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, monkeypatch
     assert sorted(out.iterdir()) == sorted([*pictures, *tables])
     for picture in pictures:
         Image.open(picture).verify()
-    shown = capsys.readouterr()
     assert "250 of 1000 steps" in shown.out
     assert "no preset of dps was measured" in shown.err
 
@@ -67,23 +41,31 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, monkeypatch
         (["priors", "convert", "missing.pt", "{tmp}/x"], 1, "missing.pt"),
     ],
 )
-def test_bad_input_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, arguments, code, message):
+def test_bad_input_is_one_line_and_an_exit_code(tmp_path, monkeypatch, posteriori, arguments, code, message):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *(a.format(tmp=tmp_path) for a in arguments)) == code
-    error = capsys.readouterr().err
-    assert message in error
-    if code == 1:
-        assert len(error.strip().splitlines()) == 1
-    assert "Traceback" not in error
+    answer = posteriori(*(a.format(tmp=tmp_path) for a in arguments))
+    assert answer.code == code
+    assert message in answer.err
+    assert len(answer.err.strip().splitlines()) == 1
+    assert "Traceback" not in answer.err
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(tmp_path, posteriori):
     (tmp_path / "out").write_text("mine")
-    assert run(monkeypatch, "demo", "--out", tmp_path / "out") == 1
-    assert "cannot be written to" in capsys.readouterr().err
+    answer = posteriori("demo", "--out", tmp_path / "out")
+    assert answer.code == 1
+    assert "cannot be written to" in answer.err
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_debug_shows_the_traceback(tmp_path, monkeypatch, capsys):
-    assert run(monkeypatch, "--debug", "demo", "--out", tmp_path, "--image", "missing.png") == 1
-    assert "Traceback" in capsys.readouterr().err
+@pytest.mark.parametrize("place", [0, 1, 5])
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, posteriori, place):
+    arguments = ["demo", "--out", tmp_path, "--image", "missing.png"]
+    answer = posteriori(*arguments[:place], "--debug", *arguments[place:])
+    assert answer.code == 1
+    assert "Traceback" in answer.err
+
+
+def test_quiet_prints_nothing(tiny_prior, tmp_path, posteriori):
+    answer = posteriori("demo", "--prior", tiny_prior, "--out", tmp_path / "demo", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")

@@ -41,12 +41,19 @@ def _common(
     pass
 
 
+#: what typer makes of Ctrl-C, as shells do
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        raise SystemExit(app(arguments, standalone_mode=False) or 0)
+        code = app(arguments, standalone_mode=False) or 0
+        if code != _INTERRUPTED:
+            raise SystemExit(code)
+        problem = "interrupted: what was finished is kept"
     except typer.TyperException as error:  # usage: the message is about what was typed
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None
@@ -55,8 +62,6 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         code, problem = 1, str(error).strip() or type(error).__name__
-    except (KeyboardInterrupt, typer.Abort):
-        code, problem = 130, "interrupted: what was finished is kept"
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)
 

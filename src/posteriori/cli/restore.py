@@ -206,7 +206,7 @@ def _run(restoration: Restoration, sources: Sequence[Source], out: Path, manner:
     from posteriori.runs.restore import summary, write_summary
 
     if not manner.quiet:
-        _print_settings(restoration, Console(stderr=True, highlight=False))
+        _print_settings(restoration, Console(stderr=manner.as_json, highlight=False))
     outcomes = []
     steps = restoration.method.steps
     with claimed_folder(out), bar("{task.fields[residual]}", quiet=manner.quiet) as progress:

@@ -1,0 +1,61 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+
+from posteriori.cli import main
+from posteriori.images import load_image, save_image
+from posteriori.priors.folder import save_folder
+from posteriori.priors.unet import PixelUNet
+from posteriori.schedule import linear_betas
+from posteriori.training.config import TrainConfig
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tmp_path_factory):
+    """A random network of 32 x 32 pixels in a folder: the commands' plumbing without their minutes."""
+    path = tmp_path_factory.mktemp("prior") / "tiny"
+    torch.manual_seed(0)
+    config = TrainConfig(size=32, channels=(8, 16), norm_groups=8)
+    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
+    save_folder(path, net, linear_betas(), prediction="epsilon", size=32, name="tiny", licence="none")
+    return path
+
+
+@pytest.fixture(scope="session")
+def face(tmp_path_factory):
+    """A picture of the tiny prior's size."""
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    save_image(load_image("astronaut", size=32), path)
+    return path
+
+
+@dataclass
+class Answer:
+    """What a command answered: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def posteriori(monkeypatch, capsys):
+    """Runs the command line in this process: ``posteriori("demo", "--out", path)``."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["posteriori", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert isinstance(stopped.value.code, int)
+        return Answer(stopped.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def restore(posteriori, tiny_prior):
+    """``posteriori restore`` with the tiny prior in two steps."""
+    return lambda *arguments: posteriori("restore", "--prior", tiny_prior, "--steps", 2, *arguments)

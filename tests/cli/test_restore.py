@@ -1,0 +1,307 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from posteriori.images import load_image, save_image
+from posteriori.metrics import psnr
+from posteriori.operators import BoxMask, GaussianBlur, Mask
+from posteriori.rng import image_key
+
+BLUR = "gaussian-blur(sigma=1.0)"
+
+
+def contents(folder):
+    """The bytes of everything but the manifests, in which the time stands."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
+    answer = restore(face, "--simulate", "--operator", BLUR, "--samples", 3, "--out", tmp_path)
+    assert answer.code == 0
+    entry = tmp_path / "face"
+    written = {path.name for path in entry.iterdir()}
+    assert written == {
+        *("sample-01.png", "sample-02.png", "sample-03.png", "mean.png", "std.png", "std.npy"),
+        *("truth.png", "measurement.npy", "measurement.png", "comparison.png", "manifest.json"),
+    }
+    found = manifest(entry)
+    assert found["input"]["sha256"] == hashlib.sha256(face.read_bytes()).hexdigest()
+    settings = found["settings"]
+    assert settings["operator"] == "gaussian-blur(sigma=1.0, size=61)"
+    assert settings["noise"] == {"sigma": 0.05, "range": [-1, 1], "of 255": pytest.approx(6.375)}
+    assert settings["sampler"].startswith("dps(scale=")
+    assert settings["sources"]["scale"] == "the paper's value times 32/256 times 1000/2 steps"
+    assert settings["sources"]["eta"] == "the class's default"
+    assert settings["prior"]["name"] == "tiny"
+    assert len(settings["prior"]["sha256"]) == 64
+    assert (settings["seed"], settings["samples"], settings["steps"]) == (0, 3, 2)
+    assert found["network_calls"] == 2
+    assert found["seconds"] > 0
+    assert found["peak_memory_bytes"] > 1e6
+    assert found["versions"]["torch"] == torch.__version__
+    assert "LPIPS v0.1 with AlexNet, all at 32 x 32 pixels" in found["protocol"]
+    # the figures are those of the pictures that were written, up to rounding
+    truth, mean = load_image(entry / "truth.png"), load_image(entry / "mean.png")
+    assert found["metrics"]["mean"]["psnr"] == pytest.approx(float(psnr(mean, truth)), abs=0.05)
+    assert len(found["metrics"]["samples"]) == len(found["residual"]["samples"]) == 3
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert [row["name"] for row in rows] == ["face"]
+    assert rows[0]["psnr"] == found["metrics"]["mean"]["psnr"]
+    # it says which settings nobody measured, and where they are from
+    assert "no preset of dps was measured" in answer.out
+    assert "0.05 on [-1, 1], 6.375/255 of the picture's range" in answer.out
+
+
+def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
+    assert restore(face, "--simulate", "--operator", BLUR, "--samples", 2, "--out", tmp_path / "a").code == 0
+    y = np.load(tmp_path / "a/face/measurement.npy")
+    operator = GaussianBlur((3, 32, 32), sigma=1.0)
+    x = load_image(face)
+    expected = operator.measure(x, 0.05, keys=[image_key(x[0])])[0].numpy()
+    assert y.dtype == np.float32
+    assert np.array_equal(y, expected)  # neither rounded nor clipped
+    again = tmp_path / "a/face/measurement.npy"
+    assert restore(again, "--operator", BLUR, "--samples", 2, "--out", tmp_path / "b").code == 0
+    for name in ("sample-01.png", "sample-02.png", "mean.png", "std.npy"):
+        assert (tmp_path / "b/measurement" / name).read_bytes() == (tmp_path / "a/face" / name).read_bytes()
+    assert "metrics" not in manifest(tmp_path / "b/measurement")
+
+
+def test_the_same_command_writes_the_same_bytes_and_another_seed_others(restore, face, tmp_path):
+    command = [face, "--simulate", "--operator", BLUR, "--samples", 2]
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert restore(*command, "--seed", seed, "--out", tmp_path / name).code == 0
+    a, b, c = (contents(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["face/truth.png"] == c["face/truth.png"]
+    for name in ("face/sample-01.png", "face/measurement.npy"):
+        assert a[name] != c[name]
+    assert a["face/sample-01.png"] != a["face/sample-02.png"]
+
+
+def test_mean_and_std_are_those_of_the_samples(restore, face, tmp_path):
+    restore(face, "--simulate", "--operator", BLUR, "--samples", 4, "--out", tmp_path)
+    samples = np.stack([pixels(tmp_path / f"face/sample-{i:02d}.png") for i in range(1, 5)]).astype(float)
+    inside = ((samples > 0) & (samples < 255)).all(0)  # pictures are clipped to the range, their statistics are not
+    assert inside.sum() > 20
+    assert np.abs(samples.mean(0) - pixels(tmp_path / "face/mean.png"))[inside].max() <= 1
+    std = np.load(tmp_path / "face/std.npy").transpose(1, 2, 0) * 127.5
+    assert np.abs(samples.std(0, ddof=1) - std)[inside].max() < 1
+
+
+def test_white_of_a_mask_is_restored_and_black_is_kept(restore, face, tmp_path):
+    white = np.zeros((32, 32), np.uint8)
+    white[8:20, 10:16] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    Image.fromarray(255 - white).save(tmp_path / "inverse.png")
+    assert restore(face, "--mask", tmp_path / "mask.png", "--out", tmp_path / "a").code == 0
+    assert restore(face, "--mask", tmp_path / "inverse.png", "--mask-invert", "--out", tmp_path / "b").code == 0
+    assert restore(face, "--operator", "mask", "--mask", tmp_path / "mask.png", "--out", tmp_path / "c").code == 0
+    y = np.load(tmp_path / "a/face/measurement.npy")
+    hidden = white > 0
+    assert (y[:, hidden] == 0).all()
+    assert np.allclose(y[:, ~hidden], load_image(face)[0].numpy()[:, ~hidden])
+    pictures = [(tmp_path / name / "face/restored.png").read_bytes() for name in "abc"]
+    assert pictures[0] == pictures[1] == pictures[2]
+    recorded = manifest(tmp_path / "a/face")["settings"]["mask"]
+    assert recorded["sha256"] == hashlib.sha256((tmp_path / "mask.png").read_bytes()).hexdigest()
+    # a box given as a mask is the box
+    box = BoxMask((3, 32, 32), size=6, top=8, left=10)
+    keep = torch.ones(1, 32, 32, dtype=torch.bool)
+    keep[:, 8:14, 10:16] = False
+    assert torch.equal(box.keep, Mask((3, 32, 32), keep).keep)
+
+
+def test_a_folder_with_a_broken_picture_restores_the_others(restore, face, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for name in ("astronaut", "chelsea", "coffee"):
+        save_image(load_image(name, size=32), pictures / f"{name}.png")
+    (pictures / "broken.png").write_bytes(face.read_bytes()[:700])
+    (pictures / "notes.txt").write_text("not a picture")
+    out = tmp_path / "out"
+    answer = restore(pictures, "--simulate", "--operator", BLUR, "--out", out, "--json")
+    assert answer.code == 1
+    assert [line for line in answer.err.splitlines() if line.startswith("posteriori:")] == [
+        next(line for line in answer.err.splitlines() if "broken.png is damaged" in line)
+    ]
+    rows = json.loads(answer.out)
+    assert [row["name"] for row in rows] == ["astronaut", "broken", "chelsea", "coffee"]
+    assert [row["name"] for row in rows if row["error"]] == ["broken"]
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        *("astronaut", "chelsea", "coffee", "results.json"),
+    ]
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(restore, tmp_path):
+    names = ("astronaut", "chelsea", "coffee")
+    for name in names:
+        save_image(load_image(name, size=32), tmp_path / f"{name}.png")
+    files = [tmp_path / f"{name}.png" for name in names]
+    command = [*files, "--simulate", "--operator", BLUR, "--out", tmp_path / "out"]
+    assert restore(*command).code == 0
+    whole = contents(tmp_path / "out")
+    kept = (tmp_path / "out/astronaut/restored.png").stat().st_mtime_ns
+    for path in (tmp_path / "out/coffee").iterdir():
+        path.unlink()
+    (tmp_path / "out/coffee").rmdir()
+    assert restore(*command).code == 0
+    assert contents(tmp_path / "out") == whole
+    assert (tmp_path / "out/astronaut/restored.png").stat().st_mtime_ns == kept
+
+
+def test_nothing_is_overwritten_unless_asked(restore, face, tmp_path):
+    command = [face, "--simulate", "--operator", BLUR, "--out", tmp_path]
+    assert restore(*command).code == 0
+    before = contents(tmp_path)
+    answer = restore(*command, "--seed", 1)
+    assert answer.code == 1
+    assert "face already exists, made with another seed: give another --out, or --overwrite" in answer.err
+    assert contents(tmp_path) == before
+    assert restore(*command, "--seed", 1, "--overwrite").code == 0
+    assert contents(tmp_path) != before
+    (tmp_path / "face/manifest.json").unlink()  # somebody's own folder
+    assert restore(*command, "--seed", 1).code == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "restored"),
+    [((40, 36), "crop", (32, 32)), ((30, 21), "pad", (30, 21)), ((80, 50), "resize", (32, 32))],
+)
+def test_a_picture_of_another_size_is_fitted_only_as_asked(restore, tmp_path, size, fit, restored):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)).save(tmp_path / "x.png")
+    command = [tmp_path / "x.png", "--operator", "identity", "--out", tmp_path / "out"]
+    answer = restore(*command)
+    assert answer.code == 1
+    assert f"x.png is {size[0]} x {size[1]} pixels, and 32 x 32 are needed: choose --fit" in answer.err
+    assert restore(*command, "--fit", fit).code == 0
+    assert pixels(tmp_path / "out/x/restored.png").shape == (*restored[::-1], 3)
+    assert manifest(tmp_path / "out/x")["input"]["fit"]
+
+
+def test_a_padded_low_resolution_picture_is_cut_to_its_own_pixels(restore, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 14, 3), np.uint8)).save(tmp_path / "x.png")
+    command = [tmp_path / "x.png", "--operator", "downsample(factor=2)", "--fit", "pad", "--out", tmp_path / "out"]
+    assert restore(*command).code == 0
+    assert pixels(tmp_path / "out/x/restored.png").shape == (24, 28, 3)
+
+
+def test_one_network_call_denoises(posteriori, tiny_prior, face, tmp_path):
+    command = ["denoise", face, "--prior", tiny_prior, "--simulate"]
+    assert posteriori(*command, "--t", 100, "--out", tmp_path / "t").code == 0
+    found = manifest(tmp_path / "t/face")
+    alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))[99]
+    sigma = np.sqrt((1 - alpha_bar) / alpha_bar)
+    assert found["network_calls"] == 1
+    assert found["settings"]["t"] == 100
+    assert found["settings"]["noise"]["sigma"] == pytest.approx(sigma)
+    # x_0 + sigma n in the picture's own brightness
+    x, y = load_image(face)[0].numpy(), np.load(tmp_path / "t/face/measurement.npy")
+    assert (y - x).mean() == pytest.approx(0, abs=4 * sigma / np.sqrt(x.size))
+    assert (y - x).std() == pytest.approx(sigma, rel=0.05)
+    assert posteriori(*command, "--sigma", f"{sigma:.17g}", "--out", tmp_path / "s").code == 0
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+    assert posteriori(*command, "--sigma", "25/255", "--out", tmp_path / "of").code == 0
+    assert manifest(tmp_path / "of/face")["settings"]["noise"]["sigma"] == pytest.approx(50 / 255)
+
+
+def test_samples_are_numbered_and_go_on(posteriori, tiny_prior, tmp_path):
+    command = ["sample", "--prior", tiny_prior, "-n", 5, "--steps", 2, "--batch", 2, "--out", tmp_path]
+    assert posteriori(*command).code == 0
+    names = [f"sample-{i:03d}.png" for i in range(1, 6)]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["grid.png", "manifest.json", *names]
+    before = contents(tmp_path)
+    assert len({before[name] for name in names}) == 5
+    (tmp_path / "sample-004.png").unlink()
+    assert posteriori(*command).code == 0
+    assert contents(tmp_path) == before
+    answer = posteriori(*command, "--seed", 1)
+    assert answer.code == 1
+    assert "--overwrite" in answer.err
+    assert contents(tmp_path) == before
+    assert posteriori(*command, "--seed", 1, "-n", 3, "--overwrite").code == 0
+    assert len(list(tmp_path.glob("sample-*.png"))) == 3
+
+
+def test_the_quiet_say_nothing(restore, posteriori, tiny_prior, face, tmp_path):
+    answer = restore(face, "--simulate", "--operator", BLUR, "--out", tmp_path / "a", "-q")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+    answer = posteriori("sample", "--prior", tiny_prior, "-n", 1, "--steps", 1, "--out", tmp_path / "b", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+def test_the_steps_of_a_spec_win_unless_both_are_given(posteriori, tiny_prior, face, tmp_path):
+    command = ["restore", face, "--prior", tiny_prior, "--operator", BLUR, "--sampler"]
+    assert posteriori(*command, "dps(steps=3)", "--out", tmp_path).code == 0
+    assert manifest(tmp_path / "face")["network_calls"] == 3
+    answer = posteriori(*command, "dps(steps=3)", "--steps", 4, "--out", tmp_path)
+    assert answer.code == 2
+    assert "--steps is 4 and steps 3: give one of them" in answer.err
+
+
+def start(tiny_prior, tmp_path, *arguments):
+    command = "import posteriori.cli; posteriori.cli.main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            command,
+            "restore",
+            "--prior",
+            tiny_prior,
+            "--out",
+            tmp_path / "out",
+            *arguments,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def test_control_c_keeps_what_was_finished_and_a_second_command_has_to_wait(restore, tiny_prior, tmp_path):
+    names = ("astronaut", "chelsea", "coffee")
+    for name in names:
+        save_image(load_image(name, size=32), tmp_path / f"{name}.png")
+    files = [tmp_path / f"{name}.png" for name in names]
+    arguments = [*files, "--simulate", "--operator", BLUR, "--batch", 1, "--steps", 600]
+    running = start(tiny_prior, tmp_path, *map(str, arguments))
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out/astronaut").exists() and time.monotonic() < deadline:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    answer = restore(*arguments, "--out", tmp_path / "out")
+    assert answer.code == 1
+    assert "is being written by another posteriori command: wait for it, or give another --out" in answer.err
+    running.send_signal(signal.SIGINT)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert error.strip().splitlines()[-1] == "posteriori: interrupted: what was finished is kept"
+    assert "Traceback" not in error
+    left = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert left
+    assert set(left) < set(names)
+    for name in left:
+        assert pixels(tmp_path / f"out/{name}/restored.png").shape == (32, 32, 3)
+        manifest(tmp_path / "out" / name)
