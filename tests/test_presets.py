@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from posteriori.operators import BoxMask, GaussianBlur, Identity
+from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
 from posteriori.presets import preset, resolve
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DPS, AnnealedLangevin, ScoreALD, SDEdit
@@ -71,6 +71,11 @@ def test_without_an_entry_the_papers_length_is_scaled_with_the_side(sampler, ope
         assert part in resolved.warning
     with pytest.warns(UserWarning, match="no preset of .* was measured for"):
         assert preset(sampler, operator, OTHER, steps=500) == resolved.sampler
+
+
+def test_any_mask_has_the_presets_of_a_box():
+    small, shape = prior("faces-64"), (3, 64, 64)
+    assert resolve(DPS, Mask(shape), small, steps=250) == resolve(DPS, BoxMask(shape), small, steps=250)
 
 
 def test_lengths_measured_at_other_steps_are_scaled_from_the_nearest():

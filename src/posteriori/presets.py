@@ -15,6 +15,8 @@ from posteriori.prior import Prior
 from posteriori.sampler import Sampler
 from posteriori.spec import Spec
 
+#: operators that share the measurements of another
+_SAME_AS = {"mask": "box-mask"}
 #: of the papers' settings that no entry has
 _PAPERS_STEPS = 1000
 
@@ -41,7 +43,7 @@ def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
 
 def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str, size: int) -> list[dict[str, Any]]:
     """The entries for these, at whatever number of steps."""
-    key, own = (sampler.name, operator, prior, size), _defaults(sampler) | given
+    key, own = (sampler.name, _SAME_AS.get(operator, operator), prior, size), _defaults(sampler) | given
     entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"], e["size"]) == key]
     return [e for e in entries if all(own.get(name) == value for name, value in e.get("when", {}).items())]
 

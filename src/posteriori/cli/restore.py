@@ -221,8 +221,8 @@ def _run(restoration: Restoration, sources: Sequence[Source], out: Path, manner:
             outcomes.append(outcome)
             if outcome.error:
                 progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
-            if outcome.error or outcome.there:
-                progress.update(task, advance=steps)
+            if outcome.error or outcome.there:  # no work, hence no part of the time left
+                progress.update(task, total=(progress.tasks[task].total or 0) - steps)
         write_summary(out)
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
     if manner.as_json:
@@ -258,15 +258,13 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     forms |= {"residual": ("residual", ".2f"), "seconds": ("seconds", ".1f")}
     shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
     table = Table()
-    table.add_column("restored", no_wrap=True)
+    table.add_column("restored", overflow="fold")
     for title, _ in shown.values():
         table.add_column(title, justify="right")
-    table.add_column("folder", overflow="fold")
     for row in rows:
         cells = ["" if row[name] is None else format(row[name], form) for name, (_, form) in shown.items()]
-        table.add_row(row["name"], *cells, row["folder"] or "[red]failed[/red]")
-    console = Console()
+        table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
+    console = Console(highlight=False)
     console.print(table)
-    failed = sum(row["error"] is not None for row in rows)
-    if failed:
-        console.print(f"{len(rows) - failed} of {len(rows)} restored, {failed} failed", highlight=False)
+    done = sum(row["error"] is None for row in rows)
+    console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
