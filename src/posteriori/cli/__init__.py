@@ -8,18 +8,18 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import demo, listing, priors, restore, sample, train
+from posteriori.cli import demo, denoise, listing, priors, restore, sample, train
 
 app = typer.Typer(
     name="posteriori",
     help="Restore images from y = A(x) + n with pretrained diffusion models as priors.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command(epilog=demo.EPILOG)(demo.demo)
-app.command(epilog=restore.RESTORE_EPILOG)(restore.restore)
-app.command(epilog=restore.DENOISE_EPILOG)(restore.denoise)
+app.command(epilog=restore.EPILOG)(restore.restore)
+app.command(epilog=denoise.EPILOG)(denoise.denoise)
 app.command(epilog=sample.EPILOG)(sample.sample)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=listing.SAMPLERS_EPILOG)(listing.samplers)

@@ -1,0 +1,89 @@
+"""``posteriori denoise``: one pass of the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posteriori.cli.options import (
+    Batch,
+    Device,
+    Dtype,
+    Files,
+    Fit,
+    Json,
+    Out,
+    Overwrite,
+    Prior,
+    Quiet,
+    Seed,
+    Simulate,
+)
+from posteriori.cli.running import Manner, load, run
+
+EPILOG = """
+Examples:
+
+  posteriori denoise noisy.png --sigma 25/255 --fit crop --out out/clean
+
+  posteriori denoise astronaut --simulate --t 100 --fit resize --out out/denoise
+"""
+
+
+def denoise(
+    files: Files,
+    t: Annotated[float | None, typer.Option(help="Noise level as a time of the prior's schedule, e.g. 100.")] = None,
+    sigma: Annotated[
+        str | None, typer.Option(help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255.")
+    ] = None,
+    simulate: Simulate = False,
+    fit: Fit = None,
+    prior: Prior = "faces-64",
+    seed: Seed = 0,
+    batch: Batch = None,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    out: Out = Path("out/denoise"),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Remove white noise of a known level by one pass of the network: the report's baseline.
+
+    The pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
+    """
+    from posteriori.noise import parse_noise
+    from posteriori.operators import Identity
+    from posteriori.runs.inputs import find_sources
+    from posteriori.runs.methods import OnePass
+    from posteriori.runs.restore import Restoration, batch_for
+    from posteriori.schedule import Level
+
+    if (t is None) == (sigma is None):
+        raise typer.BadParameter("say how much noise there is: give --t TIME or --sigma S, not both")
+    sources = find_sources(files)
+    parsed = None if sigma is None else parse_noise(sigma)
+    if parsed == 0:
+        raise typer.BadParameter("--sigma is 0: there is nothing to remove; give a level above 0")
+    network, record = load(prior, device, dtype)
+    if parsed is None:
+        assert t is not None
+        if not 0 < t <= network.schedule.T:
+            raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.T}")
+        trained = network.schedule.level(t)
+        parsed = trained.sigma / trained.alpha
+    restoration = Restoration(
+        prior=network,
+        prior_record=record,
+        method=OnePass(network, Level(network.schedule.time(parsed), 1.0, parsed)),
+        operator=Identity(network.shape),
+        mask=None,
+        sigma=parsed,
+        seed=seed,
+        simulate=simulate,
+        fit=fit,
+        batch=batch or batch_for(network),
+    )
+    run(restoration, sources, out, Manner(overwrite, quiet, as_json))

@@ -1,0 +1,106 @@
+"""What `restore` and `denoise` share: a run over files with a bar, a table and an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from posteriori.priors.unet import UNetPrior
+    from posteriori.runs.inputs import Source
+    from posteriori.runs.restore import Restoration
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a run behaves towards its folder and its user."""
+
+    overwrite: bool
+    quiet: bool
+    as_json: bool
+
+
+def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]:
+    from posteriori.priors.load import load_prior, prior_record
+
+    return load_prior(name, device=device, dtype=dtype), prior_record(name)
+
+
+def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
+    """Restores, shows what was done, and exits with 1 where an input failed."""
+    from rich.console import Console
+
+    from posteriori.files import claimed_folder
+    from posteriori.progress import bar
+    from posteriori.runs.restore import summary, write_summary
+
+    if not manner.quiet:
+        _print_settings(restoration, Console(stderr=manner.as_json, highlight=False))
+    outcomes = []
+    steps = restoration.method.steps
+    with claimed_folder(out), bar("{task.fields[residual]}", quiet=manner.quiet) as progress:
+        task = progress.add_task("reading", total=len(sources) * steps, residual="")
+
+        def tick(names: Sequence[str], residual: float | None) -> None:
+            label = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            shown = "" if residual is None else f"|y - A x0| {residual:.2f}"
+            progress.update(task, advance=len(names), description=label, residual=shown)
+
+        for outcome in restoration.run(sources, out, overwrite=manner.overwrite, tick=tick):
+            outcomes.append(outcome)
+            if outcome.error:
+                progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+            if outcome.error or outcome.there:  # no work, hence no part of the time left
+                progress.update(task, total=(progress.tasks[task].total or 0) - steps)
+        write_summary(out)
+    rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
+    if manner.as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif not manner.quiet:
+        _print_table(rows, out)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _print_settings(restoration: Restoration, console: Console) -> None:
+    """What was not typed as it is used: the noise on both scales, and where the sampler's settings come from."""
+    from rich.text import Text
+
+    from posteriori.noise import format_noise
+
+    prior = restoration.prior
+    height, width = prior.shape[-2:]
+    lines = [
+        ("prior", f"{prior.name}, {width} x {height} pixels, {restoration.settings()['dtype']} on {prior.device}"),
+        ("noise", f"sigma {format_noise(restoration.sigma)}"),
+        *restoration.method.describe(),
+    ]
+    for name, text in lines:
+        console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)
+
+
+def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    forms = {"psnr": ("PSNR (dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
+    forms |= {"residual": ("residual", ".2f"), "seconds": ("seconds", ".1f")}
+    shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
+    table = Table()
+    table.add_column("restored", overflow="fold")
+    for title, _ in shown.values():
+        table.add_column(title, justify="right")
+    for row in rows:
+        cells = ["" if row[name] is None else format(row[name], form) for name, (_, form) in shown.items()]
+        table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
+    console = Console(highlight=False)
+    console.print(table)
+    done = sum(row["error"] is None for row in rows)
+    console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
