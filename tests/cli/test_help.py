@@ -1,10 +1,17 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["priors"], ["priors", "list"]])
+COMMANDS = [
+    *(["demo"], ["restore"], ["denoise"], ["sample"], ["train"], ["samplers"], ["operators"]),
+    *(["priors", name] for name in ("list", "show", "pull", "add", "convert")),
+]
+
+
+@pytest.mark.parametrize("command", [[], ["priors"], *COMMANDS], ids=" ".join)
 def test_help_imports_nothing_heavy(command):
     """`--help` answers in under half a second because torch and diffusers wait inside the commands."""
     code = (
@@ -20,8 +27,22 @@ def test_help_imports_nothing_heavy(command):
     assert "Usage" in shown.stdout
 
 
-@pytest.mark.parametrize("command", [["demo"], ["train"]])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_two_examples(command):
     code = f"import sys; from posteriori.cli import main; sys.argv = ['posteriori', *{command!r}, '--help']; main()"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
-    assert shown.count(f"posteriori {command[0]} ") >= 3  # the usage line and two examples
+    lines = " ".join(shown.split("Examples:")[1].split())
+    assert lines.count(f"posteriori {' '.join(command)}") >= 2
+
+
+def test_the_shell_completes_commands_and_options():
+    def complete(words, place):
+        environment = os.environ | {"COMP_WORDS": words, "COMP_CWORD": place, "_POSTERIORI_COMPLETE": "complete_bash"}
+        code = "import sys; from posteriori.cli import main; sys.argv = ['posteriori']; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+        )
+        return done.stdout.split()
+
+    assert complete("posteriori res", "1") == ["restore"]
+    assert complete("posteriori restore --mask-", "2") == ["--mask-invert"]
