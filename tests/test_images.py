@@ -2,6 +2,9 @@ import io
 import os
 import struct
 import zlib
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,10 +13,58 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from posteriori.images import BUNDLED, load_image, save_image, to_uint8
+from posteriori.images import BUNDLED, load_image, read_picture, save_image, to_uint8
+from posteriori.runs.manifest import peak_memory
 
 RAMP = np.stack(np.meshgrid(np.arange(0, 240, 10), np.arange(0, 160, 10)), -1).astype(np.uint8)
 RGB = np.concatenate([RAMP, np.full_like(RAMP[..., :1], 77)], -1)  # (16, 24, 3), no symmetry
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(
+    width: int, height: int, depth: int = 8, colour: int = 2, rows: tuple[bytes, ...] = (), more: bytes = b""
+) -> bytes:
+    """A PNG of raw ``rows`` after the chunks ``more``: what Pillow cannot write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def raw_tiff(bits: int, photometric: int, body: bytes, width: int, height: int = 1) -> bytes:
+    """An uncompressed TIFF of one strip, grey or (``photometric`` 2) RGB: what Pillow cannot write."""
+    short, long, start, samples = 3, 4, 8 + 2 + 9 * 12 + 4, 3 if photometric == 2 else 1
+    entries = (
+        *((256, short, 1, width), (257, short, 1, height)),
+        (258, short, samples, bits if samples == 1 else start),  # three numbers do not fit into an entry
+        *((259, short, 1, 1), (262, short, 1, photometric), (273, long, 1, start + 6)),
+        *((277, short, 1, samples), (278, short, 1, height), (279, long, 1, len(body))),
+    )
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return (
+        b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + struct.pack("<3H", *[bits] * 3) + body
+    )
+
+
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def in_frames(kind: str, **options) -> bytes:
+    """RGB and another frame."""
+    more = [Image.new("RGB", (24, 16), "blue")]
+    return encoded(Image.fromarray(RGB), kind, save_all=True, append_images=more, **options)
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:
@@ -59,24 +110,25 @@ def test_to_uint8_clamps_and_rounds():
     assert to_uint8(x.clone().requires_grad_()).shape == (1, 7, 3)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(RGB).save(tmp_path / "x.png", exif=exif)
-    turned = [
-        None,
-        "FLIP_LEFT_RIGHT",
-        "ROTATE_180",
-        "FLIP_TOP_BOTTOM",
-        "TRANSPOSE",
-        "ROTATE_270",
-        "TRANSVERSE",
-        "ROTATE_90",
-    ]
-    name = turned[orientation - 1]
-    expected = Image.fromarray(RGB).transpose(Image.Transpose[name]) if name else Image.fromarray(RGB)
-    assert np.array_equal(pixels(load_image(tmp_path / "x.png")), np.asarray(expected))
+def test_exif_rotation(orientation, kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    plain = read_picture(encoded(Image.fromarray(RGB), kind, **options), "x").pixels
+    # EXIF says where the first row and the first column of the file belong.
+    expected = [
+        plain,
+        plain[:, ::-1],
+        plain[::-1, ::-1],
+        plain[::-1],
+        plain.swapaxes(0, 1),
+        np.rot90(plain, -1),
+        plain[::-1, ::-1].swapaxes(0, 1),
+        np.rot90(plain),
+    ][orientation - 1]
+    read = read_picture(encoded(Image.fromarray(RGB), kind, exif=turned(orientation), **options), "x")
+    assert np.array_equal(read.pixels, expected)
+    assert read.notes == ("turned as its EXIF says",) * (orientation > 1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -132,19 +184,9 @@ def test_truncated(tmp_path, suffix):
         assert "\n" not in str(caught.value)
 
 
-def png_of(width: int, height: int) -> bytes:
-    """A PNG that declares a size and holds nothing."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("side", [11_000, 60_000])
 def test_decompression_bomb(tmp_path, side):
-    (tmp_path / "bomb.png").write_bytes(png_of(side, side))
+    (tmp_path / "bomb.png").write_bytes(png(side, side))
     with pytest.raises(ValueError, match=r"bomb\.png declares more than"):
         load_image(tmp_path / "bomb.png")
 
@@ -185,3 +227,247 @@ def test_refuses_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match=r"does not end like a picture: take one of \.png"):
         save_image(x, tmp_path / "x.npy")
     assert os.listdir(tmp_path) == []
+
+
+DEEP = np.array([[[0x0100, 0x80FF, 0xFFFF], [0x00FF, 0x7F80, 0xFEFF]]], ">u2")  # (1, 2, 3) 16-bit samples
+ROW = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)  # (1, 2, 3), for pictures of two pixels
+CLEAR_ROW = np.array([[[255, 255, 255], [4, 5, 6]]])  # its first pixel transparent
+REDUCED, OVER_WHITE = "16-bit samples were reduced to 8 bits", "transparency was laid over white"
+TWO_FRAMES = "2 frames: the first was taken"
+KINDS = {
+    "RGB": (encoded(Image.fromarray(RGB), "PNG"), RGB, ()),
+    "grey": (encoded(Image.fromarray(RGB[..., 0]), "PNG"), RGB[..., [0, 0, 0]], ("converted from L to RGB",)),
+    "1 bit": (png(2, 1, 1, 0, (b"\x80",)), [[[255] * 3, [0] * 3]], ("converted from 1 to RGB",)),
+    "CMYK": (
+        encoded(Image.new("CMYK", (1, 1), (0, 255, 255, 0)), "TIFF"),
+        [[[255, 0, 0]]],
+        ("converted from CMYK to RGB",),
+    ),
+    "palette": (
+        png(2, 1, 8, 3, (bytes([0, 1]),), chunk(b"PLTE", ROW.tobytes())),
+        ROW,
+        ("converted from P to RGB",),
+    ),
+    "palette with transparency": (
+        png(2, 1, 8, 3, (bytes([0, 1]),), chunk(b"PLTE", ROW.tobytes()) + chunk(b"tRNS", bytes([0]))),
+        CLEAR_ROW,
+        (OVER_WHITE, "converted from P to RGB"),
+    ),
+    "transparent colour": (
+        png(2, 1, 8, 2, (ROW.tobytes(),), chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))),
+        CLEAR_ROW,
+        (OVER_WHITE,),
+    ),
+    "grey with alpha": (
+        png(2, 1, 8, 4, (bytes([8, 0, 8, 255]),)),
+        [[[255] * 3, [8] * 3]],
+        (OVER_WHITE, "converted from LA to RGB"),
+    ),
+    "RGBA": (
+        encoded(Image.new("RGBA", (1, 1), (1, 2, 3, 0)), "WEBP", lossless=True, exact=True),
+        [[[255] * 3]],
+        (OVER_WHITE,),
+    ),
+    "16-bit grey": (
+        png(2, 1, 16, 0, (struct.pack(">HH", 257, 65535),)),
+        [[[1] * 3, [255] * 3]],
+        (REDUCED, "converted from I;16 to RGB"),
+    ),
+    "16-bit grey TIFF": (
+        raw_tiff(16, 1, struct.pack("<HH", 257, 65535), 2),
+        [[[1] * 3, [255] * 3]],
+        (REDUCED, "converted from I;16 to RGB"),
+    ),
+    "16-bit grey with alpha": (
+        png(2, 1, 16, 4, (struct.pack(">HHHH", 0x8000, 0xFFFF, 0x1234, 0),)),
+        [[[128] * 3, [255] * 3]],
+        (REDUCED, OVER_WHITE),
+    ),
+    "16-bit RGB TIFF": (raw_tiff(16, 2, DEEP.astype("<u2").tobytes(), 2), DEEP >> 8, (REDUCED,)),
+    "16-bit RGB": (png(2, 1, 16, 2, (DEEP.tobytes(),)), DEEP >> 8, (REDUCED,)),
+    "animated PNG": (in_frames("PNG"), RGB, (TWO_FRAMES,)),
+    "animated PNG with a still": (in_frames("PNG", default_image=True), RGB, (TWO_FRAMES,)),
+    "animated WebP": (in_frames("WEBP", lossless=True), RGB, (TWO_FRAMES,)),
+    "TIFF of pages": (in_frames("TIFF"), RGB, (TWO_FRAMES,)),
+    "turned TIFF of pages": (
+        in_frames("TIFF", exif=turned(3)),
+        RGB[::-1, ::-1],
+        (TWO_FRAMES, "turned as its EXIF says"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "shown", "notes"), KINDS.values(), ids=KINDS)
+def test_notes_say_what_eight_bit_rgb_stands_for(data, shown, notes):
+    picture = read_picture(data, "x")
+    assert picture.pixels.dtype == np.uint8
+    assert np.array_equal(picture.pixels, shown)
+    assert picture.notes == notes
+
+
+@pytest.mark.parametrize(("kind", "options"), [("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})])
+def test_no_width_makes_eight_bits_look_like_sixteen(kind, options):
+    for width in range(1, 70):  # lines of 16 and of 160 bytes among them
+        assert read_picture(encoded(Image.new("RGB", (width, 3)), kind, **options), "x").notes == ()
+
+
+def test_damaged_metadata_around_sound_pixels_is_no_matter():
+    data = png(2, 1, 8, 2, (ROW.tobytes(),), chunk(b"acTL", bytes(8)))
+    with pytest.warns(UserWarning, match="Invalid APNG"):
+        Image.open(io.BytesIO(data)).load()
+    assert np.array_equal(read_picture(data, "x").pixels, ROW)
+
+
+MISREAD = {
+    "32-bit integers": (encoded(Image.new("I", (2, 1)), "TIFF"), "32-bit samples have no stated white"),
+    "32-bit floats": (encoded(Image.new("F", (2, 1)), "TIFF"), "32-bit samples have no stated white"),
+    "12 bits": (raw_tiff(12, 1, bytes(3), 2), "12-bit samples"),
+    "white is zero": (raw_tiff(16, 0, bytes(4), 2), "16-bit samples whose white is zero"),
+    "transparent grey": (
+        png(1, 1, 16, 0, (bytes(2),), chunk(b"tRNS", bytes(2))),
+        "a transparent colour among 16-bit samples",
+    ),
+    "transparent colour": (
+        png(1, 1, 16, 2, (bytes(6),), chunk(b"tRNS", bytes(6))),
+        "a transparent colour among 16-bit samples",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "problem"), MISREAD.values(), ids=MISREAD)
+def test_samples_that_would_be_misread_are_refused(data, problem):
+    with pytest.raises(
+        ValueError, match=rf"^deep is damaged or of an unsupported kind \({problem}; convert it to .*8 "
+    ):
+        read_picture(data, "deep")
+
+
+def test_a_bundled_name_is_a_string_and_a_path_never_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="coffee cannot be read"):
+        load_image(Path("coffee"))
+    Image.fromarray(RGB).save("coffee", "PNG")
+    assert load_image("coffee").shape != (1, 3, *RGB.shape[:2])
+    for path in ("./coffee", Path("coffee")):
+        assert np.array_equal(pixels(load_image(path)), RGB)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read anything")
+def test_a_file_without_read_permission(tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded(Image.fromarray(RGB), "PNG"))
+    (tmp_path / "x.png").chmod(0)
+    with pytest.raises(PermissionError, match=r"x\.png cannot be read \(Permission denied\): give a PNG"):
+        load_image(tmp_path / "x.png")
+
+
+def bombs() -> dict[str, bytes]:
+    """Small files that declare pictures of gigabytes."""
+    side = 60_000
+    bitmap = bytearray(encoded(Image.new("RGB", (4, 4)), "BMP"))
+    bitmap[18:26] = struct.pack("<ii", side, side)
+    jpeg = bytearray(encoded(Image.new("RGB", (4, 4)), "JPEG"))
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    webp = bytearray(in_frames("WEBP"))
+    canvas = webp.index(b"VP8X") + 12
+    webp[canvas : canvas + 6] = (side - 1).to_bytes(3, "little") * 2
+    tiff = raw_tiff(8, 1, bytes(9), side, side)
+    return {"png": png(side, side), "bmp": bytes(bitmap), "jpeg": bytes(jpeg), "webp": bytes(webp), "tiff": tiff}
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "jpeg", "webp", "tiff"])
+def test_what_declares_gigabytes_costs_none(kind):
+    before = peak_memory(torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"bomb (declares more than \d+ pixels|is damaged|is not a picture)"):
+        read_picture(bombs()[kind], "bomb")
+    assert peak_memory(torch.device("cpu")) - before < 100 * 2**20
+
+
+def small_files() -> list[bytes]:
+    """One of every kind that is read, with the parts that cameras and programs add."""
+    picture = Image.fromarray(RGB)
+    return [
+        encoded(picture, "PNG", exif=turned(6), icc_profile=b"profile" * 9),
+        encoded(picture.convert("P"), "PNG", transparency=3),
+        in_frames("PNG"),
+        png(2, 1, 16, 2, (DEEP.tobytes(),), chunk(b"tEXt", b"Comment\0text") + chunk(b"iTXt", b"a\0\0\0\0\0text")),
+        png(2, 1, 16, 0, (bytes(4),), chunk(b"zTXt", b"a\0\0" + zlib.compress(b"text"))),
+        encoded(picture, "JPEG", exif=turned(5), icc_profile=b"profile" * 9, comment=b"comment"),
+        encoded(picture, "JPEG", progressive=True),
+        in_frames("MPO"),
+        encoded(picture.convert("CMYK"), "JPEG"),
+        encoded(picture, "WEBP", lossless=True, exif=turned(3)),
+        encoded(picture.convert("RGBA"), "WEBP", quality=50),
+        in_frames("WEBP"),
+        encoded(picture, "TIFF", exif=turned(8)),
+        in_frames("TIFF"),
+        *(
+            encoded(picture, "TIFF", compression=kind)
+            for kind in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")
+        ),
+        encoded(picture.convert("1"), "TIFF", compression="group4"),
+        encoded(Image.fromarray(DEEP[..., 0].astype(np.uint16)), "TIFF"),
+        encoded(picture, "BMP"),
+        encoded(picture.convert("P"), "BMP"),
+        encoded(picture.convert("RGBA"), "BMP"),
+    ]
+
+
+def with_sound_checksums(data: bytes) -> bytes:
+    """A damaged PNG whose checksums are right again: without, nearly all damage would end at the first of them."""
+    out, at = bytearray(data[:8]), 8
+    while at + 12 <= len(data):
+        end = min(at + 8 + int.from_bytes(data[at : at + 4], "big"), len(data) - 4)
+        out += data[at:end] + struct.pack(">I", zlib.crc32(data[at + 4 : end]))
+        at = end + 4
+    return bytes(out + data[at:])
+
+
+FILES = small_files()
+
+
+@st.composite
+def damaged(draw):
+    """A picture's file with bytes flipped, cut off, put in, taken out and repeated."""
+    data = bytearray(draw(st.sampled_from(FILES)))
+    for _ in range(draw(st.integers(1, 4))):
+        at, end = sorted(draw(st.integers(0, len(data))) for _ in range(2))
+        match draw(st.sampled_from(["flip", "cut", "insert", "remove", "repeat"])):
+            case "flip":
+                data[at : at + 1] = bytes(byte ^ draw(st.integers(1, 255)) for byte in data[at : at + 1])
+            case "cut":
+                del data[end:]
+            case "insert":
+                data[at:at] = draw(st.binary(max_size=12))
+            case "remove":
+                del data[at : min(end, at + 64)]
+            case "repeat":
+                data[at:at] = data[at:end]
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and draw(st.booleans()):
+        return with_sound_checksums(bytes(data))
+    return bytes(data)
+
+
+@settings(max_examples=600, deadline=timedelta(seconds=20), derandomize=True, database=None)
+@given(data=st.one_of(damaged(), st.binary(max_size=300)))
+def test_a_damaged_picture_is_read_or_refused_in_one_line(data):
+    # A flipped size can be one that is read, and slow.
+    with mock.patch.object(Image, "MAX_IMAGE_PIXELS", 10**6):
+        try:
+            picture = read_picture(data, "some/x.png")
+        except ValueError as error:
+            message = str(error)
+            assert message.startswith("some/x.png ")
+            assert message.endswith(": give a PNG, JPEG, WebP, TIFF or BMP file, or one of astronaut, chelsea, coffee")
+            assert len(message.splitlines()) == 1
+            assert len(message) < 400
+        else:
+            assert picture.pixels.dtype == np.uint8
+            assert picture.pixels.ndim == 3
+            assert picture.pixels.shape[2] == 3
+            assert picture.pixels.size > 0
+
+
+def test_the_files_to_damage_are_sound():
+    for data in FILES:
+        assert read_picture(data, "x").pixels.shape in {(16, 24, 3), (24, 16, 3), (1, 2, 3)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class _Canvas:
         # By the baseline: aligned at the top, lines without ascenders would sit higher.
         x, y = left / self.width, 1 - (top + size) / self.height
         weight = "bold" if bold else "normal"
-        self.figure.text(x, y, text, fontsize=size * 72 / _DPI, color=colour, weight=weight)
+        self.figure.text(x, y, text, fontsize=size * 72 / _DPI, color=colour, weight=weight, parse_math=False)
 
     def frame(self, left: float, top: float, width: float, height: float) -> None:
         for colour, line in (("black", 3.5), (_ACCENT, 2.0)):
@@ -49,11 +50,13 @@ class _Canvas:
     def colour_bar(self, colours: ScalarMappable, label: str, left: int, top: int, width: int, height: int) -> None:
         box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box)
-        self.figure.colorbar(colours, cax=axes).set_label(label, fontsize=11 * 72 / _DPI)
+        ticks = np.linspace(*colours.get_clim(), 3)
+        self.figure.colorbar(colours, cax=axes, ticks=ticks, format="%.2g").set_label(label, fontsize=11 * 72 / _DPI)
         axes.tick_params(labelsize=11 * 72 / _DPI)
 
     def save(self, path: str | Path) -> None:
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # the font lacks a name's script, and draws boxes
             FigureCanvasAgg(self.figure).print_png(temporary)
 
 
@@ -141,14 +144,16 @@ def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> Non
     """Writes ``values``, (H, W) from 0 up, as colours with a colour bar named ``label``, to the PNG file ``path``."""
     if values.ndim != 2:
         raise ValueError(f"got shape {tuple(values.shape)}: give (H, W)")
+    if values.isnan().any():
+        raise ValueError("the values hold NaN: it has no colour")
     scale = _scale(values.shape[1])
     height, width = scale * values.shape[0], scale * values.shape[1]
-    heading = _wrapped(title, width + 2 * _BAR, glyph=10.5)
+    heading = _wrapped(title, width + _GAP + 5 * _BAR, glyph=10.5)
     top = _MARGIN + len(heading) * _TITLE + _GAP
-    canvas = _Canvas(width + 2 * _MARGIN + _GAP + 4 * _BAR, top + height + _MARGIN)
+    canvas = _Canvas(width + 2 * _MARGIN + _GAP + 5 * _BAR, top + height + _MARGIN)
     for j, line in enumerate(heading):
         canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
-    colours = ScalarMappable(Normalize(0, max(float(values.max()), 1e-6)), "magma")
+    colours = ScalarMappable(Normalize(0, float(values.max()) or 1.0), "magma")
     pixels = colours.to_rgba(values.detach().float().cpu().numpy(), bytes=True)[..., :3]
     canvas.picture(_nearest(pixels, height, width), _MARGIN, top)
     canvas.colour_bar(colours, label, _MARGIN + width + _GAP, top, _BAR, height)

@@ -47,10 +47,12 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
     """A temporary folder beside ``path`` to fill; it takes the place of ``path`` when the block succeeds.
 
     On an error in the block it is removed and ``path`` keeps what it held. What a kill leaves begins with a
-    dot and ends in ``PARTIAL``.
+    dot and ends in ``PARTIAL``. Raises OSError where ``path`` is not a folder, or cannot be made.
     """
     target = Path(path).resolve()
-    partial, old = (target.with_name(f".{target.name}.{uuid.uuid4().hex}{end}") for end in (PARTIAL, f".old{PARTIAL}"))
+    if target.exists() and not target.is_dir():
+        raise OSError(f"{path} cannot be written: it exists and is not a folder; give another name")
+    partial, old = (target.with_name(f".{uuid.uuid4().hex}{PARTIAL}") for _ in range(2))
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -58,6 +60,8 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             target.rename(old)
         partial.rename(target)
     finally:
+        if old.exists() and not target.exists():  # the second renaming failed
+            old.rename(target)
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -86,8 +90,10 @@ def claimed_folder(path: str | Path) -> Generator[Path]:
 
 def write_json(value: Any, path: str | Path) -> None:
     """``value`` as indented JSON, whole or not at all; numbers that are not finite become null."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        # A file name that is not UTF-8 holds surrogates, which Python's backslashes write as JSON does.
+        temporary.write_text(text, "utf-8", errors="backslashreplace")
 
 
 def _finite(value: Any) -> Any:

@@ -49,7 +49,7 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
         note = f"{w} x {h} pixels mirrored at the borders to {width} x {height}"
         return Fitted(np.pad(pixels, around, mode="symmetric"), (top, left, h, w), note)
     scale = min(h / height, w / width)
-    part_h, part_w = round(scale * height), round(scale * width)
+    part_h, part_w = max(1, round(scale * height)), max(1, round(scale * width))
     top, left = (h - part_h) // 2, (w - part_w) // 2
     part = Image.fromarray(pixels[top : top + part_h, left : left + part_w])
     resized = np.array(part.resize((width, height), Image.Resampling.LANCZOS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +22,7 @@ BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee"
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_PHOTOMETRIC = 262  # the TIFF tag that says whether zero is black
 _ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
 
 
@@ -51,8 +53,8 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
 
 def read_bytes(source: str | Path) -> bytes:
     """The file behind ``source``, a bundled name or a path. OSError where it cannot be read."""
-    if str(source) in BUNDLED:
-        return resources.files("posteriori").joinpath("data", BUNDLED[str(source)]).read_bytes()
+    if isinstance(source, str) and source in BUNDLED:
+        return resources.files("posteriori").joinpath("data", BUNDLED[source]).read_bytes()
     try:
         return Path(source).read_bytes()
     except OSError as error:
@@ -66,6 +68,7 @@ def read_picture(data: bytes, source: str | Path) -> Picture:
             warnings.simplefilter("ignore")  # damaged metadata around sound pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+            _check(picture)
             notes = _notes(picture)
             return Picture(np.array(_rgb(ImageOps.exif_transpose(picture))), notes)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -108,10 +111,31 @@ def save_image(x: Tensor, path: str | Path) -> None:
         picture.save(temporary, quality=95)
 
 
+def _check(picture: Image.Image) -> None:
+    """ValueError for samples that Pillow reads without what they mean."""
+    if picture.mode in ("I", "F"):
+        raise ValueError("32-bit samples have no stated white; convert it to 8 or 16 bits")
+    if "I;12" in _layout(picture):
+        raise ValueError("12-bit samples; convert it to 8 or 16 bits")
+    if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        raise ValueError("16-bit samples whose white is zero; convert it to 8 bits")
+    if _deep(picture) and "transparency" in picture.info:
+        raise ValueError("a transparent colour among 16-bit samples; convert it to 8 bits")
+
+
+def _layout(picture: Image.Image) -> str:
+    """What Pillow knows of how the file stores its samples."""
+    return str(getattr(picture, "tile", ""))
+
+
+def _deep(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I;16") or re.search(";16[BLN]", _layout(picture)) is not None
+
+
 def _notes(picture: Image.Image) -> tuple[str, ...]:
     """What a file holds that an 8-bit RGB picture does not, and what becomes of it."""
+    deep = _deep(picture)  # first of all: what decodes the picture forgets its layout
     frames = getattr(picture, "n_frames", 1)
-    deep = picture.mode.startswith("I;16") or any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     turned = picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
     notes = {
         f"{frames} frames: the first was taken": frames > 1,
@@ -124,8 +148,6 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode in ("I", "F"):
-        raise ValueError("32-bit samples have no stated white; convert it to 8 or 16 bits")
     if picture.mode.startswith("I;16"):
         return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:

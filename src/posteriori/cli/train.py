@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from posteriori.cli.options import Device, Quiet
+
 EPILOG = """
 Examples:
 
@@ -24,12 +26,16 @@ def train(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Images to see in all [default: 160000].")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random [default: 0].")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
+    device: Device = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: all].")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard as well.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a prior and write it as a diffusers folder, OUT/prior.
+    """Train a prior and write it as a diffusers folder, OUT/prior, with a model card.
 
     A run stopped by Ctrl-C or a kill goes on exactly from its last checkpoint with the same command.
 
@@ -38,28 +44,40 @@ def train(
     import torch
     from rich.console import Console
 
+    from posteriori.files import claimed_folder
     from posteriori.progress import bar
     from posteriori.training.config import TrainConfig
     from posteriori.training.run import TrainingRun
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=quiet)
     if threads:
         torch.set_num_threads(threads)
     values = (TrainConfig.from_file(config) if config else TrainConfig()).to_json()
     given = {name: value for name, value in (("images", images), ("seed", seed)) if value is not None}
     settings = TrainConfig.from_json(values | given)
-    with console.status(f"decoding {data}"):
-        run = TrainingRun(
-            data, out, settings, device=device, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every
-        )
-    trainer = run.trainer
-    if trainer.step:
-        console.print(f"resuming at {trainer.step * settings.batch_size:,} of {settings.images:,} images")
-    loss = None
-    with bar("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s") as progress:
-        total, seen = (steps * settings.batch_size for steps in (settings.steps, trainer.step))
-        task = progress.add_task("images", total=total, completed=seen, loss=0.0, rate=0.0)
-        for step in run:
-            loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
-            progress.update(task, advance=settings.batch_size, loss=loss, rate=settings.batch_size / step.seconds)
-    typer.echo(f"{trainer.step:,} of {settings.steps:,} steps; the prior is in {out / 'prior'}")
+    with claimed_folder(out):
+        with console.status(f"decoding {data}"):
+            run = TrainingRun(
+                data,
+                out,
+                settings,
+                device=device,
+                compile=compile,
+                licence=licence,
+                evaluate_every=evaluate_every,
+                checkpoint_every=checkpoint_every,
+                tensorboard=tensorboard,
+            )
+        trainer = run.trainer
+        if run.resumed:
+            seen = f"{trainer.step * settings.batch_size:,} of {settings.images:,} images"
+            console.print(f"resuming from {run.resumed} at {seen}")
+        loss = None
+        with bar("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s", quiet=quiet) as progress:
+            total, seen = (steps * settings.batch_size for steps in (settings.steps, trainer.step))
+            task = progress.add_task("images", total=total, completed=seen, loss=0.0, rate=0.0)
+            for step in run:
+                loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
+                progress.update(task, advance=settings.batch_size, loss=loss, rate=settings.batch_size / step.seconds)
+    if not quiet:
+        typer.echo(f"{trainer.step:,} of {settings.steps:,} steps; the prior is in {out / 'prior'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,32 +42,37 @@ class Loaded:
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """The inputs behind ``paths``: files, bundled names, and the pictures and arrays that lie in folders.
+    """The inputs behind ``paths``: bundled names, files, and the pictures and arrays that lie in folders, not hidden.
 
-    Names are the files' stems, numbered where two would be the same. FileNotFoundError where a path is
-    missing, ValueError where a folder holds nothing to read.
+    Names are the files' stems, made fit to name a folder beside results.json: printable, never hidden, and
+    numbered where two would be the same, capitals not counting. FileNotFoundError where a path is missing,
+    ValueError where a folder holds nothing to read.
     """
     found: list[str] = []
     for given in paths:
         path = Path(given)
-        if path.is_dir():
-            inside = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in (*SUFFIXES, ARRAY) and p.is_file())
+        if given in BUNDLED:
+            found.append(given)
+        elif path.is_dir():
+            read = (p for p in path.glob("[!.]*") if p.suffix.lower() in (*SUFFIXES, ARRAY))
+            inside = sorted(str(p) for p in read if p.is_file())
             if not inside:
                 raise ValueError(f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files")
             found += inside
-        elif path.exists() or given in BUNDLED:
+        elif path.exists():
             found.append(given)
         else:
             raise FileNotFoundError(
                 f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAY}), "
                 f"or one of {', '.join(BUNDLED)}"
             )
-    sources, taken = [], set()
+    sources, taken = [], {"results.json"}
     for path in dict.fromkeys(found):
-        stem, number = Path(path).stem or "input", 1
-        while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+        stem = "".join(c if c.isprintable() else "_" for c in Path(path).stem).strip(". ") or "input"
+        number = 1
+        while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
             number += 1
-        taken.add(name)
+        taken.add(name.casefold())
         sources.append(Source(path, name))
     return sources
 
@@ -97,8 +103,10 @@ def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: boo
 
 def _array(data: bytes, path: str, shape: tuple[int, ...]) -> Tensor:
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError, TypeError, SyntaxError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
+            array = np.load(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
         raise ValueError(f"{path} is no NumPy array ({first_line(error)}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
@@ -106,9 +114,11 @@ def _array(data: bytes, path: str, shape: tuple[int, ...]) -> Tensor:
         raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale")
     if array.shape not in (shape, (1, *shape)):
         raise ValueError(f"{path} has shape {array.shape}: this measurement has {shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, order="C")
     if not np.isfinite(array).all():
-        raise ValueError(f"{path} holds NaN or infinity: give finite numbers")
-    return torch.from_numpy(array.astype(np.float32).reshape(1, *shape))
+        raise ValueError(f"{path} holds NaN, infinity or numbers beyond float32: give finite numbers")
+    return torch.from_numpy(array.reshape(1, *shape))
 
 
 @dataclass(frozen=True)
@@ -143,5 +153,5 @@ class MaskFile:
             raise ValueError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        pixels = self.pixels if size == shape[1:] else fit(self.pixels, *shape[1:], how, self.path).pixels
+        pixels = fit(self.pixels, *shape[1:], how, self.path).pixels
         return torch.from_numpy(pixels < 128)[None]
