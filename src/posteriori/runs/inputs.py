@@ -153,5 +153,8 @@ class MaskFile:
             raise ValueError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        pixels = fit(self.pixels, *shape[1:], how, self.path).pixels
-        return torch.from_numpy(pixels < 128)[None]
+        keep = fit(self.pixels, *shape[1:], how, self.path).pixels < 128
+        if keep.all() or not keep.any():
+            left = "all of it is kept" if keep.all() else "none of it is kept"
+            raise ValueError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
+        return torch.from_numpy(keep)[None]
