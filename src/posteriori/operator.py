@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -24,6 +24,11 @@ class Operator(ABC):
     name: ClassVar[str]
 
     shape: tuple[int, ...]
+
+    @classmethod
+    def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
+        """The shape of the images whose measurements, by an operator with these ``fields``, are ``measured``."""
+        return measured
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:

@@ -71,9 +71,14 @@ def parse_sampler(text: str) -> Sampler:
     return read_sampler(text).build()
 
 
+def read_operator(text: str) -> Spec[Operator]:
+    """The operator that ``text`` names and the fields given there. ValueError as ``read_sampler``."""
+    return _Reader(text).whole("operator", OPERATORS)
+
+
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
     """The operator of ``text`` for images of ``shape``. ValueError as ``read_sampler``."""
-    return _Reader(text).whole("operator", OPERATORS).build(shape)
+    return read_operator(text).build(shape)
 
 
 def format_spec(thing: Sampler | Operator) -> str:

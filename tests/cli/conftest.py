@@ -15,11 +15,20 @@ from posteriori.training.config import TrainConfig
 @pytest.fixture(scope="session")
 def tiny_prior(tmp_path_factory):
     """A random network of 32 x 32 pixels in a folder: the commands' plumbing without their minutes."""
-    path = tmp_path_factory.mktemp("prior") / "tiny"
+    return random_prior(tmp_path_factory.mktemp("prior") / "tiny", attention=True)
+
+
+@pytest.fixture(scope="session")
+def any_size_prior(tmp_path_factory):
+    """A convolutional one, of stride 4."""
+    return random_prior(tmp_path_factory.mktemp("prior") / "any", attention=False)
+
+
+def random_prior(path, attention):
     torch.manual_seed(0)
-    config = TrainConfig(size=32, channels=(8, 16), norm_groups=8)
+    config = TrainConfig(size=32, channels=(8, 16), norm_groups=8, attention=attention)
     net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
-    save_folder(path, net, linear_betas(), prediction="epsilon", size=32, name="tiny", licence="none")
+    save_folder(path, net, linear_betas(), prediction="epsilon", size=32, name=path.name, licence="none")
     return path
 
 

@@ -67,8 +67,8 @@ def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
     assert [row["name"] for row in rows] == ["face"]
     assert rows[0]["psnr"] == found["metrics"]["mean"]["psnr"]
     # it says which settings nobody measured, and where they are from
-    assert "no preset of dps was measured" in answer.out
-    assert "0.05 on [-1, 1], 6.375/255 of the picture's range" in answer.out
+    assert "no preset of dps was measured" in answer.err
+    assert "0.05 on [-1, 1], 6.375/255 of the picture's range" in answer.err
 
 
 def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
@@ -203,6 +203,24 @@ def test_a_padded_low_resolution_picture_is_cut_to_its_own_pixels(restore, tmp_p
     command = [tmp_path / "x.png", "--operator", "downsample(factor=2)", "--fit", "pad", "--out", tmp_path / "out"]
     assert restore(*command).code == 0
     assert pixels(tmp_path / "out/x/restored.png").shape == (24, 28, 3)
+
+
+def test_a_convolutional_prior_takes_pictures_of_any_size(posteriori, any_size_prior, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("a", (45, 37)), ("b", (20, 50))):
+        Image.fromarray(rng.integers(0, 255, (*size[::-1], 3), np.uint8)).save(tmp_path / f"{name}.png")
+    command = ["restore", "--prior", any_size_prior, "--steps", 2]
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert posteriori(*command, *files, "--simulate", "--operator", BLUR, "--out", tmp_path / "x").code == 0
+    for name, size in (("a", (45, 37)), ("b", (20, 50))):
+        assert pixels(tmp_path / f"x/{name}/restored.png").shape == (*size[::-1], 3)
+        assert manifest(tmp_path / "x" / name)["settings"]["size"] == [*size[::-1]]
+    small = tmp_path / "x/b/measurement.npy"
+    assert posteriori(*command, small, "--operator", "downsample(factor=3)", "--out", tmp_path / "y").code == 0
+    assert pixels(tmp_path / "y/measurement/restored.png").shape == (150, 60, 3)
+    answer = posteriori(*command, *files, "--operator", BLUR, "--fit", "crop", "--out", tmp_path / "z")
+    assert answer.code == 1
+    assert "takes pictures of any size: leave out --fit crop" in answer.err
 
 
 def test_one_network_call_denoises(posteriori, tiny_prior, face, tmp_path):

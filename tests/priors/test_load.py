@@ -52,7 +52,7 @@ def test_a_checkpoint_that_a_card_knows(checkpoint, adm_small):
     assert prior.prediction == "epsilon"
     assert prior.schedule.T == 1000
     assert same_as_recorded(prior, adm_small)
-    assert load_prior(str(checkpoint), size=32).shape == (3, 32, 32)
+    assert load_prior(str(checkpoint)).at(32).shape == (3, 32, 32)
 
 
 def test_a_card(checkpoint, adm_small, tmp_path):
@@ -245,7 +245,7 @@ def test_dtypes_and_devices(checkpoint):
         with pytest.raises(ValueError, match=rf"^device is '{wrong}', which torch cannot use here: give cpu[^\n]*$"):
             load_prior(checkpoint, device=wrong)
     with pytest.raises(ValueError, match="multiples of 4, got 30 x 30"):
-        load_prior(checkpoint, size=30)
+        load_prior(checkpoint).at(30)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 2e-2), ("float16", 5e-3)])

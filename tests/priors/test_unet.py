@@ -17,7 +17,7 @@ VE = Level(0.0, 1.0, 0.7)
 class Fake(nn.Module):
     """Answers 0.3 x + 0.1, with a learned variance of 0.5 where asked, and notes what it was asked."""
 
-    config = SimpleNamespace(block_out_channels=(8, 8))
+    config = SimpleNamespace(block_out_channels=(8, 8), down_block_types=(), up_block_types=(), add_attention=True)
 
     def __init__(self, learned=False):
         super().__init__()

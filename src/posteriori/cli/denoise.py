@@ -58,8 +58,9 @@ def denoise(
     from posteriori.operators import Identity
     from posteriori.runs.inputs import find_sources
     from posteriori.runs.methods import OnePass
-    from posteriori.runs.restore import Restoration, batch_for
+    from posteriori.runs.restore import Restoration
     from posteriori.schedule import Level
+    from posteriori.spec import Spec
 
     if (t is None) == (sigma is None):
         raise typer.BadParameter("say how much noise there is: give --t TIME or --sigma S, not both")
@@ -77,13 +78,13 @@ def denoise(
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=OnePass(network, Level(network.schedule.time(parsed), 1.0, parsed)),
-        operator=Identity(network.shape),
+        method=OnePass(Level(network.schedule.time(parsed), 1.0, parsed)),
+        operator=Spec(Identity, {}),
         mask=None,
         sigma=parsed,
         seed=seed,
         simulate=simulate,
         fit=fit,
-        batch=batch or batch_for(network),
+        batch=batch,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

@@ -74,12 +74,10 @@ def restore(
     on where it was stopped.
     """
     from posteriori.noise import parse_noise
-    from posteriori.operators import Mask
-    from posteriori.presets import resolve
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.methods import Posterior
-    from posteriori.runs.restore import Restoration, batch_for
-    from posteriori.spec import parse_operator, read_sampler
+    from posteriori.runs.restore import Restoration
+    from posteriori.spec import read_operator, read_sampler
 
     if (mask is None) == (operator in (None, "mask")):
         raise typer.BadParameter("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
@@ -91,19 +89,16 @@ def restore(
         raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
     mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
     network, record = load(prior, device, dtype)
-    degradation = None if mask_file else parse_operator(operator or "", network.shape)
-    settings = {"steps": steps or DEFAULT_STEPS} | spec.fields
-    resolved = resolve(spec.cls, degradation or Mask(network.shape), network, **settings)
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=Posterior(network, resolved, sigma, samples, seed),
-        operator=degradation,
+        method=Posterior(spec, steps or DEFAULT_STEPS, sigma, samples, seed),
+        operator=None if mask_file else read_operator(operator or ""),
         mask=mask_file,
         sigma=sigma,
         seed=seed,
         simulate=simulate,
         fit=fit,
-        batch=batch or batch_for(network),
+        batch=batch,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

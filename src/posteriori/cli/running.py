@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posteriori.priors.unet import UNetPrior
+    from posteriori.runs.entry import Job
     from posteriori.runs.inputs import Source
     from posteriori.runs.restore import Restoration
+
+
+#: pixels from which a picture's time is worth an estimate
+LARGE = 256 * 256
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,12 @@ def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]
 
 def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
     """Restores, shows what was done, and exits with 1 where an input failed."""
-    from rich.console import Console
-
     from posteriori.files import claimed_folder
     from posteriori.progress import bar
     from posteriori.runs.restore import summary, write_summary
 
-    if not manner.quiet:
-        _print_settings(restoration, Console(stderr=manner.as_json, highlight=False))
     outcomes = []
-    steps = restoration.method.steps
+    steps = restoration.steps
     with claimed_folder(out), bar("{task.fields[residual]}", quiet=manner.quiet) as progress:
         task = progress.add_task("reading", total=len(sources) * steps, residual="")
 
@@ -53,7 +55,11 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
             shown = "" if residual is None else f"|y - A x0| {residual:.2f}"
             progress.update(task, advance=len(names), description=label, residual=shown)
 
-        for outcome in restoration.run(sources, out, overwrite=manner.overwrite, tick=tick):
+        def announce(job: Job) -> None:
+            if not manner.quiet:
+                _print_settings(restoration, job, progress.console)
+
+        for outcome in restoration.run(sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
             outcomes.append(outcome)
             if outcome.error:
                 progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
@@ -69,19 +75,25 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
         raise typer.Exit(1)
 
 
-def _print_settings(restoration: Restoration, console: Console) -> None:
-    """What was not typed as it is used: the noise on both scales, and where the sampler's settings come from."""
+def _print_settings(restoration: Restoration, job: Job, console: Console) -> None:
+    """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
     from posteriori.noise import format_noise
+    from posteriori.priors.tiled import Tiled
+    from posteriori.runs.restore import seconds_per_step
 
-    prior = restoration.prior
+    prior, dtype = job.prior, restoration.settings(job)["dtype"]
     height, width = prior.shape[-2:]
+    tiles = f" in {prior.tiles} tiles" if isinstance(prior, Tiled) and prior.tiles > 1 else ""
     lines = [
-        ("prior", f"{prior.name}, {width} x {height} pixels, {restoration.settings()['dtype']} on {prior.device}"),
+        ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
-        *restoration.method.describe(),
+        *restoration.method.describe(prior, job.operator),
     ]
+    if height * width >= LARGE and restoration.steps > 1:
+        seconds = restoration.steps * restoration.method.n * seconds_per_step(prior)
+        lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))
     for name, text in lines:
         console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,12 @@ class Downsample(SVDOperator):
     name: ClassVar[str] = "downsample"
 
     factor: Annotated[int, "side of a block, in pixels; it divides both sides of the picture"] = 4
+
+    @classmethod
+    def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
+        channels, height, width = measured
+        factor = fields.get("factor", cls.factor)
+        return channels, factor * height, factor * width
 
     def __post_init__(self) -> None:
         if self.factor < 1 or any(side % self.factor for side in self.shape[-2:]):

@@ -39,9 +39,8 @@ def load_prior(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | str = "auto",
-    size: int | None = None,
 ) -> UNetPrior:
-    """The prior called ``name``, frozen, on ``device``, at ``size`` pixels (default: its own).
+    """The prior called ``name``, frozen, on ``device``, at its own size.
 
     ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
     ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
@@ -52,8 +51,7 @@ def load_prior(
     """
     to: Any = {"device": _device(device), "dtype": _dtype(dtype, device)}
     path, card = _locate(name)
-    prior = load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
-    return prior if size is None else prior.at(size)
+    return load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
 
 
 def prior_record(name: str | Path) -> dict[str, str]:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from posteriori.prior import Denoised, Prior
 from posteriori.schedule import Level, VPSchedule
 
+#: the most pixels a side that a convolutional network sees at once; larger images are tiled
+TILE = 512
+
 Prediction = Literal["epsilon", "v_prediction", "sample"]  # diffusers' own names
 
 
@@ -86,16 +89,34 @@ class UNetPrior(Prior):
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
-    def at(self, size: int | tuple[int, int]) -> UNetPrior:
+    @property
+    def stride(self) -> int:
+        """Sides of an image are multiples of this, in pixels."""
+        config: Any = self.net.net.config
+        return self.net.patch * 2 ** (len(config.block_out_channels) - 1)
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether the network has no attention, so that it works at every size as at its own."""
+        config: Any = self.net.net.config
+        blocks = [*config.down_block_types, *config.up_block_types]
+        return not config.add_attention and not any("Attn" in block for block in blocks)
+
+    def at(self, size: int | tuple[int, int]) -> Prior:
+        """This prior for another size: any where the network is convolutional, else multiples of ``stride``."""
+        height, width = (size, size) if isinstance(size, int) else size
+        whole = height % self.stride == width % self.stride == 0 and max(height, width) <= TILE
+        if self.convolutional and not whole:
+            from posteriori.priors.tiled import Tiled
+
+            return Tiled(self, (self.shape[0], height, width), tile=TILE)
         prior = copy.copy(self)  # the weights are shared
-        prior._set_size(*((size, size) if isinstance(size, int) else size))
+        prior._set_size(height, width)
         return prior
 
     def _set_size(self, height: int, width: int) -> None:
-        config: Any = self.net.net.config
-        stride = self.net.patch * 2 ** (len(config.block_out_channels) - 1)
-        if height % stride or width % stride or not height or not width:
-            raise ValueError(f"this network takes sides that are multiples of {stride}, got {height} x {width}")
+        if height % self.stride or width % self.stride or not height or not width:
+            raise ValueError(f"this network takes sides that are multiples of {self.stride}, got {height} x {width}")
         self.shape = (self.shape[0], height, width)
 
 

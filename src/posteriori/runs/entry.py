@@ -13,6 +13,7 @@ from torch import Tensor
 from posteriori.figures import comparison, heat_map
 from posteriori.images import save_image
 from posteriori.operator import Operator
+from posteriori.prior import Prior
 from posteriori.runs.inputs import Loaded, Source
 from posteriori.runs.manifest import protocol, score
 
@@ -23,6 +24,7 @@ class Job:
 
     source: Source
     loaded: Loaded
+    prior: Prior
     operator: Operator
     y: Tensor
     truth: Tensor | None

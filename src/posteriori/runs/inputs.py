@@ -77,8 +77,8 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     return sources
 
 
-def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: bool) -> Loaded:
-    """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W).
+def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool) -> Loaded:
+    """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
     Pictures are fitted (``posteriori.fit``); arrays must have the shape, floating point and finite.
     Raises OSError or ValueError, one line.
@@ -92,6 +92,7 @@ def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: boo
         return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
+    shape = shape or (3, height, width)
     if len(shape) != 3 or shape[0] != 3:
         raise ValueError(f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})")
     fitted = fit(picture.pixels, *shape[1:], how, source.path)
@@ -101,7 +102,7 @@ def load(source: Source, shape: tuple[int, ...], how: Fit | None, *, arrays: boo
     return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
 
 
-def _array(data: bytes, path: str, shape: tuple[int, ...]) -> Tensor:
+def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
@@ -112,6 +113,10 @@ def _array(data: bytes, path: str, shape: tuple[int, ...]) -> Tensor:
         raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
     if array.dtype.kind != "f":
         raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale")
+    if shape is None:
+        shape = array.shape[-3:]
+        if len(shape) != 3 or shape[0] != 3 or not array.size:
+            raise ValueError(f"{path} has shape {array.shape}: give (3, height, width)")
     if array.shape not in (shape, (1, *shape)):
         raise ValueError(f"{path} has shape {array.shape}: this measurement has {shape}")
     with np.errstate(over="ignore"):

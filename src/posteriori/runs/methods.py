@@ -11,11 +11,11 @@ from torch import Tensor
 
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator
-from posteriori.presets import Resolved
+from posteriori.presets import Resolved, resolve
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
-from posteriori.schedule import Level
-from posteriori.spec import class_fields, format_spec
+from posteriori.schedule import Level, Schedule
+from posteriori.spec import Spec, class_fields, format_spec
 from posteriori.trace import CountedPrior
 
 #: called after every step with the mean residual, where there is one
@@ -23,27 +23,26 @@ Tick = Callable[[float | None], None]
 
 
 class Method(Protocol):
-    """A way from measurements to images."""
+    """A way from measurements to images, for any prior and operator."""
 
     @property
     def n(self) -> int:
         """Images for each measurement."""
         ...
 
-    @property
-    def steps(self) -> int:
+    def steps(self, schedule: Schedule) -> int:
         """Ticks of a call."""
         ...
 
-    def record(self) -> dict[str, Any]:
+    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
         """The settings, for the manifest."""
         ...
 
-    def describe(self) -> list[tuple[str, str]]:
+    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
-    def __call__(self, y: Tensor, operator: Operator, tick: Tick) -> tuple[Tensor, int]:
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
         """((N, n, *shape) images of ``y``, (N, ...), network calls)."""
         ...
 
@@ -51,49 +50,53 @@ class Method(Protocol):
 @final
 @dataclass(frozen=True)
 class Posterior:
-    """``n`` posterior samples by a sampler; ``sigma`` is the measurements' noise on [-1, 1]."""
+    """``n`` posterior samples by the sampler of ``spec``, its presets resolved for the prior and the operator.
 
-    prior: Prior
-    resolved: Resolved[Sampler]
+    ``asked`` is the number of steps where the spec gives none; ``sigma`` the measurements' noise on [-1, 1].
+    """
+
+    spec: Spec[Sampler]
+    asked: int
     sigma: float
     n: int
     seed: int
 
-    @property
-    def steps(self) -> int:
-        return len(self.resolved.sampler.path(self.prior.schedule)) - 1
+    def resolved(self, prior: Prior, operator: Operator) -> Resolved[Sampler]:
+        return resolve(self.spec.cls, operator, prior, **{"steps": self.asked} | self.spec.fields)
 
-    def record(self) -> dict[str, Any]:
-        sampler = self.resolved.sampler
+    def steps(self, schedule: Schedule) -> int:
+        sampler = self.spec.build()
+        count = sampler.count
+        return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
+
+    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
+        resolved = self.resolved(prior, operator)
+        sampler = resolved.sampler
+        fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
+        counted = {sampler.count: "the steps asked for"} if sampler.count else {}
         return {
             "sampler": format_spec(sampler),
-            "sources": self.sources(),
-            "warning": self.resolved.warning or None,
+            "sources": fields | counted | resolved.sources,
+            "warning": resolved.warning or None,
             "samples": self.n,
-            "steps": self.steps,
+            "steps": len(sampler.path(prior.schedule)) - 1,
         }
 
-    def sources(self) -> dict[str, str]:
-        """Where the value of every field came from."""
-        sampler = self.resolved.sampler
-        fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
-        return fields | ({sampler.count: "the steps asked for"} if sampler.count else {}) | self.resolved.sources
+    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+        resolved = self.resolved(prior, operator)
+        lines = [("sampler", format_spec(resolved.sampler))]
+        lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
+        return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
-    def describe(self) -> list[tuple[str, str]]:
-        lines = [("sampler", format_spec(self.resolved.sampler))]
-        chosen = [(n, text) for n, text in self.resolved.sources.items() if text != "given"]
-        lines += [(name, f"from {text}") for name, text in chosen]
-        return lines + ([("warning", self.resolved.warning)] if self.resolved.warning else [])
-
-    def __call__(self, y: Tensor, operator: Operator, tick: Tick) -> tuple[Tensor, int]:
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             residual = state.stats.get("residual")
             tick(None if residual is None else float(residual.mean()))
 
-        prior = CountedPrior(self.prior)
-        like = Gaussian(y, operator, self.sigma)
-        x = sample(prior, like, self.resolved.sampler, n=self.n, seed=self.seed, callbacks=[watch], progress=False)
-        return x, prior.calls
+        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
+        sampler = self.resolved(prior, operator).sampler
+        x = sample(counted, like, sampler, n=self.n, seed=self.seed, callbacks=[watch], progress=False)
+        return x, counted.calls
 
 
 @final
@@ -101,23 +104,24 @@ class Posterior:
 class OnePass:
     """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``level`` has alpha = 1 and sigma on [-1, 1]."""
 
-    prior: Prior
     level: Level
     n: ClassVar[int] = 1
-    steps: ClassVar[int] = 1
 
-    def record(self) -> dict[str, Any]:
+    def steps(self, schedule: Schedule) -> int:
+        return 1
+
+    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
         return {"t": self.level.t}
 
-    def describe(self) -> list[tuple[str, str]]:
-        return [("t", f"{self.level.t:g} of the prior's {self.prior.schedule.T}: one network call")]
+    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+        return [("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
 
     @torch.no_grad()
-    def __call__(self, y: Tensor, operator: Operator, tick: Tick) -> tuple[Tensor, int]:
-        x0 = self.prior.denoise(y.to(self.prior.device), self.level).x0
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
+        x0 = prior.denoise(y.to(prior.device), self.level).x0
         if not torch.isfinite(x0).all():
             raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
-        if self.prior.bounds:
-            x0 = x0.clamp(*self.prior.bounds)
+        if prior.bounds:
+            x0 = x0.clamp(*prior.bounds)
         tick(None)
         return x0[:, None], 1

@@ -1,0 +1,84 @@
+"""A convolutional prior at any size: its network sees the image in overlapping tiles."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from posteriori.prior import Denoised, Prior
+from posteriori.priors.unet import UNetPrior
+from posteriori.schedule import Level
+
+
+@final
+class Tiled(Prior):
+    """``prior`` for images of ``shape`` (C, H, W), mirrored to a multiple of its stride and cut into tiles.
+
+    All tiles are denoised in every call and blended linearly over ``overlap`` pixels, so that a sampler sees
+    one image and one x0; a gradient runs through all of them, holding one tile's activations at a time.
+    An image up to ``tile`` pixels a side is one tile.
+    """
+
+    def __init__(self, prior: UNetPrior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64):
+        self.prior = prior
+        self.name, self.schedule, self.bounds, self.device = prior.name, prior.schedule, prior.bounds, prior.device
+        self.dtype = prior.dtype
+        self.shape = shape
+        self.overlap = overlap
+        stride = prior.stride
+        sides = [-(-side // stride) * stride for side in shape[1:]]
+        self.padding = (0, sides[1] - shape[2], 0, sides[0] - shape[1])
+        if min(shape[1:]) <= max(self.padding):
+            raise ValueError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
+        self.starts = [_starts(side, tile, overlap, stride) for side in sides]
+        self.size = (min(sides[0], tile), min(sides[1], tile))
+
+    @property
+    def tiles(self) -> int:
+        """Network calls of one ``denoise``."""
+        return len(self.starts[0]) * len(self.starts[1])
+
+    def denoise(self, x_t: Tensor, t: Level) -> Denoised:
+        padded = F.pad(x_t, self.padding, mode="reflect")
+        x0, total = torch.zeros_like(padded), torch.zeros_like(padded[:1, :1])
+        window = self._window(padded)
+        for top in self.starts[0]:
+            for left in self.starts[1]:
+                here = (..., slice(top, top + self.size[0]), slice(left, left + self.size[1]))
+                x0[here] += window * self._tile(padded[here], t)
+                total[here] += window
+        return Denoised((x0 / total)[..., : self.shape[1], : self.shape[2]])
+
+    def _tile(self, x_t: Tensor, t: Level) -> Tensor:
+        def denoised(x: Tensor) -> Tensor:
+            return self.prior.denoise(x, t).x0
+
+        if self.tiles > 1 and torch.is_grad_enabled() and x_t.requires_grad:
+            found = checkpoint(denoised, x_t, use_reentrant=False)
+            assert isinstance(found, Tensor)
+            return found
+        return denoised(x_t)
+
+    def _window(self, like: Tensor) -> Tensor:
+        """Weights of a tile, (H, W): 1 inside, falling towards its sides over the overlap."""
+        ramps = []
+        for side in self.size:
+            i = torch.arange(side, device=like.device, dtype=like.dtype)
+            ramps.append((torch.minimum(i, side - 1 - i) + 1).clamp(max=self.overlap + 1) / (self.overlap + 1))
+        return ramps[0][:, None] * ramps[1]
+
+    def at(self, size: int | tuple[int, int]) -> Prior:
+        return self.prior.at(size)
+
+
+def _starts(side: int, tile: int, overlap: int, stride: int) -> list[int]:
+    """Where tiles begin along a ``side`` that is a multiple of ``stride``: as few as overlap by ``overlap``."""
+    if side <= tile:
+        return [0]
+    count = math.ceil((side - overlap) / (tile - overlap))
+    return [round(i * (side - tile) / (count - 1) / stride) * stride for i in range(count)]
