@@ -65,7 +65,7 @@ def test_without_an_entry_the_papers_length_is_scaled_with_the_side(sampler, ope
     resolved = resolve(sampler, operator, OTHER, steps=500)
     given = {name: getattr(resolved.sampler, name) for name in fields}
     assert given == pytest.approx({name: 2 * value for name, value in fields.items()})
-    source = "the paper's value" + (f" times {side}/256" if side < 256 else "") + " times 1000/500 steps"
+    source = "the paper's value" + (f" times {side}/256 px" if side < 256 else "") + " times 1000/500 steps"
     assert resolved.sources == dict.fromkeys(fields, source)
     for part in (sampler.name, operator.name, "some-other-prior", f"{side} px", "500 steps", *fields):
         assert part in resolved.warning
@@ -84,7 +84,7 @@ def test_lengths_measured_at_other_steps_are_scaled_from_the_nearest():
     for steps, expected in ((50, 5 * at_250), (400, at_250 * 250 / 400), (600, at_1000 * 1000 / 600)):
         resolved = resolve(DPS, blur(64), small, steps=steps)
         assert resolved.sampler.scale == pytest.approx(expected)
-        assert "the value measured at" in resolved.sources["scale"]
+        assert resolved.sources["scale"].startswith("the value measured times")
         assert resolved.warning
 
 
@@ -136,3 +136,12 @@ def test_a_sampler_inside_another_has_presets_too():
 def test_unknown_fields_are_errors():
     with pytest.raises(ValueError, match=r"no field .scael.; it has .*scale"):
         resolve(DPS, blur(256), FFHQ, steps=1000, scael=0.3)
+
+
+def test_lengths_measured_at_another_size_are_scaled_with_the_root_of_the_pixels():
+    small = prior("faces-64")
+    at_64 = resolve(DPS, blur(64), small, steps=250).sampler.scale
+    wide = resolve(DPS, GaussianBlur((3, 96, 150), sigma=1.5), small, steps=250)
+    assert wide.sampler.scale == pytest.approx(at_64 * 120 / 64)
+    assert wide.sources["scale"] == "the value measured times 120/64 px"
+    assert wide.warning

@@ -17,8 +17,8 @@ from posteriori.spec import Spec
 
 #: operators that share the measurements of another
 _SAME_AS = {"mask": "box-mask"}
-#: of the papers' settings that no entry has
-_PAPERS_STEPS = 1000
+#: the prior of the papers' own settings
+_PAPERS_PRIOR = "ffhq-256"
 
 S = TypeVar("S", bound=Sampler)
 
@@ -41,41 +41,43 @@ def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
     return {f.name: f.default for f in fields(sampler) if f.default is not MISSING}
 
 
-def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str, size: int) -> list[dict[str, Any]]:
-    """The entries for these, at whatever number of steps."""
-    key, own = (sampler.name, _SAME_AS.get(operator, operator), prior, size), _defaults(sampler) | given
-    entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"], e["size"]) == key]
+def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str) -> list[dict[str, Any]]:
+    """The entries for these, at whatever size and number of steps."""
+    key, own = (sampler.name, _SAME_AS.get(operator, operator), prior), _defaults(sampler) | given
+    entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"]) == key]
     return [e for e in entries if all(own.get(name) == value for name, value in e.get("when", {}).items())]
 
 
-def _fallback(sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, steps: int):
-    """(fields, where they come from) where nothing was measured at this number of ``steps``.
+def _nearest(sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, side: float, steps: int):
+    """(entry, whose value it is): measured with this prior where any was, else the paper's, else the class's own."""
+    for name, whose in ((prior.name, "the value measured"), (_PAPERS_PRIOR, "the paper's value")):
+        found = _find(sampler, operator.name, given, name)
+        if found:
+            far = lambda e: abs(math.log(e["size"] / side)) + abs(math.log(e["steps"] / steps))  # noqa: E731
+            return min(found, key=far), whose
+    own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
+    return {"size": 256, "steps": 1000, "fields": own}, "the paper's value"
 
-    A correction of a fixed length is made at every step, so its length goes as 1 / steps.
+
+def _scaled(entry: dict[str, Any], whose: str, sampler: type[Sampler], side: float, steps: int):
+    """(fields, where they come from) of an ``entry`` for another size or number of steps.
+
+    A step of a fixed L2 length moves a picture's pixels by less the more there are, and is made at every step:
+    its length goes as side / steps, where side is the square root of the number of pixels.
     """
-    side = operator.shape[-1]
-    measured = _find(sampler, operator.name, given, prior.name, side)
-    if measured:
-        entry = min(measured, key=lambda e: abs(math.log(e["steps"] / steps)))
-        fields, of, factor = entry["fields"], f"the value measured at {entry['steps']} steps", 1.0
-    else:
-        papers = _find(sampler, operator.name, given, "ffhq-256", 256)
-        own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
-        entry = papers[0] if papers else {"steps": _PAPERS_STEPS, "fields": own}
-        fields, of, factor = entry["fields"], "the paper's value", side / 256
-    ratio = factor * entry["steps"] / steps
-    scaled = {name: value * ratio if name in sampler.lengths else value for name, value in fields.items()}
-    of += f" times {side}/256" if factor != 1 else ""
-    return scaled, of + (f" times {entry['steps']}/{steps} steps" if entry["steps"] != steps else "")
+    ratio = side / entry["size"] * entry["steps"] / steps
+    fields = {name: value * ratio if name in sampler.lengths else value for name, value in entry["fields"].items()}
+    changes = ((entry["size"] != side, f" times {side:.4g}/{entry['size']} px"),)
+    changes += ((entry["steps"] != steps, f" times {entry['steps']}/{steps} steps"),)
+    return fields, whose + "".join(text for changed, text in changes if changed)
 
 
 def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
     A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved in its turn; the field that counts
-    the steps, where it is given, wins over ``steps``. With no entry: the value measured at the nearest number
-    of steps, or else the paper's at 256 x 256 with L2 step lengths times side / 256; lengths of both
-    times their steps / ``steps``; and a warning.
+    the steps, where it is given, wins over ``steps``. With no entry: the value measured at the nearest size
+    and number of steps, or else the paper's, with step lengths scaled from its size and steps; and a warning.
     """
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
@@ -89,20 +91,19 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
     given = given | {name: resolved.sampler for name, resolved in inner.items()}
     steps = given.get(sampler.count, steps)
     plain = sampler().with_steps(steps)  # which says so where it cannot have that many
-    side = operator.shape[-1]
-    measured = _find(sampler, operator.name, given, prior.name, side)
+    side = math.sqrt(math.prod(operator.shape[-2:])) if len(operator.shape) > 1 else operator.shape[0]
+    entry, whose = _nearest(sampler, operator, given, prior, side, steps)
     warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
-    entry = next((e for e in measured if e["steps"] == steps), None)
-    if entry:
+    if (entry.get("prior"), entry["size"], entry["steps"]) == (prior.name, side, steps):
         settings, source = entry["fields"], entry["source"]
     else:
-        settings, source = _fallback(sampler, operator, given, prior, steps)
+        settings, source = _scaled(entry, whose, sampler, side, steps)
         free = [name for name in settings if name not in given]
         if free:
             values = ", ".join(f"{name} = {settings[name]:.3g}" for name in free)
             warning = (
                 f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
-                f"{side} px and {steps} steps: {values} is {source}"
+                f"{side:.4g} px and {steps} steps: {values} is {source}"
             )
     settings = {name: value for name, value in settings.items() if name not in given}
     sources = dict.fromkeys(settings, source) | dict.fromkeys(given.keys() - inner.keys(), "given")

@@ -40,7 +40,7 @@ def test_every_method_starts_from_the_same_measurement():
         assert torch.equal(result.pictures[0], result.y)
     recorded = report.settings["inpainting/dps"]
     assert parse_sampler(recorded["sampler"]) == DPS(scale=32 / 256 * 1000 / 4, steps=4)
-    assert recorded["sources"] == {"scale": "the paper's value times 32/256 times 1000/4 steps"}
+    assert recorded["sources"] == {"scale": "the paper's value times 32/256 px times 1000/4 steps"}
     assert any("no preset of dps" in line for line in said)
     again = run_report(prior, truth, steps=4, seed=3, progress=False)
     assert [(r.psnr, r.lpips, r.nfe) for r in again.rows] == [(r.psnr, r.lpips, r.nfe) for r in report.rows]
