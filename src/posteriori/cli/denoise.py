@@ -58,7 +58,7 @@ def denoise(
     from posteriori.operators import Identity
     from posteriori.runs.inputs import find_sources
     from posteriori.runs.methods import OnePass
-    from posteriori.runs.restore import Restoration
+    from posteriori.runs.restoration import Restoration
     from posteriori.schedule import Level
     from posteriori.spec import Spec
 

@@ -76,7 +76,7 @@ def restore(
     from posteriori.noise import parse_noise
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.methods import Posterior
-    from posteriori.runs.restore import Restoration
+    from posteriori.runs.restoration import Restoration
     from posteriori.spec import read_operator, read_sampler
 
     if (mask is None) == (operator in (None, "mask")):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from posteriori.priors.unet import UNetPrior
     from posteriori.runs.entry import Job
     from posteriori.runs.inputs import Source
-    from posteriori.runs.restore import Restoration
+    from posteriori.runs.restoration import Restoration
 
 
 #: pixels from which a picture's time is worth an estimate
@@ -43,7 +43,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
     """Restores, shows what was done, and exits with 1 where an input failed."""
     from posteriori.files import claimed_folder
     from posteriori.progress import bar
-    from posteriori.runs.restore import summary, write_summary
+    from posteriori.runs.restore import restore, summary, write_summary
 
     outcomes = []
     steps = restoration.steps
@@ -59,7 +59,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
             if not manner.quiet:
                 _print_settings(restoration, job, progress.console)
 
-        for outcome in restoration.run(sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
+        for outcome in restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
             outcomes.append(outcome)
             if outcome.error:
                 progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)

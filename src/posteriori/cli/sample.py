@@ -39,7 +39,7 @@ def sample(
     from posteriori.files import claimed_folder
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
-    from posteriori.runs.restore import batch_for
+    from posteriori.runs.restoration import batch_for
     from posteriori.runs.unconditional import draw
     from posteriori.spec import read_sampler
 

@@ -1,0 +1,132 @@
+"""What decides the pictures of a restoration, and its inputs made ready for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori import __version__
+from posteriori.fit import Fit
+from posteriori.operator import Operator
+from posteriori.operators import Mask
+from posteriori.prior import Prior
+from posteriori.priors.unet import UNetPrior
+from posteriori.runs.entry import Job
+from posteriori.runs.inputs import Loaded, MaskFile, Source, load
+from posteriori.runs.methods import Method
+from posteriori.spec import Spec, format_spec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a picture of one size is restored with; ``operator`` is None where each has a mask of its own."""
+
+    prior: Prior
+    operator: Operator | None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Everything that decides the pictures. ``operator`` is None where ``mask`` makes one for each picture.
+
+    ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
+    fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
+    one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
+    goes on with the same groups.
+    """
+
+    prior: UNetPrior
+    prior_record: dict[str, Any]
+    method: Method
+    operator: Spec[Operator] | None
+    mask: MaskFile | None
+    sigma: float
+    seed: int
+    simulate: bool
+    fit: Fit | None
+    batch: int | None
+    _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self._any_size and self.fit:
+            raise ValueError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
+        if not self._any_size:
+            self._setting(self.prior.shape)  # what is wrong with the operator at this size is known before any work
+
+    @property
+    def _any_size(self) -> bool:
+        return self.prior.convolutional
+
+    @property
+    def steps(self) -> int:
+        """Ticks that an input takes."""
+        return self.method.steps(self.prior.schedule)
+
+    def settings(self, job: Job) -> dict[str, Any]:
+        """What decides the pictures of ``job``, besides its input."""
+        mask = self.mask and {"file": self.mask.path, "sha256": self.mask.sha256, "invert": self.mask.invert}
+        return {
+            "posteriori": __version__,
+            "operator": "mask" if self.mask else format_spec(job.operator),
+            "mask": mask,
+            **self.method.record(job.prior, job.operator),
+            "prior": self.prior_record,
+            "size": list(job.prior.shape[1:]),
+            "simulate": self.simulate,
+            "fit": self.fit,
+            "seed": self.seed,
+            "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
+            "batch": self._rows,
+            "device": self.prior.device.type,
+            "dtype": str(self.prior.dtype).removeprefix("torch."),
+        }
+
+    @property
+    def _rows(self) -> int:
+        return self.batch or (1 if self._any_size else batch_for(self.prior))
+
+    def groups(self, sources: Sequence[Source]) -> list[Sequence[Source]]:
+        """``sources`` in the order and company in which they are restored."""
+        size = max(1, self._rows // self.method.n)
+        return [sources[i : i + size] for i in range(0, len(sources), size)]
+
+    def job(self, source: Source) -> Job:
+        """Reads and, to simulate, degrades an input. Raises OSError or ValueError."""
+        loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate)
+        shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
+        if self.operator and not self.simulate:
+            shape = self.operator.cls.image_shape(shape, **self.operator.fields)
+        setting = self._setting(shape)
+        operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
+        x = loaded.x
+        y = operator.measure(x, self.sigma, seed=self.seed) if self.simulate else operator.hide(x)
+        return Job(source, loaded, setting.prior, operator, y, x if self.simulate else None)
+
+    def _measured_shape(self) -> tuple[int, ...] | None:
+        """The shape (C, H, W) that inputs must have; None where any will do."""
+        if self._any_size:
+            return None
+        operator = self._setting(self.prior.shape).operator
+        if self.simulate or operator is None:
+            return self.prior.shape
+        return tuple(operator(torch.zeros(1, *self.prior.shape)).shape[1:])
+
+    def _setting(self, shape: tuple[int, ...]) -> Setting:
+        if shape not in self._settings:
+            prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
+            self._settings[shape] = Setting(prior, self.operator.build(shape) if self.operator else None)
+        return self._settings[shape]
+
+    def _keep(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> Tensor:
+        assert self.mask
+        return self.mask.keep(loaded, shape, self.fit, source)
+
+
+def batch_for(prior: Prior) -> int:
+    """Rows of one network call: as many as pay at this size (a large picture fills the processor alone)."""
+    pixels = prior.shape[-2] * prior.shape[-1]
+    return max(1, (16 * 256**2 if prior.device.type == "cuda" else 8 * 64**2) // pixels)
