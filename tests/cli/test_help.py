@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-
 COMMANDS = [
     *(["demo"], ["restore"], ["denoise"], ["sample"], ["train"], ["samplers"], ["operators"]),
     *(["priors", name] for name in ("list", "show", "pull", "add", "convert")),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from posteriori.training.data import batch, list_names, load_images, split_names
+from posteriori.training.data import batch, list_names, load_images, load_whole, split_names
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_faces_keep_their_held_out_names(shared):
 
 def test_a_broken_image_is_named(folder):
     (folder / "3.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"3\.png cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"3\.png is not a picture"):
         load_images(folder, list_names(folder), 16)
 
 
@@ -59,7 +59,7 @@ def test_a_folder_without_images_says_so(tmp_path):
 
 
 def _batch(images, step, **changed):
-    settings = {"size": 16, "batch_size": 3, "min_crop": 0.8, "colour": 0.1, "seed": 0} | changed
+    settings = {"size": 16, "batch_size": 3, "crop": "centre", "min_crop": 0.8, "colour": 0.1, "seed": 0} | changed
     return batch(images, step, **settings)
 
 
@@ -89,3 +89,35 @@ def test_an_epoch_shows_every_image_once(folder):
     for epoch in (shown[:7], shown[7:14], shown[14:]):
         assert sorted(epoch) == list(range(7))
     assert shown[:7] != shown[7:14]
+
+
+def test_random_crops_are_windows_of_the_picture_as_it_is(tmp_path):
+    """Every pixel of a ramp says where it came from: red the row, green the column."""
+    y, x = np.mgrid[:40, :60]
+    Image.fromarray(np.stack([y, x, 0 * x], -1).astype(np.uint8)).save(tmp_path / "ramp.png")
+    images = load_whole(tmp_path, ["ramp.png"], 16)
+    crops = [_batch(images, step, batch_size=1, crop="random", colour=0.0)[0] for step in range(200)]
+    corners, flips = set(), 0
+    for crop in crops:
+        rows, columns = ((crop[:2] + 1) * 127.5).round().long()
+        flipped = bool(columns[0, 0] > columns[0, -1])
+        top, left = int(rows[0, 0]), int(columns.min())
+        expected = torch.arange(left, left + 16)
+        assert torch.equal(rows, torch.arange(top, top + 16)[:, None].expand(16, 16))
+        assert torch.equal(columns, (expected.flip(0) if flipped else expected).expand(16, 16))
+        corners.add((top, left))
+        flips += flipped
+    assert {min(c) for c in zip(*corners, strict=True)} == {0}
+    assert [max(c) for c in zip(*corners, strict=True)] == [24, 44]
+    assert 70 < flips < 130
+
+
+def test_whole_pictures_keep_their_size_but_for_the_stride(folder):
+    names = list_names(folder)
+    assert load_whole(folder, names, 16).pixels[0].shape == (3, 20, 24)
+    assert load_whole(folder, names, 16, stride=8).pixels[0].shape == (3, 16, 24)
+
+
+def test_a_picture_smaller_than_the_crop_is_named(folder):
+    with pytest.raises(ValueError, match=r"0\.png is 24 x 20, smaller than size = 32: lower size"):
+        load_whole(folder, list_names(folder), 32)

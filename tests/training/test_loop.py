@@ -6,7 +6,7 @@ import torch
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images
-from posteriori.training.loop import Trainer, learning_rate, loss_weight
+from posteriori.training.loop import DamagedCheckpoint, Trainer, draw_times, learning_rate, loss_weight, previous
 
 TINY = TrainConfig(size=16, channels=(16, 32), norm_groups=8, images=80, batch_size=8, warmup=2, learning_rate=2e-3)
 
@@ -59,6 +59,71 @@ def test_a_run_can_be_made_longer(tmp_path):
     assert longer.config.steps == 20
 
 
+def test_settings_that_came_after_a_checkpoint_have_their_defaults(tmp_path):
+    Trainer(TINY, blobs()).save(tmp_path / "c.pt")
+    state = torch.load(tmp_path / "c.pt", weights_only=True)
+    del state["config"]["times"]
+    torch.save(state, tmp_path / "c.pt")
+    Trainer(TINY, blobs()).load(tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="another times"):
+        Trainer(TrainConfig.from_json(TINY.to_json() | {"times": "log-normal"}), blobs()).load(tmp_path / "c.pt")
+
+
+def test_the_checkpoint_before_is_kept(tmp_path):
+    trainer = Trainer(TINY, blobs())
+    for _ in range(3):
+        trainer.advance()
+        trainer.save(tmp_path / "c.pt")
+    steps = [torch.load(p, weights_only=True)["step"] for p in (tmp_path / "c.pt", previous(tmp_path / "c.pt"))]
+    assert steps == [3, 2]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda _: b"", lambda data: data[:-9000] + bytes(9000)])
+def test_a_damaged_checkpoint_is_named(damage, tmp_path):
+    Trainer(TINY, blobs()).save(tmp_path / "c.pt")
+    (tmp_path / "c.pt").write_bytes(damage((tmp_path / "c.pt").read_bytes()))
+    with pytest.raises(DamagedCheckpoint, match=r"c\.pt is damaged"):
+        Trainer(TINY, blobs()).load(tmp_path / "c.pt")
+
+
+def test_a_compiled_network_computes_the_same(monkeypatch, tmp_path):
+    """Without a compiler: what is compiled is the network itself, under its own names in the checkpoint."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or (lambda *args: net(*args)))
+    plain, other = Trainer(TINY, blobs()), Trainer(TINY, blobs(), compile=True)
+    assert compiled == [other.net]
+    assert [plain.advance().loss for _ in range(3)] == [other.advance().loss for _ in range(3)]
+    other.save(tmp_path / "c.pt")
+    plain.load(tmp_path / "c.pt")
+
+
+def test_out_of_memory_says_what_to_lower(monkeypatch):
+    trainer = Trainer(TINY, blobs())
+    monkeypatch.setattr(trainer, "forward", lambda *_: torch.empty(2**60))
+    with pytest.raises(MemoryError, match=r"out of memory at step 0: lower batch_size \(now 8\)"):
+        trainer.advance()
+
+
+def test_log_normal_times_are_mostly_of_low_noise():
+    """Quantiles of log(sigma / alpha) are those of 7/8 N(-1.2, 1.2^2) and 1/8 uniform times."""
+    schedule = linear_betas()
+    t = draw_times(schedule, 40_000, "log-normal", torch.Generator().manual_seed(0))
+    assert (t.min(), t.max()) == (1, schedule.T)
+    log_sigma_bar = torch.from_numpy(schedule.log_sigma_bar)
+    for bound in (-3.0, -2.0, -1.2, 0.0, 1.2):
+        normal = torch.distributions.Normal(-1.2, 1.2).cdf(torch.tensor(bound)).item()
+        uniform = (log_sigma_bar < bound).double().mean().item()
+        assert (log_sigma_bar[t - 1] < bound).double().mean() == pytest.approx(7 / 8 * normal + uniform / 8, abs=0.02)
+
+
+def test_uniform_times_are_all_levels():
+    schedule = linear_betas(T=10)
+    t = draw_times(schedule, 10_000, "uniform", torch.Generator().manual_seed(0))
+    assert torch.bincount(t, minlength=11)[1:].min() > 900
+    assert torch.bincount(t)[0] == 0
+
+
 def test_nan_loss_names_the_step_and_what_to_lower():
     trainer = Trainer(TINY, blobs())
     with torch.no_grad():
@@ -100,6 +165,7 @@ def test_learning_rate_warms_up_stays_and_cools_down():
         ({"channels": [10]}, "norm_groups"),
         ({"images": 0}, "images is 0"),
         ({"min_crop": 0.0}, "min_crop"),
+        ({"crop": "center"}, "crop is 'center': give one of centre, random"),
         ({"colour_jitter": 1}, "unknown training setting colour_jitter"),
     ],
 )

@@ -14,7 +14,15 @@ from posteriori.priors.load import load_prior
 from posteriori.training.config import TrainConfig
 from posteriori.training.run import TrainingRun
 
-TINY = {"size": 16, "channels": [16], "norm_groups": 8, "images": 400, "batch_size": 4, "holdout": "3::10"}
+TINY = {
+    "size": 16,
+    "channels": [16],
+    "attention": False,
+    "norm_groups": 8,
+    "images": 400,
+    "batch_size": 4,
+    "holdout": "3::10",
+}
 
 
 @pytest.fixture
@@ -27,9 +35,15 @@ def faces(tmp_path):
     return folder
 
 
+@pytest.fixture
+def no_sheets(monkeypatch):
+    """Leaves the sheets of samples out: a hundred network calls that most tests have no use for."""
+    monkeypatch.setattr("posteriori.training.run.sample_sheet", lambda *_: None)
+
+
 def test_a_killed_run_goes_on_exactly(faces, tmp_path):
     """kill -9 in the middle, resume, and every weight is that of an uninterrupted run."""
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY | {"size": 32}))
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
     command = [sys.executable, "-c", "from posteriori.cli import main; main()", "train", str(faces)]
     options = ["--config", str(tmp_path / "tiny.json"), "--checkpoint-every", "0", "--threads", "1"]
     killed = subprocess.Popen([*command, "--out", str(tmp_path / "a"), *options], stderr=subprocess.DEVNULL)
@@ -56,13 +70,13 @@ def test_a_killed_run_goes_on_exactly(faces, tmp_path):
 def test_a_run_writes_a_prior_that_loads(faces, tmp_path, recwarn):
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    config = TrainConfig.from_json(TINY | {"size": 32, "images": 16})
+    config = TrainConfig.from_json(TINY | {"images": 16})
     run = TrainingRun(faces, tmp_path / "run", config, evaluate_every=8)
     assert not set(run.trainer.images.names) & {"03.png", "13.png"}
     assert [step.step for step in run] == [1, 2, 3, 4]
     prior = load_prior(tmp_path / "run" / "prior", dtype="float32")
-    assert prior.shape == (3, 32, 32)
-    x = torch.randn(2, 3, 32, 32)
+    assert prior.shape == (3, 16, 16)
+    x = torch.randn(2, 3, 16, 16)
     expected = run.trainer.ema(x, torch.full((2,), 499.0))
     t = prior.schedule.level(500)
     assert torch.allclose((x - t.alpha * prior.denoise(x, t).x0) / t.sigma, expected, atol=2e-3)  # 16-bit weights
@@ -73,7 +87,7 @@ def test_a_run_writes_a_prior_that_loads(faces, tmp_path, recwarn):
 
 
 def test_stop_requests_end_after_the_step_at_hand(faces, tmp_path):
-    run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY | {"size": 32}))
+    run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY))
     for step in run:
         if step.step == 3:
             signal.raise_signal(signal.SIGINT)
@@ -83,3 +97,66 @@ def test_stop_requests_end_after_the_step_at_hand(faces, tmp_path):
 def test_a_holdout_that_leaves_nothing_is_refused(faces, tmp_path):
     with pytest.raises(ValueError, match="leaves no image"):
         TrainingRun(faces, tmp_path / "run", TrainConfig(holdout="::1"))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(faces, tmp_path, no_sheets):
+    config = TrainConfig.from_json(TINY | {"images": 16})
+    list(TrainingRun(faces, tmp_path / "run", config, checkpoint_every=0))
+    newest, before = (tmp_path / "run" / name for name in ("checkpoint.pt", "checkpoint.previous.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    run = TrainingRun(faces, tmp_path / "run", config)
+    assert run.resumed == before
+    assert [step.step for step in run] == []  # the one before was saved after the last step, too
+    before.write_bytes(b"")
+    newest.unlink()
+    with pytest.raises(ValueError, match=r"checkpoint\.previous\.pt is damaged"):
+        TrainingRun(faces, tmp_path / "run", config)
+
+
+def test_photographs_of_any_size_train_and_are_held_out_whole(tmp_path, no_sheets):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i, (height, width) in enumerate([(40, 33), (33, 50), (64, 64), (37, 41)]):
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(photos / f"{i}.png")
+    settings = {"channels": [8, 16], "crop": "random", "holdout": "3::4", "images": 8}
+    run = TrainingRun(photos, tmp_path / "run", TrainConfig.from_json(TINY | settings))
+    assert [step.step for step in run] == [1, 2]
+    assert [image.shape for image in run.held_out.pixels] == [(3, 36, 40)]
+    prior = load_prior(tmp_path / "run" / "prior")
+    assert prior.denoise(torch.zeros(1, 3, 24, 60), prior.at((24, 60)).schedule.level(10)).x0.shape == (1, 3, 24, 60)
+
+
+def test_the_prior_has_a_model_card(faces, tmp_path, no_sheets):
+    config = TrainConfig.from_json(TINY | {"images": 16})
+    for _ in range(2):  # the second finds a folder with a card in it
+        list(TrainingRun(faces, tmp_path / "run", config, licence="CC0"))
+        config = TrainConfig.from_json(config.to_json() | {"images": 24})
+    card = (tmp_path / "run" / "prior" / "README.md").read_text()
+    assert "18 images of `images`; 2 more, `3::10` of the sorted names, held out" in card
+    assert "**Licence**: CC0." in card
+    assert "6 of 6 steps, 24 images seen; cpu (" in card
+    with (tmp_path / "run" / "heldout.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert f"step {last['step']}" in card
+    assert f"| {float(last['psnr_sigma_0.1']):.2f} |" in card
+    assert json.loads(card.split("```")[1].removeprefix("json")) == config.to_json() | {"images": 24}
+
+
+def test_tensorboard_has_the_figures_of_the_logs(faces, tmp_path, no_sheets):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = TrainConfig.from_json(TINY | {"images": 200})
+    list(TrainingRun(faces, tmp_path / "run", config, tensorboard=True))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    for log, name in (("loss", "loss"), ("heldout", "psnr_sigma_0.1")):
+        with (tmp_path / "run" / f"{log}.csv").open() as file:
+            rows = [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-4)) for row in csv.DictReader(file)]
+        assert [(e.step, e.value) for e in events.Scalars(f"{log}/{name}")] == rows
+
+
+def test_without_tensorboard_the_option_says_what_to_install(faces, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match="tensorboard is not installed: pip install"):
+        TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY), tensorboard=True)

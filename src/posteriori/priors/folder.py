@@ -23,7 +23,8 @@ from posteriori.schedule import VPSchedule, cosine_betas
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 OURS = "posteriori.json"
-FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS)
+CARD = "README.md"
+FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS, CARD)
 SCHEDULES = "linear, scaled_linear, squaredcos_cap_v2 or trained_betas"
 
 
@@ -57,14 +58,15 @@ def save_folder(
     size: int,
     name: str,
     licence: str,
+    card: str = "",
     dtype: torch.dtype = torch.float16,
     overwrite: bool = False,
 ) -> None:
     """Writes ``net`` (a PixelUNet over diffusers' ``UNet2DModel``) to the folder ``path``, whole or not at all.
 
-    ``size`` is in pixels; ``dtype`` is that of the stored weights. Raises FileExistsError where ``path`` is a
-    folder with something in it, unless ``overwrite`` and it holds a prior and nothing else; ValueError
-    where a weight does not fit ``dtype``.
+    ``size`` is in pixels; ``card`` is the text of its README.md; ``dtype`` is that of the stored weights.
+    Raises FileExistsError where ``path`` is a folder with something in it, unless ``overwrite`` and it holds a
+    prior and nothing else; ValueError where a weight does not fit ``dtype``.
     """
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
     from safetensors.torch import save_file
@@ -87,6 +89,8 @@ def save_folder(
             variance_type="learned_range" if learned else "fixed_small",
         ).save_config(partial)
         (partial / OURS).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
+        if card:
+            (partial / CARD).write_text(card, "utf-8")
         (partial / WEIGHTS).chmod((partial / OURS).stat().st_mode)  # safetensors writes for the owner only
 
 
@@ -101,7 +105,9 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
             folder.unet, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
         )
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise ValueError(f"{folder.weights} cannot be loaded ({first_line(error)}): get it again") from None
+        shapes = "size mismatch" in str(error)
+        problem = "its weights do not fit its config.json" if shapes else first_line(error)
+        raise ValueError(f"{folder.weights} cannot be loaded ({problem}): get it again") from None
     unet, info = loaded
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     if wrong:

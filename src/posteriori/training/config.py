@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from posteriori.priors.folder import read_json
 from posteriori.priors.unet import Prediction
 
 Weighting = Literal["constant", "min-snr", "p2"]
+Crop = Literal["centre", "random"]
+Times = Literal["uniform", "log-normal"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class TrainConfig:
     ``channels`` are the U-Net's, one resolution each, on input folded into ``patch`` x ``patch``
     pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
     stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
-    is on the predicted quantity: see ``loop.loss_weight``.
+    is on the predicted quantity: see ``loop.loss_weight``; ``times``: see ``loop.draw_times``; ``crop``
+    and ``min_crop``: see ``data.batch``. The time of a step on a CPU rises with ``norm_groups``. A new
+    field's default has to be what runs did before it, so that their checkpoints can be resumed.
     """
 
     size: int = 64
@@ -31,6 +35,7 @@ class TrainConfig:
     schedule: Literal["linear", "cosine"] = "linear"
     prediction: Prediction = "epsilon"
     weighting: Weighting = "constant"
+    times: Times = "uniform"
     images: int = 160_000
     batch_size: int = 32
     learning_rate: float = 4e-4
@@ -39,23 +44,32 @@ class TrainConfig:
     cooldown: float = 0.2
     clip_norm: float = 1.0
     ema: float = 0.9995
+    crop: Crop = "centre"
     min_crop: float = 0.9
     colour: float = 0.05
     holdout: str = "52::53"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            accepted = get_args(hint) if get_origin(hint) is Literal else ()
+            if accepted and getattr(self, name) not in accepted:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(accepted)}")
         for name in ("size", "patch", "blocks", "norm_groups", "images", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
-        stride = self.patch * 2 ** (len(self.channels) - 1)
-        if self.size % stride:
-            raise ValueError(f"size is {self.size}: this network takes multiples of {stride}")
+        if self.size % self.stride:
+            raise ValueError(f"size is {self.size}: this network takes multiples of {self.stride}")
         bad = [c for c in self.channels if c % self.norm_groups]
         if bad:
             raise ValueError(f"channels {bad} are not multiples of norm_groups = {self.norm_groups}")
         if not 0 < self.min_crop <= 1:
             raise ValueError(f"min_crop is {self.min_crop}: give a fraction in (0, 1]")
+
+    @property
+    def stride(self) -> int:
+        """What the sides of an image must be multiples of."""
+        return self.patch * 2 ** (len(self.channels) - 1)
 
     @property
     def steps(self) -> int:

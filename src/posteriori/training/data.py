@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,16 +12,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from posteriori.images import SUFFIXES
+from posteriori.images import SUFFIXES, read_picture
 from posteriori.rng import generator
+from posteriori.training.config import Crop
 
 
 @dataclass(frozen=True)
 class Images:
-    """Names and pixels of a data set: ``pixels`` is (N, 3, S, S) uint8."""
+    """Names and pixels of a data set, uint8: (N, 3, S, S), or one (3, H, W) each where sizes differ."""
 
     names: list[str]
-    pixels: Tensor
+    pixels: Tensor | list[Tensor]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,21 +53,38 @@ def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
 def load_images(source: Path, names: list[str], size: int) -> Images:
     """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged)."""
     pixels = torch.empty(len(names), 3, size, size, dtype=torch.uint8)
-    for i, (name, data) in enumerate(_read(source, names)):
-        try:
-            picture = Image.open(io.BytesIO(data)).convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{source}/{name} cannot be read as an image ({error}): remove or replace it") from None
+    for i, array in enumerate(_pictures(source, names)):
+        picture = Image.fromarray(array)
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         box = (left, top, left + side, top + side)
-        picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-        pixels[i] = _to_tensor(picture)
+        pixels[i] = _channels_first(
+            np.array(picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
+        )
     return Images(names, pixels)
 
 
-def _to_tensor(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+def load_whole(source: Path, names: list[str], size: int, stride: int = 1) -> Images:
+    """Decodes ``names`` at their own resolution, sides cut to multiples of ``stride``.
+
+    Raises ValueError where one is smaller than ``size`` pixels.
+    """
+    pixels = [_channels_first(picture) for picture in _pictures(source, names)]
+    for name, image in zip(names, pixels, strict=True):
+        if min(image.shape[1:]) < size:
+            height, width = image.shape[1:]
+            raise ValueError(
+                f"{source}/{name} is {width} x {height}, smaller than size = {size}: lower size, or remove it"
+            )
+    return Images(names, [p[:, : p.shape[1] // stride * stride, : p.shape[2] // stride * stride] for p in pixels])
+
+
+def _channels_first(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1)
+
+
+def _pictures(source: Path, names: list[str]) -> Iterator[np.ndarray]:
+    return (read_picture(data, f"{source}/{name}").pixels for name, data in _read(source, names))
 
 
 def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -78,12 +95,23 @@ def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
             yield from ((name, archive.read(name)) for name in names)
 
 
-def batch(images: Images, step: int, *, size: int, batch_size: int, min_crop: float, colour: float, seed: int):
+def batch(
+    images: Images,
+    step: int,
+    *,
+    size: int,
+    batch_size: int,
+    crop: Crop,
+    min_crop: float,
+    colour: float,
+    seed: int,
+) -> Tensor:
     """The batch of training step ``step``: (B, 3, size, size) float32 on [-1, 1], a function of the arguments alone.
 
-    Each epoch is one permutation. Every image is flipped with probability 1/2, cropped to a random
-    square of ``min_crop`` to 1 of its side, and its brightness and per-channel contrast are moved by up to
-    ``colour`` (0 for none).
+    Each epoch is one permutation. Of every image a window is taken: ``crop`` "centre", a random square of
+    ``min_crop`` to 1 of its side brought to ``size``; "random", any ``size`` x ``size`` pixels as they are. It is
+    flipped with probability 1/2, and its brightness and per-channel contrast are moved by up to ``colour``
+    (0 for none).
     """
     n = len(images)
     first = step * batch_size
@@ -98,21 +126,21 @@ def batch(images: Images, step: int, *, size: int, batch_size: int, min_crop: fl
     draws = torch.rand(batch_size, 8, generator=rng)
     return torch.cat(
         [
-            _augment(images.pixels[i], draw, size, min_crop, colour)
+            _augment(images.pixels[i], draw, size, crop, min_crop, colour)
             for i, draw in zip(chosen.tolist(), draws, strict=True)
         ]
     )
 
 
-def _augment(pixels: Tensor, draw: Tensor, size: int, min_crop: float, colour: float) -> Tensor:
+def _augment(pixels: Tensor, draw: Tensor, size: int, crop: Crop, min_crop: float, colour: float) -> Tensor:
     flip, scale, top, left, brightness, *contrast = draw.tolist()
-    side = pixels.shape[-1]
-    crop = round(side * (min_crop + (1 - min_crop) * scale))
-    y, x = round((side - crop) * top), round((side - crop) * left)
-    image = pixels[:, y : y + crop, x : x + crop]
-    if crop != size:
+    height, width = pixels.shape[-2:]
+    side = size if crop == "random" else round(height * (min_crop + (1 - min_crop) * scale))
+    y, x = round((height - side) * top), round((width - side) * left)
+    image = pixels[:, y : y + side, x : x + side]
+    if side != size:
         picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-        image = _to_tensor(picture.resize((size, size), Image.Resampling.LANCZOS))
+        image = _channels_first(np.array(picture.resize((size, size), Image.Resampling.LANCZOS)))
     if flip < 0.5:
         image = image.flip(-1)
     image = image[None].float() / 127.5 - 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -37,19 +39,17 @@ def ema_prior(trainer: Trainer) -> UNetPrior:
 
 
 @torch.no_grad()
-def denoising_psnr(prior: Prior, images: Tensor, *, seed: int = 0, batch: int = 32) -> dict[float, float]:
-    """Mean PSNR (dB) of one network call at each of ``SIGMAS``; ``images`` is (N, 3, H, W) on [-1, 1]."""
-    result = {}
-    for sigma in SIGMAS:
-        level = Level(prior.schedule.time(sigma), 1.0, sigma)
-        total = 0.0
-        for i in range(0, len(images), batch):
-            x_0 = images[i : i + batch].to(prior.device)
-            rng = Rng(seed, range(i, i + len(x_0)), purpose=Purpose.MEASUREMENT, device=prior.device)
-            x0 = prior.denoise(x_0 + sigma * rng.normal(x_0.shape[1:]), level).x0
-            total += float(psnr(x0, x_0).sum())
-        result[sigma] = total / len(images)
-    return result
+def denoising_psnr(prior: Prior, images: Iterable[Tensor], *, seed: int = 0) -> dict[float, float]:
+    """Mean PSNR (dB) of one network call at each of ``SIGMAS``; ``images`` are (3, H, W) on [-1, 1]."""
+    values = {sigma: [] for sigma in SIGMAS}
+    for i, image in enumerate(images):
+        x_0 = image[None].to(prior.device)
+        resized = prior.at((x_0.shape[-2], x_0.shape[-1]))
+        for sigma in SIGMAS:
+            n = Rng(seed, [i], purpose=Purpose.MEASUREMENT, device=prior.device).normal(x_0.shape[1:])
+            x0 = resized.denoise(x_0 + sigma * n, Level(prior.schedule.time(sigma), 1.0, sigma)).x0
+            values[sigma].append(psnr(x0, x_0).item())
+    return {sigma: fmean(decibels) for sigma, decibels in values.items()}
 
 
 def sample_sheet(prior: Prior, path: Path, *, n: int = 16, steps: int = 100, seed: int = 0) -> None:

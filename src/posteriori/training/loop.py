@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
+from posteriori.priors.folder import first_line
 from posteriori.priors.unet import PixelUNet, auto_dtype
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
@@ -21,7 +24,8 @@ from posteriori.training.data import Images, batch
 def build_network(config: TrainConfig) -> PixelUNet:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
+    # nothing in it depends on the mode, but in training mode diffusers copies to NCHW in every block
+    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch).eval()
     return net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
 
@@ -42,10 +46,34 @@ def loss_weight(snr: Tensor, weighting: str, prediction: str) -> Tensor:
     return (snr.clamp(max=5.0) if weighting == "min-snr" else snr / (1 + snr)) / own
 
 
+def draw_times(schedule: VPSchedule, n: int, times: str, rng: torch.Generator) -> Tensor:
+    """(n,) training times in 1..T: "uniform", or "log-normal" for a network that is to denoise well.
+
+    "log-normal" draws log(sigma / alpha) ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), but one time in eight
+    uniformly, so that the noisiest levels are trained as well. Drawn uniformly, three quarters of the times
+    of linear betas have sigma > alpha, where little of a picture is left to see.
+    """
+    uniform = torch.randint(1, schedule.T + 1, (n,), generator=rng)
+    if times == "uniform":
+        return uniform
+    log_sigma_bar = 1.2 * torch.randn(n, generator=rng) - 1.2
+    t = 1 + torch.searchsorted(torch.from_numpy(schedule.log_sigma_bar[:-1]).float(), log_sigma_bar)
+    return torch.where(torch.rand(n, generator=rng) < 1 / 8, uniform, t)
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     warm = min(1.0, (step + 1) / max(config.warmup, 1))
     left = (config.steps - step) / max(config.cooldown * config.steps, 1)
     return config.learning_rate * warm * min(1.0, left)
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint file that cannot be read."""
+
+
+def previous(checkpoint: Path) -> Path:
+    """Where the checkpoint before ``checkpoint`` is kept."""
+    return checkpoint.with_suffix(f".previous{checkpoint.suffix}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +90,7 @@ class TrainStep:
 class Trainer:
     """The state of a run: network, its moving average, optimiser and step."""
 
-    def __init__(self, config: TrainConfig, images: Images, device: str = "cpu"):
+    def __init__(self, config: TrainConfig, images: Images, device: str = "cpu", *, compile: bool = False):
         self.config = config
         self.images = images
         self.device = torch.device(device)
@@ -75,6 +103,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        self.forward = torch.compile(self.net) if compile else self.net
         self.step = 0
         self.last = TrainStep(0, math.nan, math.nan, 0.0, 0.0)
         lower = auto_dtype(self.device)
@@ -83,7 +112,7 @@ class Trainer:
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
         """The weighted denoising loss of a batch (Ho et al. 2020, eq. 14, for the chosen prediction)."""
         config = self.config
-        t = torch.randint(1, self.schedule.T + 1, (len(x_0),), generator=rng)
+        t = draw_times(self.schedule, len(x_0), config.times, rng)
         eps = torch.randn(x_0.shape, generator=rng)
         alpha_bar = torch.from_numpy(self.schedule.alpha_bar)[t].float().view(-1, 1, 1, 1)
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
@@ -91,18 +120,35 @@ class Trainer:
         target = {"epsilon": eps, "v_prediction": alpha * eps - sigma * x_0, "sample": x_0}[config.prediction]
         weight = loss_weight(alpha_bar / (1 - alpha_bar), config.weighting, config.prediction)
         with self.autocast:
-            out = self.net(x_t.to(self.device), (t - 1).to(self.device))
+            out = self.forward(x_t.to(self.device), (t - 1).to(self.device))
         error = (out.float() - target.to(self.device)).square()
         return (weight.to(self.device) * error).mean()
 
     def advance(self) -> TrainStep:
-        """One optimiser step."""
-        config, started = self.config, time.perf_counter()
+        """One optimiser step. Raises FloatingPointError or MemoryError with the setting to lower."""
+        started = time.perf_counter()
+        try:
+            loss, norm = self._update()
+        except RuntimeError as error:  # torch has no type of its own for this on a CPU
+            if "memory" not in str(error):
+                raise
+            raise MemoryError(
+                f"out of memory at step {self.step}: lower batch_size (now {self.config.batch_size}), size or channels"
+            ) from None
+        self.step += 1
+        seconds = time.perf_counter() - started
+        self.last = TrainStep(self.step, loss, norm, self.optimiser.param_groups[0]["lr"], seconds)
+        return self.last
+
+    def _update(self) -> tuple[float, float]:
+        """Moves the network and its average; the loss and the norm of its gradient."""
+        config = self.config
         x_0 = batch(
             self.images,
             self.step,
             size=config.size,
             batch_size=config.batch_size,
+            crop=config.crop,
             min_crop=config.min_crop,
             colour=config.colour,
             seed=config.seed,
@@ -123,13 +169,13 @@ class Trainer:
         with torch.no_grad():
             for average, parameter in zip(self.ema.parameters(), self.net.parameters(), strict=True):
                 average.lerp_(parameter, 1 - decay)
-        self.step += 1
-        seconds = time.perf_counter() - started
-        self.last = TrainStep(self.step, loss.item(), float(norm), self.optimiser.param_groups[0]["lr"], seconds)
-        return self.last
+        return loss.item(), float(norm)
 
     def save(self, path: Path) -> None:
-        """Writes the whole state atomically: a kill at any moment leaves the last checkpoint whole."""
+        """Writes the whole state, and keeps the state before it as ``previous(path)``.
+
+        A kill at any moment leaves one of them whole.
+        """
         partial = path.with_suffix(".partial")  # one name: the next save overwrites what a kill leaves
         torch.save(
             {
@@ -142,16 +188,27 @@ class Trainer:
             },
             partial,
         )
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())  # contents reach the disk before the name does
+        if path.exists():
+            path.replace(previous(path))
         partial.replace(path)
 
     def load(self, path: Path) -> None:
         """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done.
 
-        ``images`` alone may differ from the checkpoint's: a run can be made longer or shorter.
+        ``images`` alone may differ from the checkpoint's: a run can be made longer or shorter. Raises
+        DamagedCheckpoint where ``path`` cannot be read, ValueError where it is another run's.
         """
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        settings = self.config.to_json().items()
-        changed = [k for k, v in settings if k != "images" and state["config"].get(k) != v]
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise DamagedCheckpoint(
+                f"{path} is damaged ({first_line(error)}): remove it, and the run starts from the one before or anew"
+            ) from None
+        before = TrainConfig.from_json(state["config"])  # settings that came later have their defaults
+        changed = [f.name for f in fields(before) if getattr(before, f.name) != getattr(self.config, f.name)]
+        changed = [name for name in changed if name != "images"]
         if changed:
             raise ValueError(
                 f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew"

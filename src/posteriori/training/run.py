@@ -10,14 +10,18 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posteriori.files import atomic_path, writable_folder
-from posteriori.priors.folder import save_folder
+from posteriori.priors.folder import CARD, save_folder
+from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import list_names, load_images, split_names
+from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
 from posteriori.training.evaluate import SIGMAS, denoising_psnr, ema_prior, sample_sheet
-from posteriori.training.loop import Trainer, TrainStep
+from posteriori.training.loop import DamagedCheckpoint, Trainer, TrainStep, previous
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 #: pixels are decoded at twice the training size, so that random crops are reductions too
 OVERSAMPLING = 2
@@ -26,8 +30,9 @@ OVERSAMPLING = 2
 class TrainingRun:
     """Trains on ``data`` (folder or zip) in ``out``; a run that stopped is resumed exactly.
 
-    ``out`` gets checkpoint.pt, config.json, loss.csv (a row every ``log_every`` steps), heldout.csv and
-    samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving average.
+    ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
+    heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
+    average with its model card. ``resumed`` is the checkpoint that the run goes on from.
     """
 
     log_every = 50
@@ -40,27 +45,43 @@ class TrainingRun:
         config: TrainConfig,
         *,
         device: str = "cpu",
+        compile: bool = False,
+        licence: str = "not recorded",
         evaluate_every: int = 16_000,
         checkpoint_every: float = 120.0,
+        tensorboard: bool = False,
     ):
         names, held_out = split_names(list_names(data), config.holdout)
         if not names:
             raise ValueError(f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice")
-        self.out = writable_folder(out)
+        board = _tensorboard(out) if tensorboard else None
+        self.data, self.out = data, writable_folder(out)
+        self.images = len(names), len(held_out)
         self.config = config
+        self.licence = licence
         self.evaluate_every = evaluate_every
         self.checkpoint_every = checkpoint_every
         self.checkpoint = out / "checkpoint.pt"
-        self.trainer = Trainer(config, load_images(data, names, OVERSAMPLING * config.size), device)
-        self.held_out = load_images(data, held_out[: self.held_out_used], config.size) if held_out else None
-        if self.checkpoint.exists():
-            self.trainer.load(self.checkpoint)
+        self.trainer = Trainer(config, load(data, names, config, OVERSAMPLING), device, compile=compile)
+        self.held_out = load(data, held_out[: self.held_out_used], config)
+        self.resumed = self._resume()
         with atomic_path(out / "config.json") as path:
             path.write_text(json.dumps(config.to_json(), indent=2) + "\n")
-        self._loss_log = _CsvLog(out / "loss.csv", [f.name for f in fields(TrainStep)], self.trainer.step)
-        self._heldout_log = _CsvLog(
-            out / "heldout.csv", ["step", *(f"psnr_sigma_{s:g}" for s in SIGMAS)], self.trainer.step
-        )
+        step, psnr = self.trainer.step, [f"psnr_sigma_{s:g}" for s in SIGMAS]
+        self._loss_log = _Log(out / "loss.csv", [f.name for f in fields(TrainStep)], step, board)
+        self._heldout_log = _Log(out / "heldout.csv", ["step", *psnr], step, board)
+
+    def _resume(self) -> Path | None:
+        """Loads the newest checkpoint that is whole, if there is one."""
+        there = [path for path in (self.checkpoint, previous(self.checkpoint)) if path.exists()]
+        for path in there:
+            try:
+                self.trainer.load(path)
+                return path
+            except DamagedCheckpoint:
+                if path == there[-1]:
+                    raise
+        return None
 
     def __iter__(self) -> Iterator[TrainStep]:
         """Trains; yields after every step. Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint."""
@@ -90,16 +111,18 @@ class TrainingRun:
         """Held-out PSNR, a sheet of samples and the prior folder, from the moving average."""
         self.export()
         prior = ema_prior(self.trainer)
-        if self.held_out:
-            psnr = denoising_psnr(prior, self.held_out.pixels.float() / 127.5 - 1)
+        if self.held_out.names:
+            psnr = denoising_psnr(prior, (p.float() / 127.5 - 1 for p in self.held_out.pixels))
             self._heldout_log.write(
                 {"step": self.trainer.step} | {f"psnr_sigma_{sigma:g}": value for sigma, value in psnr.items()}
             )
+            with atomic_path(self.out / "prior" / CARD) as path:
+                path.write_text(self._card(), "utf-8")
         (self.out / "samples").mkdir(exist_ok=True)
         sample_sheet(prior, self.out / "samples" / f"{self.trainer.step:07d}.png")
 
     def export(self) -> None:
-        """The moving average so far as the folder prior/."""
+        """The moving average so far as the folder prior/, with its model card."""
         save_folder(
             self.out / "prior",
             self.trainer.ema,
@@ -107,30 +130,69 @@ class TrainingRun:
             prediction=self.config.prediction,
             size=self.config.size,
             name=self.out.name,
-            licence="that of the training images",
+            licence=self.licence,
+            card=self._card(),
             overwrite=True,
         )
 
+    def _card(self) -> str:
+        trainer = self.trainer
+        return model_card(
+            self.out.name,
+            self.config,
+            data=self.data.name,
+            licence=self.licence,
+            images=self.images,
+            parameters=sum(p.numel() for p in trainer.ema.parameters()),
+            step=trainer.step,
+            device=trainer.device,
+            held_out=self._heldout_log.last,
+        )
 
-class _CsvLog:
-    """A CSV file that is appended to; rows beyond the step that a run resumes from are dropped."""
 
-    def __init__(self, path: Path, columns: list[str], step: int):
-        self.path, self.columns = path, columns
+def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 1) -> Images:
+    """The pictures as ``config.crop`` needs them: whole, or squares of ``oversampling`` times the training size."""
+    if config.crop == "random":
+        return load_whole(data, names, config.size, config.stride)
+    return load_images(data, names, oversampling * config.size)
+
+
+class _Log:
+    """A CSV file that is appended to, and TensorBoard's scalars beside it.
+
+    Rows beyond the step that a run resumes from are dropped. ``last`` is the newest row.
+    """
+
+    def __init__(self, path: Path, columns: list[str], step: int, board: SummaryWriter | None):
+        self.path, self.columns, self.board = path, columns, board
         rows = []
         if path.exists():
             with path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self.last: dict[str, Any] | None = rows[-1] if rows else None
         with atomic_path(path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
 
     def write(self, row: dict[str, Any]) -> None:
+        self.last = row
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(
                 {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
             )
+        if self.board:
+            for name in self.columns[1:]:
+                self.board.add_scalar(f"{self.path.stem}/{name}", row[name], row["step"])
+            self.board.flush()
+
+
+def _tensorboard(out: Path) -> SummaryWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("tensorboard is not installed: pip install 'posteriori[train]'") from None
+    return SummaryWriter(str(out / "tensorboard"))
 
 
 def _mean(steps: list[TrainStep]) -> dict[str, float]:
