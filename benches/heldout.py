@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from posteriori.experiments.report import SIGMA_Y
+from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
 from posteriori.metrics import lpips, psnr
 from posteriori.operator import Operator
@@ -27,7 +28,7 @@ CHOOSING, REPORTED = slice(0, 32), slice(32, 96)
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """The options of every bench on the held-out faces."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prior", default="faces-64")
     parser.add_argument("--steps", type=int, default=250)
@@ -39,6 +40,14 @@ def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
     source = data / "faces-128.zip"
     names = split_names(list_names(source), "52::53")[1][rows]
     return load_images(source, names, size).pixels.float() / 127.5 - 1
+
+
+def held_out_photographs(data: Path, rows: slice, size: int) -> Tensor:
+    """Centre crops of the photographs that no training saw, ``rows`` of them, (N, 3, size, size) on [-1, 1]."""
+    folder = data / "bsds500-train"
+    pictures = [load_image(folder / name) for name in split_names(list_names(folder), "19::20")[1][rows]]
+    corners = [((x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2) for x in pictures]
+    return torch.cat([x[..., i : i + size, j : j + size] for x, (i, j) in zip(pictures, corners, strict=True)])
 
 
 @dataclass
