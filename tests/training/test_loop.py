@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from posteriori.priors.folder import save_folder
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images
@@ -50,6 +51,21 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         Trainer(TrainConfig.from_json(TINY.to_json() | {"learning_rate": 1e-3}), blobs()).load(tmp_path / "c.pt")
     with pytest.raises(ValueError, match="other images"):
         Trainer(TINY, blobs(n=23)).load(tmp_path / "c.pt")
+
+
+def test_a_run_can_start_from_a_prior(tmp_path):
+    first = Trainer(TINY, blobs())
+    for _ in range(3):
+        first.advance()
+    about = {"prediction": TINY.prediction, "size": TINY.size, "name": "first", "licence": "none"}
+    save_folder(tmp_path / "first", first.ema, first.schedule, **about, dtype=torch.float32)
+    second = Trainer(TrainConfig.from_json(TINY.to_json() | {"start": str(tmp_path / "first")}), blobs())
+    for network in (second.net, second.ema):
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, first.ema.state_dict()[key])
+    wider = TINY.to_json() | {"start": str(tmp_path / "first"), "channels": [16, 64]}
+    with pytest.raises(ValueError, match="a prior with another network than these settings'"):
+        Trainer(TrainConfig.from_json(wider), blobs())
 
 
 def test_a_run_can_be_made_longer(tmp_path):

@@ -24,11 +24,11 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="JSON with training settings by name; the others keep their defaults.")
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all [default: 160000].")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random [default: 0].")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all (default: 160000).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (default: 0).")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
     device: Device = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: all].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,

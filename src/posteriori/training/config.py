@@ -22,7 +22,7 @@ class TrainConfig:
     pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
     stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
     is on the predicted quantity: see ``loop.loss_weight``; ``times``: see ``loop.draw_times``; ``crop``
-    and ``min_crop``: see ``data.batch``. The time of a step on a CPU rises with ``norm_groups``. A new
+    and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights come first. The time of a step on a CPU rises with ``norm_groups``. A new
     field's default has to be what runs did before it, so that their checkpoints can be resumed.
     """
 
@@ -48,6 +48,7 @@ class TrainConfig:
     min_crop: float = 0.9
     colour: float = 0.05
     holdout: str = "52::53"
+    start: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

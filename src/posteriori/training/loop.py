@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.priors.folder import first_line
+from posteriori.priors.load import load_prior
 from posteriori.priors.unet import PixelUNet, auto_dtype
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
@@ -98,6 +99,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.net = build_network(config).to(self.device)
+        if config.start:
+            self._start_from(config.start)
         self.ema = build_network(config).to(self.device).requires_grad_(False)
         self.ema.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.AdamW(
@@ -108,6 +111,14 @@ class Trainer:
         self.last = TrainStep(0, math.nan, math.nan, 0.0, 0.0)
         lower = auto_dtype(self.device)
         self.autocast = torch.autocast(self.device.type, lower) if lower != torch.float32 else nullcontext()
+
+    def _start_from(self, name: str) -> None:
+        try:
+            self.net.load_state_dict(load_prior(name, dtype="float32").net.state_dict())
+        except RuntimeError:
+            raise ValueError(
+                f"start is {name!r}, a prior with another network than these settings': give its"
+            ) from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
         """The weighted denoising loss of a batch (Ho et al. 2020, eq. 14, for the chosen prediction)."""
