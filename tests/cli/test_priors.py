@@ -7,7 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from posteriori.cli import main
@@ -15,7 +17,7 @@ from posteriori.cli.priors import app
 from posteriori.priors.cards import CardFile, cache_dir, cards, load_card
 from posteriori.priors.load import embedded, load_prior
 
-COMMANDS = ("list", "show", "pull", "add", "convert")
+COMMANDS = ("list", "show", "pull", "add", "convert", "evaluate")
 
 
 @pytest.fixture
@@ -123,6 +125,80 @@ def test_an_error_is_one_line_and_exits_with_1(small, monkeypatch, capsys):
     assert err.count("\n") == 1
     for part in (small.files[0].sha256, "from https://example.org/page by hand", "`posteriori priors add small FILE`"):
         assert part in err
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Eight pictures of noise, 40 x 32."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prior, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("posteriori.experiments.evaluate.STEPS", 2)
+    monkeypatch.setenv("COLUMNS", "120")
+    words = ["priors", "evaluate", tiny_prior, "--images", pictures, "--holdout", "::2", "--skip", 1]
+    options = ["--samples", 3, "--out", tmp_path / "out"]
+    answer = posteriori(*words, *options)
+    assert answer.code == 0, answer.err
+    files = ["denoising.json", "evaluation.json", "evaluation.md", "nearest.png", "samples", "samples.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name[0] != ".") == files
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    denoised = json.loads((tmp_path / "out" / "denoising.json").read_text())["network"]
+    assert list(denoised["sigma 0.1"]) == ["2.png", "4.png", "6.png"]
+    row = next(row for row in found["denoising"] if row["level"] == "sigma 0.1")
+    assert row["network"]["mean"] == pytest.approx(sum(denoised["sigma 0.1"].values()) / 3)
+    assert f"{row['network']['mean']:.2f} ± {row['network']['error']:.2f}" in answer.out
+    assert [(d["m"], d["n"]) for d in found["distances"]] == [(3, 3), (3, 3), (3, 3)]
+    memorised = found["memorisation"]
+    assert (memorised["m"], memorised["n"], memorised["training"]) == (3, 3, 4)
+    assert all(title in answer.out for title in ("Denoising", "Samples", "Memorisation"))
+    assert found["settings"]["holdout"] == "::2"
+
+    def again(*_, **__):
+        raise AssertionError("done already")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("posteriori.runs.unconditional.sample", again)
+        patch.setattr("posteriori.priors.unet.UNetPrior.denoise", again)
+        repeated = posteriori(*words, *options, "--json")
+        refused = posteriori(*words, *options, "--seed", 1)
+    assert repeated.code == 0, repeated.err
+    assert {**found, **json.loads(repeated.out)} == found
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == found
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "holds an evaluation made otherwise: give another --out, or --overwrite" in refused.err
+    replaced = posteriori(*words, *options, "--seed", 1, "--overwrite", "--quiet")
+    assert (replaced.code, replaced.out) == (0, ""), replaced.err
+    other = json.loads((tmp_path / "out" / "denoising.json").read_text())["network"]
+    assert all(other["sigma 0.1"][name] != value for name, value in denoised["sigma 0.1"].items())
+
+
+def test_evaluate_a_convolutional_prior_at_the_pictures_own_size(posteriori, any_size_prior, pictures, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    answer = posteriori("priors", "evaluate", any_size_prior, "--images", pictures)
+    assert answer.code == 0, answer.err
+    assert "mean over 8 held-out pictures" in answer.out
+    assert "Samples" not in answer.out
+    assert "Memorisation" not in answer.out
+
+
+def test_evaluate_says_what_is_wrong_in_a_line(posteriori, tiny_prior, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    for options, part in (
+        (["--images", pictures / "0.png"], "neither a folder nor a zip of images"),
+        (["--images", pictures, "--skip", 7], "leave 1 of 8 pictures"),
+        (["--images", pictures, "--holdout", "odd"], "holdout is 'odd': give a slice of the sorted names, like 52::53"),
+        (["--images", pictures, "--samples", 1], "give --samples 0 for none, or at least 2"),
+        (["--images", pictures, "--bm3d"], "`pip install bm3d`"),
+    ):
+        answer = posteriori("priors", "evaluate", tiny_prior, *options)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+        assert part in answer.err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -19,7 +19,8 @@ from posteriori.metrics.fidelity import pair
 _WEIGHTS = Path(__file__).with_name("lpips-alexnet.safetensors")
 _CHANNELS = (3, 64, 192, 384, 256, 256)
 _KERNELS = (11, 5, 3, 3, 3)
-_SMALLEST = 31  # below it the second pooling has nothing left to pool
+#: pixels a side below which the second pooling has nothing left to pool
+SMALLEST = 31
 
 
 class _LPIPS(nn.Module):
@@ -37,15 +38,19 @@ class _LPIPS(nn.Module):
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
 
-    def embed(self, x: Tensor) -> list[Tensor]:
-        """The five rectified feature maps, each of unit norm over channels."""
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The five rectified feature maps of ``x``, (B, 3, H, W) on [-1, 1]."""
         x, maps = (x - self.shift) / self.scale, []
         for i, convolution in enumerate(self.features):
             x = F.relu(convolution(x))
-            maps.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
+            maps.append(x)
             if i < 2:
                 x = F.max_pool2d(x, 3, stride=2)
         return maps
+
+    def embed(self, x: Tensor) -> list[Tensor]:
+        """The five maps, each of unit norm over channels."""
+        return [x / (x.norm(dim=1, keepdim=True) + 1e-10) for x in self.maps(x)]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         layers = zip(self.linear, self.embed(a), self.embed(b), strict=True)
@@ -53,10 +58,11 @@ class _LPIPS(nn.Module):
 
 
 @cache
-def _network(device: torch.device) -> _LPIPS:
-    network = _LPIPS()
-    network.load_state_dict(load_file(_WEIGHTS))
-    return network.requires_grad_(False).to(device)
+def network(device: torch.device) -> _LPIPS:
+    """AlexNet and the linear weights on its maps, frozen, read once for each ``device``."""
+    net = _LPIPS()
+    net.load_state_dict(load_file(_WEIGHTS))
+    return net.requires_grad_(False).to(device)
 
 
 @torch.no_grad()
@@ -66,5 +72,5 @@ def lpips(a: Tensor, b: Tensor) -> Tensor:
     (B,), 0 where they agree, larger is further. The receptive fields are counted in pixels, so a
     distance at 64 pixels is not comparable with one at 256: compare only at one size.
     """
-    a, b = pair(a, b, smallest=_SMALLEST)
-    return _network(a.device)(a, b)
+    a, b = pair(a, b, smallest=SMALLEST)
+    return network(a.device)(a, b)

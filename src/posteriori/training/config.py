@@ -22,8 +22,9 @@ class TrainConfig:
     pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
     stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
     is on the predicted quantity: see ``loop.loss_weight``; ``times``: see ``loop.draw_times``; ``crop``
-    and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights come first. The time of a step on a CPU rises with ``norm_groups``. A new
-    field's default has to be what runs did before it, so that their checkpoints can be resumed.
+    and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights the run begins with. The time of
+    a step on a CPU rises with ``norm_groups``. A new field's default has to be what runs did before it, so
+    that their checkpoints can be resumed.
     """
 
     size: int = 64

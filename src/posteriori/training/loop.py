@@ -116,9 +116,7 @@ class Trainer:
         try:
             self.net.load_state_dict(load_prior(name, dtype="float32").net.state_dict())
         except RuntimeError:
-            raise ValueError(
-                f"start is {name!r}, a prior with another network than these settings': give its"
-            ) from None
+            raise ValueError(f"start is {name!r}, another network than these settings': give its own") from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
         """The weighted denoising loss of a batch (Ho et al. 2020, eq. 14, for the chosen prediction)."""
