@@ -103,12 +103,15 @@ def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arra
 
 
 def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
+    if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
+        raise ValueError(f"{path} is no NumPy array: give what numpy.save writes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
             array = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
-        raise ValueError(f"{path} is no NumPy array ({first_line(error)}): give what numpy.save writes") from None
+        problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
+        raise ValueError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
     if array.dtype.kind != "f":
