@@ -181,7 +181,7 @@ def evaluate(
     skip: Annotated[int, typer.Option(min=0, help="Leave out the first held-out pictures: those that chose it.")] = 0,
     samples: Annotated[
         int | None,
-        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500; none where any size is restored)."),
+        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500, or 0 for a convolutional prior)."),
     ] = None,
     bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
     out: Annotated[
