@@ -1,0 +1,83 @@
+"""How far two sets of pictures are apart as samples of two distributions: KID on AlexNet features.
+
+Binkowski et al. 2018, "Demystifying MMD GANs", whose kernel and estimator these are. Their features are Inception's;
+here they are those of the AlexNet that LPIPS brings along, so that figures compare with one another and not with
+published ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from posteriori.metrics.lpips import SMALLEST, network
+from posteriori.rng import generator
+
+_BATCH = 64
+
+
+@torch.no_grad()
+def pooled_features(images: Tensor) -> Tensor:
+    """AlexNet's last convolution of ``images``, rectified and averaged over each picture: (N, 256) float64.
+
+    ``images`` is (N, 3, H, W) on [-1, 1], at least 31 pixels a side, ValueError otherwise. The features depend
+    on the size in pixels: compare only at one.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < SMALLEST or not images.is_floating_point():
+        raise ValueError(
+            f"got {tuple(images.shape)} {images.dtype}: give floating-point pictures on [-1, 1], (N, 3, H, W), "
+            f"at least {SMALLEST} pixels a side"
+        )
+    net = network(images.device)
+    return torch.cat([net.maps(batch)[-1].mean((2, 3)).double() for batch in images.split(_BATCH)])
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """The squared maximum mean discrepancy of the features ``x`` (M, d) and ``y`` (N, d), without bias.
+
+    Binkowski et al. 2018, eq. 4, with section 4's kernel k(a, b) = (a.b / d + 1)^3: a U-statistic, 0 on average
+    where both come from one distribution, hence below 0 at times. ValueError for fewer than 2 rows.
+    """
+    kernels = _kernels(x, y)
+    return _discrepancy(*kernels, torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double()).item()
+
+
+def kernel_distance_interval(x: Tensor, y: Tensor, *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """The 95% bootstrap interval of ``kernel_distance``: its 2.5% and 97.5% quantiles over ``draws`` resamplings.
+
+    Rows of ``x`` and of ``y`` are drawn with replacement; a row is never compared with a copy of itself, which would
+    be a bias that the statistic does not have. Where the distributions agree the interval is too wide, by
+    about 1.7 times: the statistic is degenerate there (Arcones and Gine 1992).
+    """
+    kernels = _kernels(x, y)
+    rng = generator(seed)
+    u, v = (_resampled(len(rows), draws, rng) for rows in (x, y))
+    # resamplings of one row alone have no pairs: NaN
+    low, high = torch.nanquantile(_discrepancy(*kernels, u, v), torch.tensor([0.025, 0.975]).double()).tolist()
+    return low, high
+
+
+def _kernels(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """k of all pairs within x, within y (no row with itself) and between them."""
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"got {tuple(x.shape)} and {tuple(y.shape)}: give (M, d) and (N, d), at least 2 rows each")
+    x, y = x.double().cpu(), y.double().cpu()
+    within_x, within_y, between = ((a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    return within_x.fill_diagonal_(0), within_y.fill_diagonal_(0), between
+
+
+def _discrepancy(within_x: Tensor, within_y: Tensor, between: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Eq. 4 with rows of x counted ``u`` (B, M) times and rows of y ``v`` (B, N) times: (B,)."""
+    cross = ((u @ between) * v).sum(1) / (u.sum(1) * v.sum(1))
+    return _mean_of_pairs(within_x, u) + _mean_of_pairs(within_y, v) - 2 * cross
+
+
+def _mean_of_pairs(within: Tensor, counts: Tensor) -> Tensor:
+    pairs = counts.sum(1).square() - counts.square().sum(1)
+    return ((counts @ within) * counts).sum(1) / pairs
+
+
+def _resampled(n: int, draws: int, rng: torch.Generator) -> Tensor:
+    """How often each of ``n`` rows is drawn in n draws with replacement: (draws, n)."""
+    drawn = torch.randint(n, (draws, n), generator=rng)
+    return torch.zeros(draws, n, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(draws, n).double())
