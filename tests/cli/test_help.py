@@ -6,7 +6,7 @@ import pytest
 
 COMMANDS = [
     *(["demo"], ["restore"], ["denoise"], ["sample"], ["train"], ["samplers"], ["operators"]),
-    *(["priors", name] for name in ("list", "show", "pull", "add", "convert")),
+    *(["priors", name] for name in ("list", "show", "pull", "add", "convert", "evaluate")),
 ]
 
 

@@ -184,7 +184,11 @@ def test_evaluate_a_convolutional_prior_at_the_pictures_own_size(posteriori, any
     assert answer.code == 0, answer.err
     assert "mean over 8 held-out pictures" in answer.out
     assert "Samples" not in answer.out
-    assert "Memorisation" not in answer.out
+    monkeypatch.setattr("posteriori.experiments.evaluate.STEPS", 2)
+    words = ["priors", "evaluate", any_size_prior, "--images", pictures, "--holdout", "::2", "--samples", 3]
+    found = json.loads(posteriori(*words, "--json").out)
+    assert [(d["m"], d["n"]) for d in found["distances"]] == [(3, 4), (3, 3), (3, 4)]
+    assert found["memorisation"] is None
 
 
 def test_evaluate_says_what_is_wrong_in_a_line(posteriori, tiny_prior, pictures, monkeypatch):

@@ -105,6 +105,13 @@ def test_denoising_goes_on_where_it_stopped(tmp_path):
     assert log.read_text() == (tmp_path / "whole.json").read_text()
 
 
+def test_a_picture_of_another_size_is_asked_of_the_prior_at_that_size():
+    wide = SimpleNamespace(denoise=lambda x_t, _: SimpleNamespace(x0=2 * x_t))
+    prior = SimpleNamespace(shape=SHAPE, device="cpu", at={(8, 12): wide}.get)
+    x_t = torch.ones(1, 3, 8, 12)
+    assert torch.equal(network_call(prior)(x_t, LEVELS["sigma 1"]), 2 * x_t)
+
+
 def test_bm3d_sees_the_networks_pictures_from_0_to_1_with_half_the_sigma(tmp_path, monkeypatch):
     told, seen = [], []
 
@@ -243,10 +250,12 @@ def test_all_pictures_are_held_out_by_default_and_without_samples_nothing_else_i
 
 
 def test_a_convolutional_prior_sees_whole_pictures_and_samples_their_centres(folder):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "5.png")
     data = read_data(convolutional(8), Request("p", folder, "::5", samples=3))
     assert [tuple(picture.shape) for picture in data.held_out.pixels] == [(3, 12, 20)] * 2
     assert data.windows.shape == (2, 3, 8, 8)
-    assert data.windows.amax() == 50  # the centre at its own resolution
+    assert np.array_equal(data.windows[1].permute(1, 2, 0), noise[2:10, 6:14])
     assert data.training.shape == (3, 3, 8, 8)  # no more than there are samples
     assert not {0, 5} & set(colours(data.training))
 
