@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ def as_network(mixture: GaussianMixture, prediction: str) -> UNetPrior:
 
 
 class _MixtureNet(nn.Module):
-    config = SimpleNamespace(block_out_channels=(8,))
+    config: ClassVar = {"block_out_channels": (8,)}
 
     def __init__(self, mixture: GaussianMixture, prediction: str):
         super().__init__()

@@ -86,7 +86,7 @@ def list_(as_json: Json = False) -> None:
     table = Table("prior", "size", "where", "file", "licence", box=None)
     for row in rows:
         size = "" if row.bytes is None else f"{row.bytes / 1e6:.0f} MB"
-        table.add_row(row.name, f"{row.size} px", row.where, size, row.licence)
+        table.add_row(row.name, f"{row.size} px" if row.size else "any", row.where, size, row.licence)
     Console().print(table)
     if any(row.where == "not here" for row in rows):
         typer.echo("\nget what is not here with `posteriori priors pull NAME`")
@@ -284,6 +284,7 @@ def _folder_facts(folder: Folder) -> dict[str, Any]:
     return {
         "name": folder.name,
         "size": folder.size,
+        "any_size": folder.any_size,
         "prediction": folder.prediction,
         "learned_variance": folder.config["out_channels"] == 2 * folder.config["in_channels"],
         "schedule": {k: folder.scheduler[k] for k in schedule if k in folder.scheduler},

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from posteriori.files import atomic_folder
-from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional
 from posteriori.schedule import VPSchedule, cosine_betas
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -43,6 +43,10 @@ class Folder:
     @property
     def weights(self) -> Path:
         return self.unet / WEIGHTS
+
+    @property
+    def any_size(self) -> bool:
+        return is_convolutional(self.config)
 
     @property
     def prediction(self) -> Prediction:

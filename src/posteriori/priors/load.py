@@ -128,10 +128,10 @@ def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = Non
 
 @dataclass(frozen=True)
 class PriorRow:
-    """One line of ``list_priors``: ``size`` in pixels, ``file`` of the weights (None: not here), ``bytes`` of it."""
+    """A line of ``list_priors``: ``size`` in pixels (None: any), ``file`` of the weights (None: not here), its ``bytes``."""
 
     name: str
-    size: int
+    size: int | None
     where: str  # embedded, downloaded, or not here
     file: str | None
     bytes: int | None
@@ -143,8 +143,8 @@ def list_priors() -> list[PriorRow]:
     rows = []
     for name in embedded():
         folder = read_folder(EMBEDDED / name)
-        file = folder.weights
-        rows.append(PriorRow(name, folder.size, "embedded", str(file), file.stat().st_size, folder.licence))
+        file, size = folder.weights, None if folder.any_size else folder.size
+        rows.append(PriorRow(name, size, "embedded", str(file), file.stat().st_size, folder.licence))
     for card in cards().values():
         file = next((path for f in card.files if (path := cache_dir() / f.name).is_file()), None)
         if file is None:

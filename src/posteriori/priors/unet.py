@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -93,14 +94,13 @@ class UNetPrior(Prior):
     def stride(self) -> int:
         """Sides of an image are multiples of this, in pixels."""
         config: Any = self.net.net.config
-        return self.net.patch * 2 ** (len(config.block_out_channels) - 1)
+        return self.net.patch * 2 ** (len(config["block_out_channels"]) - 1)
 
     @property
     def convolutional(self) -> bool:
-        """Whether the network has no attention, so that it works at every size as at its own."""
+        """Whether the network works at every size as at its own: see ``is_convolutional``."""
         config: Any = self.net.net.config
-        blocks = [*config.down_block_types, *config.up_block_types]
-        return not config.add_attention and not any("Attn" in block for block in blocks)
+        return is_convolutional(config)
 
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for another size: any where the network is convolutional, else multiples of ``stride``."""
@@ -118,6 +118,12 @@ class UNetPrior(Prior):
         if height % self.stride or width % self.stride or not height or not width:
             raise ValueError(f"this network takes sides that are multiples of {self.stride}, got {height} x {width}")
         self.shape = (self.shape[0], height, width)
+
+
+def is_convolutional(config: Mapping[str, Any]) -> bool:
+    """Whether a ``UNet2DModel`` of this configuration has no attention."""
+    blocks = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
+    return not config.get("add_attention", True) and not any("Attn" in block for block in blocks)
 
 
 def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:
