@@ -128,7 +128,7 @@ def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = Non
 
 @dataclass(frozen=True)
 class PriorRow:
-    """A line of ``list_priors``: ``size`` in pixels (None: any), ``file`` of the weights (None: not here), its ``bytes``."""
+    """A line of ``list_priors``: ``size`` in pixels (None: any), ``bytes`` of ``file`` (None: not here)."""
 
     name: str
     size: int | None
