@@ -35,8 +35,7 @@ class Tiled(Prior):
         self.padding = (0, sides[1] - shape[2], 0, sides[0] - shape[1])
         if min(shape[1:]) <= max(self.padding):
             raise ValueError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
-        self.starts = [_starts(side, tile, overlap, stride) for side in sides]
-        self.size = (min(sides[0], tile), min(sides[1], tile))
+        (self.size, self.starts) = zip(*(_cut(side, tile, overlap, stride) for side in sides), strict=True)
 
     @property
     def tiles(self) -> int:
@@ -76,9 +75,8 @@ class Tiled(Prior):
         return self.prior.at(size)
 
 
-def _starts(side: int, tile: int, overlap: int, stride: int) -> list[int]:
-    """Where tiles begin along a ``side`` that is a multiple of ``stride``: as few as overlap by ``overlap``."""
-    if side <= tile:
-        return [0]
-    count = math.ceil((side - overlap) / (tile - overlap))
-    return [round(i * (side - tile) / (count - 1) / stride) * stride for i in range(count)]
+def _cut(side: int, tile: int, overlap: int, stride: int) -> tuple[int, list[int]]:
+    """(length, starts) of as few tiles of up to ``tile`` pixels as cover ``side``, a multiple of the stride."""
+    count = 1 if side <= tile else math.ceil((side - overlap) / (tile - overlap))
+    length = -(-(side + (count - 1) * overlap) // (count * stride)) * stride
+    return length, [round(i * (side - length) / max(count - 1, 1) / stride) * stride for i in range(count)]
