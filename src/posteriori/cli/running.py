@@ -69,7 +69,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
     if manner.as_json:
         typer.echo(json.dumps(rows, indent=2))
-    elif not manner.quiet:
+    elif not manner.quiet and any(row["folder"] for row in rows):
         _print_table(rows, out)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
