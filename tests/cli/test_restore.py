@@ -277,7 +277,9 @@ def test_the_steps_of_a_spec_win_unless_both_are_given(posteriori, tiny_prior, f
 
 
 def start(tiny_prior, tmp_path, *arguments):
-    command = "import posteriori.cli; posteriori.cli.main()"
+    # a job in the background of a shell ignores Ctrl-C, and so would its children
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = f"{listen}; import posteriori.cli; posteriori.cli.main()"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [

@@ -320,6 +320,7 @@ def test_an_interrupt_keeps_what_came(server):
         f"card = Card('tiny', '', 64, 'epsilon', '', {{}}, {{}}, ({copy!r},))\n"
         "cards.cards = lambda: {'tiny': card}\n"
         "import sys\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "from posteriori.cli import main\n"
         "sys.argv = ['posteriori', 'priors', 'pull', 'tiny']\n"
         "main()\n"
