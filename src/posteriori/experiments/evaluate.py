@@ -35,7 +35,7 @@ from posteriori.prior import Prior
 from posteriori.priors.folder import read_json
 from posteriori.priors.unet import UNetPrior
 from posteriori.rng import Purpose, Rng, generator, image_key
-from posteriori.runs.manifest import versions
+from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for
 from posteriori.runs.unconditional import draw
 from posteriori.samplers import DDIM
@@ -129,8 +129,7 @@ def _claim(
         "images": str(request.images),
         **{name: getattr(request, name) for name in ("holdout", "skip", "samples", "seed")},
         "sampler": sampler,
-        "device": prior.device.type,
-        "dtype": str(prior.dtype).removeprefix("torch."),
+        **arithmetic(prior),
     }
     made_with = read_json(out / RESULT).get("settings") if (out / RESULT).is_file() else None
     if overwrite:

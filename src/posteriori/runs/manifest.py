@@ -11,6 +11,10 @@ from torch import Tensor
 
 from posteriori import __version__
 from posteriori.metrics import lpips, psnr, ssim
+from posteriori.priors.unet import UNetPrior
+
+#: the file that says how what lies beside it was made
+MANIFEST = "manifest.json"
 
 #: sides from which the metrics are defined
 _METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 11), "lpips": (lpips, 31)}
@@ -39,6 +43,11 @@ def versions() -> dict[str, str]:
         **libraries,
         "platform": platform.platform(),
     }
+
+
+def arithmetic(prior: UNetPrior) -> dict[str, str]:
+    """Where and in what the network computes: part of what decides a run's numbers."""
+    return {"device": prior.device.type, "dtype": str(prior.dtype).removeprefix("torch.")}
 
 
 def peak_memory(device: torch.device) -> int:

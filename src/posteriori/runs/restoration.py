@@ -17,6 +17,7 @@ from posteriori.prior import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.entry import Job
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
+from posteriori.runs.manifest import arithmetic
 from posteriori.runs.methods import Method
 from posteriori.spec import Spec, format_spec
 
@@ -81,8 +82,7 @@ class Restoration:
             "seed": self.seed,
             "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
             "batch": self._rows,
-            "device": self.prior.device.type,
-            "dtype": str(self.prior.dtype).removeprefix("torch."),
+            **arithmetic(self.prior),
         }
 
     @property

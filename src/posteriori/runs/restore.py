@@ -18,17 +18,13 @@ from posteriori.prior import Prior
 from posteriori.priors.folder import read_json
 from posteriori.runs.entry import Job, write_entry
 from posteriori.runs.inputs import Source
-from posteriori.runs.manifest import peak_memory, versions
+from posteriori.runs.manifest import MANIFEST, peak_memory, versions
 from posteriori.runs.restoration import Restoration
 
-MANIFEST = "manifest.json"
 SUMMARY = "results.json"
 
 #: called after every step of a batch with its inputs' names and the mean residual, where there is one
 GroupTick = Callable[[Sequence[str], float | None], None]
-
-
-_Solved = tuple[Job, Tensor, dict[str, Any]]
 
 
 @dataclass(frozen=True)

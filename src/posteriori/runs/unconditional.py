@@ -17,11 +17,9 @@ from posteriori.images import load_image, save_image
 from posteriori.likelihood import Flat
 from posteriori.priors.folder import read_json
 from posteriori.priors.unet import UNetPrior
-from posteriori.runs.manifest import peak_memory, versions
+from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample
 from posteriori.spec import format_spec
-
-MANIFEST = "manifest.json"
 
 
 def draw(
@@ -48,8 +46,7 @@ def draw(
         "prior": record,
         "seed": seed,
         "batch": batch,
-        "device": prior.device.type,
-        "dtype": str(prior.dtype).removeprefix("torch."),
+        **arithmetic(prior),
     }
     paths = [out / f"sample-{i:0{max(3, len(str(n)))}d}.png" for i in range(1, n + 1)]
     old = sorted(out.glob("sample-*.png"))
