@@ -15,43 +15,24 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from torch import Tensor
 
+from posteriori.experiments.evaluate import bm3d, network_call
 from posteriori.images import load_image
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
 from posteriori.priors.load import load_prior
 from posteriori.rng import Purpose, Rng
-from posteriori.schedule import Level
+from posteriori.schedule import Level, Schedule
 from posteriori.training.data import list_names, split_names
 
 HELD_OUT = "19::20"
 #: noise levels, of 255
 SIGMAS = (15, 25, 50)
 
-Denoiser = Callable[[Tensor, int], Tensor]
 
-
-def bm3d(y: Tensor, sigma: int) -> Tensor:
-    from bm3d import bm3d_rgb
-
-    x = bm3d_rgb((y[0].permute(1, 2, 0).double().numpy() + 1) / 2, sigma / 255)
-    return torch.from_numpy(x).permute(2, 0, 1)[None].float() * 2 - 1
-
-
-def one_call(prior: Prior) -> Denoiser:
-    """The posterior mean of x from y = x + sigma n, at y's own size."""
-
-    @torch.no_grad()
-    def denoise(y: Tensor, sigma: int) -> Tensor:
-        level = Level(prior.schedule.time(sigma / 127.5), 1.0, sigma / 127.5)
-        return prior.at((y.shape[-2], y.shape[-1])).denoise(y, level).x0
-
-    return denoise
-
-
-def score(denoise: Denoiser, folder: Path, log: Path) -> dict[int, list[float]]:
+def score(
+    denoise: Callable[[Tensor, Level], Tensor], folder: Path, schedule: Schedule, log: Path
+) -> dict[int, list[float]]:
     """PSNR (dB) of every photograph by noise level. ``log`` (sigma, name, PSNR) is filled, and read where it is."""
     known = {}
     if log.exists():
@@ -59,11 +40,12 @@ def score(denoise: Denoiser, folder: Path, log: Path) -> dict[int, list[float]]:
             known = {(int(sigma), name): float(value) for sigma, name, value in csv.reader(file)}
     result = {sigma: [] for sigma in SIGMAS}
     for sigma in SIGMAS:
+        level = Level(schedule.time(sigma / 127.5), 1.0, sigma / 127.5)
         for i, name in enumerate(split_names(list_names(folder), HELD_OUT)[1]):
             if (sigma, name) not in known:
                 x = load_image(folder / name)
-                y = x + sigma / 127.5 * Rng(0, [i], purpose=Purpose.MEASUREMENT).normal(x.shape[1:])
-                known[sigma, name] = psnr(denoise(y, sigma), x).item()
+                y = x + level.sigma * Rng(0, [i], purpose=Purpose.MEASUREMENT).normal(x.shape[1:])
+                known[sigma, name] = psnr(denoise(y, level), x).item()
                 with log.open("a", newline="") as file:
                     csv.writer(file).writerow((sigma, name, f"{known[sigma, name]:.4f}"))
             result[sigma].append(known[sigma, name])
@@ -81,9 +63,9 @@ def main() -> None:
     prior = load_prior(args.prior)
     (args.out / "prior.csv").unlink(missing_ok=True)
     started = time.perf_counter()
-    ours = score(one_call(prior), folder, args.out / "prior.csv")
+    ours = score(network_call(prior), folder, prior.schedule, args.out / "prior.csv")
     seconds = (time.perf_counter() - started) / sum(map(len, ours.values()))
-    theirs = score(bm3d, folder, args.out / "bm3d.csv")
+    theirs = score(lambda y, level: bm3d()(y, level), folder, prior.schedule, args.out / "bm3d.csv")
     lines = [f"| sigma, of 255 | {prior.name} | BM3D | difference | least | most |", "|---|---|---|---|---|---|"]
     for sigma in SIGMAS:
         gain = [a - b for a, b in zip(ours[sigma], theirs[sigma], strict=True)]
