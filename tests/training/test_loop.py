@@ -68,6 +68,14 @@ def test_a_run_can_start_from_a_prior(tmp_path):
         Trainer(TrainConfig.from_json(wider), blobs())
 
 
+def test_arithmetic_is_as_asked_and_never_float16():
+    assert Trainer(TINY, blobs(), dtype="float32").dtype == torch.float32
+    trainer = Trainer(TINY, blobs(), dtype="bfloat16")
+    assert trainer.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="gradients underflow"):
+        Trainer(TINY, blobs(), dtype="float16")
+
+
 def test_a_run_can_be_made_longer(tmp_path):
     Trainer(TINY, blobs()).save(tmp_path / "c.pt")
     longer = Trainer(TrainConfig.from_json(TINY.to_json() | {"images": 160}), blobs())

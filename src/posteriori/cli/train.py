@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.options import Device, Quiet
+from posteriori.cli.options import Device, Dtype, Quiet
 
 EPILOG = """
 Examples:
@@ -28,6 +28,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (default: 0).")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
     device: Device = "cpu",
+    dtype: Dtype = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
@@ -62,6 +63,7 @@ def train(
                 out,
                 settings,
                 device=device,
+                dtype=dtype,
                 compile=compile,
                 licence=licence,
                 evaluate_every=evaluate_every,

@@ -49,7 +49,7 @@ def load_prior(
     Raises FileNotFoundError where a file is missing, ValueError where it is not what it should be; both
     say what to do next. Checkpoints are hashed before use and never run code.
     """
-    to: Any = {"device": _device(device), "dtype": _dtype(dtype, device)}
+    to: Any = {"device": _device(device), "dtype": read_dtype(dtype, device)}
     path, card = _locate(name)
     return load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
 
@@ -224,7 +224,8 @@ def _download(name: str) -> Path:
         raise ValueError(f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}") from None
 
 
-def _dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
+def read_dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
+    """A network's arithmetic by name; "auto" is what ``device`` computes in."""
     if dtype == "auto":
         return auto_dtype(device)
     for name, known in DTYPES.items():

@@ -14,7 +14,7 @@ from posteriori.figures import sheet
 from posteriori.likelihood import Flat
 from posteriori.metrics import psnr
 from posteriori.prior import Prior
-from posteriori.priors.unet import UNetPrior, auto_dtype
+from posteriori.priors.unet import UNetPrior
 from posteriori.rng import Purpose, Rng
 from posteriori.sampler import sample
 from posteriori.samplers import DDIM
@@ -33,7 +33,7 @@ def ema_prior(trainer: Trainer) -> UNetPrior:
         trainer.schedule,
         (3, config.size, config.size),
         prediction=config.prediction,
-        dtype=auto_dtype(trainer.device),
+        dtype=trainer.dtype,
         device=trainer.device,
     )
 

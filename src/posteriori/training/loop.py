@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.priors.folder import first_line
-from posteriori.priors.load import load_prior
-from posteriori.priors.unet import PixelUNet, auto_dtype
+from posteriori.priors.load import load_prior, read_dtype
+from posteriori.priors.unet import PixelUNet
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
@@ -89,9 +89,14 @@ class TrainStep:
 
 
 class Trainer:
-    """The state of a run: network, its moving average, optimiser and step."""
+    """The state of a run: network, its moving average, optimiser and step.
 
-    def __init__(self, config: TrainConfig, images: Images, device: str = "cpu", *, compile: bool = False):
+    ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32.
+    """
+
+    def __init__(
+        self, config: TrainConfig, images: Images, device: str = "cpu", *, dtype: str = "auto", compile: bool = False
+    ):
         self.config = config
         self.images = images
         self.device = torch.device(device)
@@ -109,8 +114,11 @@ class Trainer:
         self.forward = torch.compile(self.net) if compile else self.net
         self.step = 0
         self.last = TrainStep(0, math.nan, math.nan, 0.0, 0.0)
-        lower = auto_dtype(self.device)
-        self.autocast = torch.autocast(self.device.type, lower) if lower != torch.float32 else nullcontext()
+        self.dtype = read_dtype(dtype, self.device)
+        if self.dtype == torch.float16:
+            raise ValueError("dtype is 'float16', in which gradients underflow: give auto, bfloat16 or float32")
+        lowered = self.dtype != torch.float32
+        self.autocast = torch.autocast(self.device.type, self.dtype) if lowered else nullcontext()
 
     def _start_from(self, name: str) -> None:
         try:

@@ -45,6 +45,7 @@ class TrainingRun:
         config: TrainConfig,
         *,
         device: str = "cpu",
+        dtype: str = "auto",
         compile: bool = False,
         licence: str = "not recorded",
         evaluate_every: int = 16_000,
@@ -62,7 +63,7 @@ class TrainingRun:
         self.evaluate_every = evaluate_every
         self.checkpoint_every = checkpoint_every
         self.checkpoint = out / "checkpoint.pt"
-        self.trainer = Trainer(config, load(data, names, config, OVERSAMPLING), device, compile=compile)
+        self.trainer = Trainer(config, load(data, names, config, OVERSAMPLING), device, dtype=dtype, compile=compile)
         self.held_out = load(data, held_out[: self.held_out_used], config)
         self.resumed = self._resume()
         with atomic_path(out / "config.json") as path:
