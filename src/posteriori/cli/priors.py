@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posteriori.cli.options import Device, Dtype, Json, Overwrite, Quiet, Seed
+from posteriori.cli import evaluate
+from posteriori.cli.options import Json, Quiet
 
 if TYPE_CHECKING:
-    from posteriori.experiments.evaluation import Evaluation
     from posteriori.priors.cards import Card
     from posteriori.priors.folder import Folder
 
 app = typer.Typer(no_args_is_help=True, help="The pretrained models that serve as priors.")
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 
 LIST_EPILOG = """
 Examples:
@@ -52,13 +53,6 @@ Examples:
   posteriori priors convert ffhq_10m.pt ffhq
 
   posteriori priors convert model.pt mine --config flags.json
-"""
-EVALUATE_EPILOG = """
-Examples:
-
-  posteriori priors evaluate faces-64 --images faces-128.zip --holdout 52::53 --out out/faces-64
-
-  posteriori priors evaluate photo --images photos/ --samples 0 --bm3d
 """
 
 Known = Annotated[str, typer.Argument(help="A name of `posteriori priors list` that does not come with the package.")]
@@ -166,65 +160,6 @@ def convert(
     typer.echo(f"wrote {folder}: use it as --prior {folder}")
 
 
-@app.command(epilog=EVALUATE_EPILOG)
-def evaluate(
-    name: Annotated[str, typer.Argument(help="A prior's name, a folder or a checkpoint.")],
-    images: Annotated[Path, typer.Option(help="A folder (searched whole) or a zip of pictures of the prior's kind.")],
-    holdout: Annotated[
-        str,
-        typer.Option(
-            metavar="SLICE",
-            help="Which of the sorted names training left out, like 52::53; the others are its training set "
-            "(default: all were left out).",
-        ),
-    ] = "",
-    skip: Annotated[int, typer.Option(min=0, help="Leave out the first held-out pictures: those that chose it.")] = 0,
-    samples: Annotated[
-        int | None,
-        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500, or 0 for a convolutional prior)."),
-    ] = None,
-    bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for figures and pictures; a stopped evaluation goes on there.")
-    ] = None,
-    seed: Seed = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "auto",
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """How good a prior is: denoising, its samples, and whether it has memorised pictures.
-
-    Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json (every picture's PSNR), samples.png and
-    samples/, and nearest.png: the samples nearest to a training picture above those pictures. It is for looking
-    at, not for publishing.
-    """
-    from dataclasses import asdict
-    from tempfile import TemporaryDirectory
-
-    from posteriori.experiments.evaluate import evaluate as run
-    from posteriori.experiments.evaluation import Request
-    from posteriori.files import claimed_folder
-    from posteriori.priors.load import load_prior, prior_record
-    from posteriori.progress import bar
-
-    prior = load_prior(name, device=device, dtype=dtype)
-    count = (0 if prior.convolutional else 500) if samples is None else samples
-    request = Request(name, images, holdout, skip, count, bm3d, seed)
-    with claimed_folder(out) if out else TemporaryDirectory() as folder, bar("", quiet=quiet) as progress:
-
-        def phase(description: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(description, total=total)
-            return lambda done: progress.update(task, advance=done)
-
-        found = run(prior, request, Path(folder), record=prior_record(name), overwrite=overwrite, phase=phase)
-    if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
-    elif not quiet:
-        _print_evaluation(found, out)
-
-
 def _downloadable(name: str) -> Card:
     from posteriori.names import nearest
     from posteriori.priors.cards import cards, load_card
@@ -310,26 +245,6 @@ def _print(facts: Mapping[str, Any]) -> None:
             if key in file:
                 table.add_row(f"  {key}", _text(key, file[key]))
     Console().print(table)
-
-
-def _print_evaluation(evaluation: Evaluation, out: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from posteriori.experiments.evaluation import tables
-
-    console = Console(highlight=False)
-    for content in tables(evaluation):
-        first, *rest = content.columns
-        table = Table(first, title=content.title, title_justify="left")
-        for column in rest:
-            table.add_column(column, justify="right")
-        for row in content.rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print(f"{content.note}\n")
-    if out:
-        console.print(f"{out / 'evaluation.md'} has these tables", soft_wrap=True)
 
 
 def _text(key: str, value: Any) -> str:

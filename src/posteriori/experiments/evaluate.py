@@ -150,7 +150,7 @@ def read_data(prior: UNetPrior, request: Request) -> Data:
     """
     source, size = request.images, prior.shape[-1]
     names = list_names(source)
-    training, held_out = _split(names, request.holdout)
+    training, held_out = split_names(names, request.holdout) if request.holdout else ([], names)
     held_out = held_out[request.skip :]
     if len(held_out) < 2:
         raise ValueError(
@@ -169,15 +169,6 @@ def read_data(prior: UNetPrior, request: Request) -> Data:
     pictures = load(held_out)
     seen = _centres(load([training[i] for i in order]), size) if len(order) > 1 else None
     return Data(pictures, _centres(pictures, size), seen)
-
-
-def _split(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
-    if not holdout:
-        return [], names
-    try:
-        return split_names(names, holdout)
-    except ValueError:
-        raise ValueError(f"holdout is {holdout!r}: give a slice of the sorted names, like 52::53") from None
 
 
 def _centres(images: Images, size: int) -> Tensor:

@@ -44,9 +44,15 @@ def list_names(source: Path) -> list[str]:
 
 
 def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
-    """(training, held-out) names; ``holdout`` is a slice of the sorted names, ``"52::53"``: every 53rd."""
-    start, stop, step = (int(part) if part else None for part in [*holdout.split(":"), "", ""][:3])
-    held_out = sorted(names)[slice(start, stop, step)] if holdout else []
+    """(training, held-out) names; ``holdout`` is a slice of the sorted names, ``"52::53"``: every 53rd.
+
+    Raises ValueError where it is none.
+    """
+    try:
+        start, stop, step = (int(part) if part else None for part in [*holdout.split(":"), "", ""][:3])
+        held_out = sorted(names)[slice(start, stop, step)] if holdout else []
+    except ValueError:
+        raise ValueError(f"holdout is {holdout!r}: give a slice of the sorted names, like 52::53") from None
     return sorted(set(names) - set(held_out)), held_out
 
 

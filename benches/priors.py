@@ -1,0 +1,49 @@
+"""Evaluates the embedded priors on what their training left out, and writes the page of their figures.
+
+    pip install bm3d
+    python benches/priors.py --data DATA --out out/priors --page docs/priors.md
+
+Faces: the last 64 held out. Photographs: the 20 held out, beside BM3D. A stopped evaluation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from posteriori.files import atomic_path
+
+EVALUATIONS = {
+    "faces-64": "--images faces-128.zip --holdout 52::53 --skip 32 --bm3d",
+    "photo": "--images bsds500-train --holdout 19::20 --bm3d",
+}
+INTRODUCTION = """# What the embedded priors are worth
+
+Every section was written by the command in it, run in a folder with the pictures; `benches/priors.py` runs them all.
+How each prior was trained is in its model card: [faces-64](../src/posteriori/priors/weights/faces-64/README.md),
+[photo](../src/posteriori/priors/weights/photo/README.md).
+
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--page", type=Path, required=True)
+    args = parser.parse_args()
+    posteriori = Path(sys.executable).with_name("posteriori")
+    sections = []
+    for name, options in EVALUATIONS.items():
+        out = (args.out / name).resolve()
+        command = [posteriori, "priors", "evaluate", name, *options.split(), "--out", out]
+        subprocess.run(command, cwd=args.data, check=True)  # there, so that the commands on the page name no folder
+        sections.append((out / "evaluation.md").read_text("utf-8"))
+    with atomic_path(args.page) as path:
+        path.write_text(INTRODUCTION + "\n".join(sections), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
