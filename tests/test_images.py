@@ -156,6 +156,12 @@ def test_transparency_lies_over_white(tmp_path):
     assert pixels(load_image(tmp_path / "p.png"))[0].tolist() == [[255] * 3, [0, 200, 0]]
 
 
+def test_an_opaque_alpha_channel_is_no_transparency(tmp_path):
+    for alpha, notes in ((255, ()), (254, ("transparency was laid over white",))):
+        Image.new("RGBA", (3, 2), (10, 20, 30, alpha)).save(tmp_path / "x.png")
+        assert read_picture((tmp_path / "x.png").read_bytes(), "x.png").notes == notes
+
+
 def test_cmyk(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "x.jpg", quality=100)
     red, green, blue = pixels(load_image(tmp_path / "x.jpg"))[4, 4]

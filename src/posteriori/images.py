@@ -140,11 +140,16 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
     notes = {
         f"{frames} frames: the first was taken": frames > 1,
         "16-bit samples were reduced to 8 bits": deep,
-        "transparency was laid over white": picture.has_transparency_data,
+        "transparency was laid over white": _transparent(picture),
         f"converted from {picture.mode} to RGB": picture.mode not in ("RGB", "RGBA"),
         "turned as its EXIF says": turned,
     }
     return tuple(note for note, applies in notes.items() if applies)
+
+
+def _transparent(picture: Image.Image) -> bool:
+    """Whether any pixel is; many files have an alpha channel that is opaque throughout."""
+    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -36,6 +36,13 @@ def names(paths: list[str]) -> list[str]:
     return [source.name for source in find_sources(paths)]
 
 
+def test_find_sources_takes_a_file_once_however_it_is_called(tmp_path, monkeypatch):
+    files(tmp_path, "a.png", "sub/b.png")
+    monkeypatch.chdir(tmp_path)
+    found = find_sources(["a.png", "./a.png", str(tmp_path / "a.png"), "sub", "sub/../sub/b.png"])
+    assert [source.path for source in found] == ["a.png", "sub/b.png"]
+
+
 def test_find_sources_gives_files_in_the_order_they_came(tmp_path):
     paths = files(tmp_path, "z.png", "a.npy", "no suffix", "m.tar.png")
     assert find_sources(paths) == [

@@ -44,9 +44,9 @@ class Loaded:
 def find_sources(paths: Sequence[str]) -> list[Source]:
     """The inputs behind ``paths``: bundled names, files, and the pictures and arrays that lie in folders, not hidden.
 
-    Names are the files' stems, made fit to name a folder beside results.json: printable, never hidden, and
-    numbered where two would be the same, capitals not counting. FileNotFoundError where a path is missing,
-    ValueError where a folder holds nothing to read.
+    A file given twice is one input. Names are the files' stems, made fit to name a folder beside results.json:
+    printable, never hidden, and numbered where two would be the same, capitals not counting. FileNotFoundError
+    where a path is missing, ValueError where a folder holds nothing to read.
     """
     found: list[str] = []
     for given in paths:
@@ -66,8 +66,11 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
                 f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAY}), "
                 f"or one of {', '.join(BUNDLED)}"
             )
+    once: dict[str | Path, str] = {}
+    for path in found:
+        once.setdefault(path if path in BUNDLED else Path(path).resolve(), path)
     sources, taken = [], {"results.json"}
-    for path in dict.fromkeys(found):
+    for path in once.values():
         stem = "".join(c if c.isprintable() else "_" for c in Path(path).stem).strip(". ") or "input"
         number = 1
         while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
