@@ -34,7 +34,7 @@ def of_name(name: str, task: Task, prior: Prior, steps: int) -> Sampler:
         "SDEdit": (SDEdit, {}),
         "ScoreALD": (ScoreALD, {}),
         "DPS": (DPS, {}),
-        "DPS, Chung": (DPS, {"normalise": False}),
+        "DPS, Chung": (DPS, {"gradient": "norm"}),
         "annealed Langevin": (AnnealedLangevin, {}),
     }[name]
     return resolve(sampler, task.operator, prior, steps=steps, **given).sampler

@@ -33,9 +33,9 @@ FFHQ, OTHER = prior("ffhq-256"), prior("some-other-prior")
     [
         (DPS, blur(256), {}, {"scale": 0.3}),
         (DPS, box(256), {}, {"scale": 1.0}),
-        (DPS, box(256), {"normalise": True}, {"scale": 1.0}),
-        (DPS, blur(256), {"normalise": False}, {"scale": 0.3}),
-        (DPS, box(256), {"normalise": False}, {"scale": 0.5}),
+        (DPS, box(256), {"gradient": "unit"}, {"scale": 1.0}),
+        (DPS, blur(256), {"gradient": "norm"}, {"scale": 0.3}),
+        (DPS, box(256), {"gradient": "norm"}, {"scale": 0.5}),
         (ScoreALD, blur(256), {}, {"lambda_T": 10.0, "lambda_0": 15.0}),
         (ScoreALD, box(256), {}, {"lambda_T": 15.0, "lambda_0": 20.0}),
     ],

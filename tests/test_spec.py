@@ -33,7 +33,7 @@ CLASSES = [*SAMPLERS, *OPERATORS]
         ("dps()", DPS()),
         ("dps(scale=0.3)", DPS(scale=0.3)),
         (" dps ( scale = 3e-1 ,\n steps = 250 ) ", DPS(scale=0.3, steps=250)),
-        ("dps(normalise=false, scale=.5, variance='small')", DPS(normalise=False, scale=0.5, variance="small")),
+        ("dps(gradient=norm, scale=.5, variance='small')", DPS(gradient="norm", scale=0.5, variance="small")),
         ('ddim(eta=0, spacing=leading, variance="auto")', DDIM(eta=0, spacing="leading")),
         ("scoreald(lambda_T=1E2, lambda_0=5.)", ScoreALD(lambda_T=100, lambda_0=5)),
         ("annealed-langevin(levels=+30)", AnnealedLangevin(levels=30)),
@@ -75,7 +75,7 @@ def test_a_whole_number_for_a_number_becomes_one():
         (Identity(SHAPE), "identity"),
         (
             DPS(scale=1e-5, steps=250),
-            "dps(scale=1e-05, normalise=true, steps=250, spacing=linspace, eta=1.0, variance=auto, clip=true)",
+            "dps(scale=1e-05, gradient=unit, steps=250, spacing=linspace, eta=1.0, variance=auto, clip=true)",
         ),
         (
             SDEdit(base=DDIM(clip=False)),

@@ -149,7 +149,7 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
 
 def _transparent(picture: Image.Image) -> bool:
     """Whether any pixel is; many files have an alpha channel that is opaque throughout."""
-    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return picture.has_transparency_data and bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -50,7 +50,17 @@ def test_normalised_steps_have_the_length_scale(scale):
 def test_unnormalised_is_chungs():
     # their eq. 16 with zeta = 0.3 / |r|: zeta grad |r|^2 is 2 * 0.3 grad |r|; their code takes grad |r| alone
     g, _ = gradient()
-    torch.testing.assert_close(subtracted(DPS(scale=0.3, normalise=False)), 0.3 * g)
+    torch.testing.assert_close(subtracted(DPS(scale=0.3, gradient="norm")), 0.3 * g)
+
+
+def test_the_squared_norms_gradient_has_the_residual_in_it():
+    # the likelihood's own: grad log N(y; A x0hat, 0.1^2 I) = -grad |r|^2 / (2 0.1^2)
+    g, norm = gradient()
+    torch.testing.assert_close(subtracted(DPS(scale=0.3, gradient="square")), 0.3 * 2 * norm[:, None] * g)
+    with torch.enable_grad():
+        x_t = X_T.clone().requires_grad_()
+        (score,) = torch.autograd.grad(LIKE.log_prob(PRIOR.denoise(x_t, T).x0).sum(), x_t)
+    torch.testing.assert_close(subtracted(DPS(scale=0.3, gradient="square")), -0.3 * 2 * 0.1**2 * score)
 
 
 @pytest.mark.parametrize("sampler", [DPS(), ScoreALD()], ids=lambda sampler: sampler.name)
@@ -77,7 +87,7 @@ def test_scoreald_anneals_its_step(t):
 
 def test_without_a_gradient_nothing_moves():
     flat = Flat(3, (4,))
-    for sampler in (DPS(), DPS(normalise=False), ScoreALD()):
+    for sampler in (DPS(), DPS(gradient="norm"), DPS(gradient="square"), ScoreALD()):
         assert torch.equal(step(sampler, flat).x, step(DDIM(), flat).x)
 
 
@@ -86,7 +96,7 @@ def test_the_gradient_goes_through_the_clamp():
     clamped = GaussianMixture(MEAN[None], C[None])
     clamped.bounds = (2.9, 3.0)
     assert PRIOR.denoise(X_T, T).x0.max() < 2.9
-    sampler = DPS(normalise=False)
+    sampler = DPS(gradient="norm")
     state = sampler.step(State(X_T, T), S, clamped, LIKE, Tape([NOISE]))
     alone = DDIM().step(State(X_T, T), S, clamped, LIKE, Tape([NOISE]))
     assert torch.equal(state.x, alone.x)

@@ -20,8 +20,8 @@ from tests.helpers import LINEAR
 
 SHAPE = (3, 64, 64)
 CHAINS = {
-    "ddpm": DPS(normalise=False, scale=0.3, steps=10, variance="learned"),
-    "ddim": DPS(normalise=False, scale=0.3, steps=10, variance="small", eta=0.0, spacing="leading"),
+    "ddpm": DPS(gradient="norm", scale=0.3, steps=10, variance="learned"),
+    "ddim": DPS(gradient="norm", scale=0.3, steps=10, variance="small", eta=0.0, spacing="leading"),
 }
 
 
@@ -63,8 +63,8 @@ def test_dps_is_the_official_one(prior, golden, chain):
     assert max(differences) < 1e-3
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 0.31}, {"variance": "small"}, {"clip": False}, {"normalise": True}])
+@pytest.mark.parametrize("wrong", [{"scale": 0.31}, {"variance": "small"}, {"clip": False}, {"gradient": "unit"}])
 def test_other_settings_are_noticed(prior, golden, wrong):
     recorded = load_file(golden / "dps-chain-ddpm.safetensors")
-    sampler = DPS(**({"normalise": False, "scale": 0.3, "steps": 10, "variance": "learned"} | wrong))
+    sampler = DPS(**({"gradient": "norm", "scale": 0.3, "steps": 10, "variance": "learned"} | wrong))
     assert max(largest_differences(run(prior, golden, sampler, recorded), recorded)) > 5e-3

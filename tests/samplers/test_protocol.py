@@ -31,16 +31,15 @@ CONDITIONAL = [
     SDEdit(t_start=200, base=DDIM(steps=50)),
     ScoreALD(steps=50, lambda_T=0.7, lambda_0=1.0),
     DPS(steps=50, scale=0.6),
-    DPS(steps=50, scale=1.0, normalise=False),
+    DPS(steps=50, scale=1.0, gradient="norm"),
+    DPS(steps=50, scale=0.2, gradient="square"),
     AnnealedLangevin(levels=50, inner=2),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 
 def name(sampler):
-    return sampler.name + {0.0: "-eta0"}.get(
-        getattr(sampler, "eta", 1), "-" * (not getattr(sampler, "normalise", True))
-    )
+    return sampler.name + ("-eta0" if getattr(sampler, "eta", 1) == 0 else getattr(sampler, "gradient", ""))
 
 
 def each(samplers=INSTANCES, steps=None):
@@ -87,7 +86,7 @@ def test_batches_change_nothing(sampler):
 
 def test_a_norm_over_the_batch_is_noticed():
     class Coupled(DPS):
-        def correction(self, g, norm, u):
+        def correction(self, g, norm, residual, u):
             return self.scale * g / g.norm()
 
     with pytest.raises(AssertionError):
@@ -220,7 +219,7 @@ def test_nan_is_an_error(sampler):
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        (DPS(steps=10, normalise=False, scale=1e40), r"DPS .* at step 1 of 10 \(t = 889,.*lower scale \(now 1e\+40\)"),
+        (DPS(steps=10, gradient="norm", scale=1e40), r"DPS .* at step 1 of 10 \(t = 889,.*lower scale \(now 1e\+40\)"),
         (
             ScoreALD(steps=10, lambda_0=1e40, lambda_T=1e40),
             r"at step 1 of 10 \(t = 889,.*lower lambda_0 \(now 1e\+40\)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from posteriori.samplers.guided import GuidedSampler
 class DPS(GuidedSampler):
     """Diffusion posterior sampling: each reverse step, then a step of one length down the residual's gradient.
 
-    x_{t-1} <- x_{t-1} - scale g / |g| with g = grad_{x_t} |y - A(x0hat)|_2, the report's section 3.5: 0.3
-    for deconvolution and 1.0 for inpainting at 256 x 256. With ``normalise`` off it is the paper's
-    algorithm with zeta_t = scale / |y - A(x0hat)|, as their code has it: x_{t-1} - scale g.
+    x_{t-1} <- x_{t-1} - scale g / |g| with g = grad_{x_t} |r|, r = y - A(x0hat): the report's section 3.5, with 0.3
+    for deconvolution and 1.0 for inpainting at 256 x 256. With ``gradient`` "norm" it is x_{t-1} - scale g: the
+    paper's algorithm with zeta_t = scale / (2 |r|), which is what their code does. With "square" the
+    likelihood's own gradient has a constant factor: x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", algorithm 1.
     """
@@ -28,7 +29,12 @@ class DPS(GuidedSampler):
     lengths: ClassVar[tuple[str, ...]] = ("scale",)
 
     scale: Annotated[float, "length of the step, L2 over the whole image on the [-1, 1] scale"] = 1.0
-    normalise: Annotated[bool, "divide the gradient by its norm; off is the paper's code, and scale a factor"] = True
+    gradient: Annotated[
+        Literal["unit", "norm", "square"],
+        "what scale multiplies: the gradient of |r| at unit length, that of |r| (the paper's code), or that of |r|^2",
+    ] = "unit"
 
-    def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:
-        return self.scale * g / norm.clamp(min=torch.finfo(g.dtype).tiny) if self.normalise else self.scale * g
+    def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
+        if self.gradient == "unit":
+            return self.scale * g / norm.clamp(min=torch.finfo(g.dtype).tiny)
+        return self.scale * g if self.gradient == "norm" else self.scale * 2 * residual * g

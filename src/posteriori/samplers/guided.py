@@ -31,8 +31,8 @@ class GuidedSampler(ReverseSampler):
                 raise ValueError(f"{name} is {getattr(self, name)}: give a finite number from 0 up")
 
     @abstractmethod
-    def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:
-        """What is subtracted, (B, *shape); ``norm`` is |g|_2 broadcast against ``g``; u = t / T."""
+    def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
+        """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast; u = t / T."""
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         with torch.enable_grad():
@@ -40,8 +40,11 @@ class GuidedSampler(ReverseSampler):
             x0, var = self.denoise(x_t, state.level, prior)
             residual = like.residual(x0).norm(dim=1)
             (g,) = torch.autograd.grad(residual.sum(), x_t)
+        residual = residual.detach()
         denoised = Denoised(x0.detach(), None if var is None else var.detach())
         norm = g.flatten(1).norm(dim=1)
         x = self.reverse(state.x, denoised, state.level, s, rng)
-        x = x - self.correction(g, norm.view(-1, *[1] * (g.ndim - 1)), state.level.t / prior.schedule.T)
-        return State(x, s, state.n, denoised.x0, {"residual": residual.detach(), "gradient": norm})
+        per_image = (-1, *[1] * (g.ndim - 1))
+        u = state.level.t / prior.schedule.T
+        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), u)
+        return State(x, s, state.n, denoised.x0, {"residual": residual, "gradient": norm})

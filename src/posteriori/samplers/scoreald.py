@@ -29,5 +29,5 @@ class ScoreALD(GuidedSampler):
     lambda_T: Annotated[float, "the gradient's factor at t = T, the noisy end; images on the [-1, 1] scale"] = 10.0
     lambda_0: Annotated[float, "its factor at t = 0, the clean end; linear in t between"] = 15.0
 
-    def correction(self, g: Tensor, norm: Tensor, u: float) -> Tensor:
+    def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
         return (self.lambda_0 + (self.lambda_T - self.lambda_0) * u) * g
