@@ -15,6 +15,8 @@ Examples:
   posteriori train faces.zip --out runs/faces-64
 
   posteriori train photos/ --out runs/photo --config photo.json --device cuda
+
+  torchrun --nproc-per-node 4 --no-python posteriori train photos/ --out runs/photo --device cuda
 """
 
 
@@ -40,23 +42,29 @@ def train(
 
     A run stopped by Ctrl-C or a kill goes on exactly from its last checkpoint with the same command.
 
+    Started by torchrun, it trains on as many GPUs (or CPU processes), which share every batch.
+
     OUT also gets loss.csv, heldout.csv (denoising PSNR by noise level) and sheets of samples.
     """
+    from contextlib import nullcontext
+
     import torch
     from rich.console import Console
 
     from posteriori.files import claimed_folder
     from posteriori.progress import bar
     from posteriori.training.config import TrainConfig
+    from posteriori.training.distributed import joined
     from posteriori.training.run import TrainingRun
 
-    console = Console(stderr=True, quiet=quiet)
     if threads:
         torch.set_num_threads(threads)
     values = (TrainConfig.from_file(config) if config else TrainConfig()).to_json()
     given = {name: value for name, value in (("images", images), ("seed", seed)) if value is not None}
     settings = TrainConfig.from_json(values | given)
-    with claimed_folder(out):
+    with joined(device) as (ranks, device), claimed_folder(out) if ranks.first else nullcontext():
+        quiet = quiet or not ranks.first
+        console = Console(stderr=True, quiet=quiet)
         with console.status(f"decoding {data}"):
             run = TrainingRun(
                 data,
@@ -69,6 +77,7 @@ def train(
                 evaluate_every=evaluate_every,
                 checkpoint_every=checkpoint_every,
                 tensorboard=tensorboard,
+                ranks=ranks,
             )
         trainer = run.trainer
         if run.resumed:

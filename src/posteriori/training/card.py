@@ -22,10 +22,12 @@ def model_card(
     parameters: int,
     step: int,
     device: torch.device,
+    processes: int,
     held_out: Mapping[str, object] | None,
 ) -> str:
     """The card, Markdown. ``images`` counts training and held-out ones, ``held_out`` is a row of heldout.csv."""
     training, kept = images
+    hardware = _hardware(device, processes)
     return f"""# {name}
 
 A diffusion prior, trained with posteriori {__version__} (`posteriori train`).
@@ -33,7 +35,7 @@ A diffusion prior, trained with posteriori {__version__} (`posteriori train`).
 - **Training data**: {training:,} images of `{data}`; {kept:,} more, `{config.holdout}` of the sorted names, held out.
 - **Licence**: {licence}.
 - **Network**: diffusers' `UNet2DModel`, {parameters:,} parameters, stored in float16.
-- **Training**: {step:,} of {config.steps:,} steps, {step * config.batch_size:,} images seen; {_hardware(device)}.
+- **Training**: {step:,} of {config.steps:,} steps, {step * config.batch_size:,} images seen; {hardware}.
 - **Held-out denoising**{_held_out(held_out)}
 - **Limits**: it knows pictures like its training data, at the same scale; on others it is weaker. What it restores
   is a sample of what is plausible, not evidence of what was there.
@@ -58,7 +60,8 @@ def _held_out(row: Mapping[str, object] | None) -> str:
 """
 
 
-def _hardware(device: torch.device) -> str:
+def _hardware(device: torch.device, processes: int) -> str:
+    each = f"{processes} x " if processes > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+        return each + torch.cuda.get_device_name(device)
+    return f"{each}{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -111,13 +111,14 @@ def batch(
     min_crop: float,
     colour: float,
     seed: int,
+    rows: slice = slice(None),
 ) -> Tensor:
     """The batch of training step ``step``: (B, 3, size, size) float32 on [-1, 1], a function of the arguments alone.
 
     Each epoch is one permutation. Of every image a window is taken: ``crop`` "centre", a random square of
     ``min_crop`` to 1 of its side brought to ``size``; "random", any ``size`` x ``size`` pixels as they are. It is
     flipped with probability 1/2, and its brightness and per-channel contrast are moved by up to ``colour``
-    (0 for none).
+    (0 for none). Of the ``batch_size`` rows only ``rows`` are computed.
     """
     n = len(images)
     first = step * batch_size
@@ -133,7 +134,7 @@ def batch(
     return torch.cat(
         [
             _augment(images.pixels[i], draw, size, crop, min_crop, colour)
-            for i, draw in zip(chosen.tolist(), draws, strict=True)
+            for i, draw in zip(chosen[rows].tolist(), draws[rows], strict=True)
         ]
     )
 

@@ -1,4 +1,4 @@
-"""The training loop: one process, exact resume, everything a function of (config, data, step)."""
+"""The training loop: exact resume, everything a function of (config, data, step), in one process or several."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images, batch
+from posteriori.training.distributed import ALONE, Ranks
 
 
 def build_network(config: TrainConfig) -> PixelUNet:
@@ -91,13 +92,24 @@ class TrainStep:
 class Trainer:
     """The state of a run: network, its moving average, optimiser and step.
 
-    ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32.
+    ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32. Of several ``ranks``
+    each computes its rows of the batch that one process would take, and all have the same state after every step.
+    Raises ValueError where they cannot share a batch equally.
     """
 
     def __init__(
-        self, config: TrainConfig, images: Images, device: str = "cpu", *, dtype: str = "auto", compile: bool = False
+        self,
+        config: TrainConfig,
+        images: Images,
+        device: str = "cpu",
+        *,
+        dtype: str = "auto",
+        compile: bool = False,
+        ranks: Ranks = ALONE,
     ):
         self.config = config
+        self.ranks = ranks
+        self.rows = ranks.rows(config.batch_size)
         self.images = images
         self.device = torch.device(device)
         self.schedule = build_schedule(config)
@@ -127,10 +139,13 @@ class Trainer:
             raise ValueError(f"start is {name!r}, another network than these settings': give its own") from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
-        """The weighted denoising loss of a batch (Ho et al. 2020, eq. 14, for the chosen prediction)."""
+        """The weighted denoising loss (Ho et al. 2020, eq. 14, for the chosen prediction).
+
+        ``x_0`` is this process's rows of the batch; times and noise are drawn for all of it.
+        """
         config = self.config
-        t = draw_times(self.schedule, len(x_0), config.times, rng)
-        eps = torch.randn(x_0.shape, generator=rng)
+        t = draw_times(self.schedule, config.batch_size, config.times, rng)[self.rows]
+        eps = torch.randn((config.batch_size, *x_0.shape[1:]), generator=rng)[self.rows]
         alpha_bar = torch.from_numpy(self.schedule.alpha_bar)[t].float().view(-1, 1, 1, 1)
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         x_t = alpha * x_0 + sigma * eps
@@ -169,16 +184,19 @@ class Trainer:
             min_crop=config.min_crop,
             colour=config.colour,
             seed=config.seed,
+            rows=self.rows,
         )
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, self.step)
         loss = self.loss(x_0, generator(config.seed, 2, self.step))
-        if not math.isfinite(loss.item()):
+        mean = self.ranks.mean(loss.item())
+        if not math.isfinite(mean):
             raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.step}: lower learning_rate (now {config.learning_rate})"
+                f"the loss is {mean} at step {self.step}: lower learning_rate (now {config.learning_rate})"
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.mean_(p.grad for p in self.net.parameters() if p.grad is not None)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), config.clip_norm)
         self.optimiser.step()
         # ramped up, so that early averages forget the random start
@@ -186,7 +204,7 @@ class Trainer:
         with torch.no_grad():
             for average, parameter in zip(self.ema.parameters(), self.net.parameters(), strict=True):
                 average.lerp_(parameter, 1 - decay)
-        return loss.item(), float(norm)
+        return mean, float(norm)
 
     def save(self, path: Path) -> None:
         """Writes the whole state, and keeps the state before it as ``previous(path)``.

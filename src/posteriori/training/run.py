@@ -17,6 +17,7 @@ from posteriori.priors.folder import CARD, save_folder
 from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
+from posteriori.training.distributed import ALONE, Ranks
 from posteriori.training.evaluate import SIGMAS, denoising_psnr, ema_prior, sample_sheet
 from posteriori.training.loop import DamagedCheckpoint, Trainer, TrainStep, previous
 
@@ -32,7 +33,8 @@ class TrainingRun:
 
     ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
     heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
-    average with its model card. ``resumed`` is the checkpoint that the run goes on from.
+    average with its model card. ``resumed`` is the checkpoint that the run goes on from. Of several ``ranks`` the
+    first alone writes, and all stop after the same step.
     """
 
     log_every = 50
@@ -51,21 +53,27 @@ class TrainingRun:
         evaluate_every: int = 16_000,
         checkpoint_every: float = 120.0,
         tensorboard: bool = False,
+        ranks: Ranks = ALONE,
     ):
+        ranks.rows(config.batch_size)  # raises what Trainer would, before pictures are decoded
         names, held_out = split_names(list_names(data), config.holdout)
         if not names:
             raise ValueError(f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice")
-        board = _tensorboard(out) if tensorboard else None
+        board = _tensorboard(out) if tensorboard and ranks.first else None
         self.data, self.out = data, writable_folder(out)
         self.images = len(names), len(held_out)
         self.config = config
+        self.ranks = ranks
         self.licence = licence
         self.evaluate_every = evaluate_every
         self.checkpoint_every = checkpoint_every
         self.checkpoint = out / "checkpoint.pt"
-        self.trainer = Trainer(config, load(data, names, config, OVERSAMPLING), device, dtype=dtype, compile=compile)
-        self.held_out = load(data, held_out[: self.held_out_used], config)
+        images = load(data, names, config, OVERSAMPLING)
+        self.trainer = Trainer(config, images, device, dtype=dtype, compile=compile, ranks=ranks)
         self.resumed = self._resume()
+        if not ranks.first:
+            return
+        self.held_out = load(data, held_out[: self.held_out_used], config)
         with atomic_path(out / "config.json") as path:
             path.write_text(json.dumps(config.to_json(), indent=2) + "\n")
         step, psnr = self.trainer.step, [f"psnr_sigma_{s:g}" for s in SIGMAS]
@@ -89,21 +97,26 @@ class TrainingRun:
         trainer, saved, recent = self.trainer, time.monotonic(), []
         evaluated = None
         with _stop_requests() as stop:
-            while trainer.step < self.config.steps and not stop:
-                recent.append(trainer.advance())
-                if trainer.step % self.log_every == 0:
-                    self._loss_log.write(_mean(recent))
-                    recent.clear()
-                seen, batch = trainer.step * self.config.batch_size, self.config.batch_size
-                if seen // self.evaluate_every > (seen - batch) // self.evaluate_every:
-                    self.evaluate()
-                    evaluated = trainer.step
-                if time.monotonic() - saved > self.checkpoint_every:
-                    trainer.save(self.checkpoint)
-                    saved = time.monotonic()
-                yield trainer.last
+            # asked before anything is written, and so after every process has read its checkpoint
+            while not (stopped := self.ranks.any(bool(stop))) and trainer.step < self.config.steps:
+                step = trainer.advance()
+                if self.ranks.first:
+                    recent.append(step)
+                    if trainer.step % self.log_every == 0:
+                        self._loss_log.write(_mean(recent))
+                        recent.clear()
+                    seen, batch = trainer.step * self.config.batch_size, self.config.batch_size
+                    if seen // self.evaluate_every > (seen - batch) // self.evaluate_every:
+                        self.evaluate()
+                        evaluated = trainer.step
+                    if time.monotonic() - saved > self.checkpoint_every:
+                        trainer.save(self.checkpoint)
+                        saved = time.monotonic()
+                yield step
+        if not self.ranks.first:
+            return
         trainer.save(self.checkpoint)
-        if stop:
+        if stopped:
             self.export()
         elif evaluated != trainer.step:
             self.evaluate()
@@ -147,6 +160,7 @@ class TrainingRun:
             parameters=sum(p.numel() for p in trainer.ema.parameters()),
             step=trainer.step,
             device=trainer.device,
+            processes=self.ranks.count,
             held_out=self._heldout_log.last,
         )
 
