@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
-from posteriori.experiments.report import SIGMA_Y, Task, tasks
+from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
 from posteriori.figures import sheet
 from posteriori.operators import BoxMask
 from posteriori.presets import resolve

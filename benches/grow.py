@@ -25,6 +25,9 @@ from posteriori.priors.load import load_prior
 from posteriori.training.config import TrainConfig
 from posteriori.training.loop import build_network, build_schedule
 
+#: what stays with a network's first level, or is of its own width
+OWN = ("conv_", "time_embedding", "down_blocks.0.resnets.0.norm1")
+
 
 def deeper(name: str) -> str:
     """The parameter's name one level further down; ascending blocks are counted from the deepest."""
@@ -71,10 +74,9 @@ def main() -> None:
             solution = torch.linalg.lstsq(ridge, torch.cat([told, told.new_zeros(features.shape[1], told.shape[1])]))
             state[target], state[deeper(bias)] = solution.solution[:-1].T.float(), solution.solution[-1].float()
             fitted += 1
-        elif not name.startswith(("conv_", "time_embedding", "down_blocks.0.resnets.0.norm1")):
-            if "time_emb_proj" not in name and target in state and state[target].shape == value.shape:
-                state[target] = value
-                copied += 1
+        elif not name.startswith(OWN) and "time_emb_proj" not in name and state[target].shape == value.shape:
+            state[target] = value
+            copied += 1
     new.load_state_dict(state)
     print(f"{copied} of {len(state)} tensors copied, {fitted} time projections fitted")
     save_folder(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.experiments.report import SIGMA_Y
+from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
 from posteriori.metrics import lpips, psnr

@@ -35,20 +35,22 @@ def generator(seed: int, *key: int) -> torch.Generator:
 class Rng:
     """Standard normal numbers for a batch of rows, each row from its own generator.
 
-    Rows are grouped by image: n rows for each key. Numbers are drawn on the CPU in float32 and then
+    Rows are grouped by image: n rows for each key, all of one ``seed`` or each key's of its own. Numbers are drawn on the CPU in float32 and then
     moved to ``device``, so that a GPU sees what a CPU sees.
     """
 
     def __init__(
         self,
-        seed: int,
+        seed: int | Sequence[int],
         keys: Sequence[int],
         n: int = 1,
         *,
         purpose: Purpose = Purpose.SAMPLER,
         device: torch.device | str = "cpu",
     ):
-        self.generators = [generator(seed, purpose, key, j) for key in keys for j in range(n)]
+        seeds = [seed] * len(keys) if isinstance(seed, int) else seed
+        pairs = zip(seeds, keys, strict=True)
+        self.generators = [generator(own, purpose, key, j) for own, key in pairs for j in range(n)]
         self.device = device
 
     def normal(self, shape: Iterable[int]) -> Tensor:

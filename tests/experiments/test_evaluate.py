@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from scipy.special import digamma, polygamma
 
+from posteriori.experiments.demo import single_pass
 from posteriori.experiments.evaluate import (
     bm3d,
     denoising,
@@ -21,7 +22,6 @@ from posteriori.experiments.evaluate import (
     read_data,
 )
 from posteriori.experiments.evaluation import Evaluation, Mean, Memorisation, Request, markdown, tables
-from posteriori.experiments.report import single_pass
 from posteriori.metrics import kernel_distance, pooled_features, psnr
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas
@@ -75,7 +75,7 @@ def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
 
 def test_at_t_100_it_is_the_reports_baseline(tmp_path, monkeypatch):
     for other in ("ssim", "lpips"):  # their size and their time are not asked for here
-        monkeypatch.setattr(f"posteriori.experiments.report.{other}", psnr)
+        monkeypatch.setattr(f"posteriori.experiments.demo.{other}", psnr)
     prior, images = white(), pictures(1)
     truth = images.pixels.float() / 127.5 - 1
     figures = denoising({"network": network_call(prior)}, LEVELS, images, tmp_path / "log", seed=5, tick=lambda _: None)

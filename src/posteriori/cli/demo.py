@@ -10,7 +10,7 @@ import typer
 from posteriori.cli.options import DEFAULT_STEPS, Device, Dtype, Prior, Quiet, Seed
 
 if TYPE_CHECKING:
-    from posteriori.experiments.report import Report
+    from posteriori.experiments.demo import Demo
 
 EPILOG = """
 Examples:
@@ -44,8 +44,8 @@ def demo(
     """
     from rich.console import Console
 
-    from posteriori.experiments.report import run_report
-    from posteriori.experiments.write import write_report
+    from posteriori.experiments.demo import run_demo
+    from posteriori.experiments.demo_files import write_demo
     from posteriori.files import writable_folder
     from posteriori.images import load_image
     from posteriori.priors.load import load_prior
@@ -55,23 +55,23 @@ def demo(
     network = load_prior(prior, device=device, dtype=dtype)
     truth = load_image(image, size=network.shape[-1]).to(network.device)
     steps = network.schedule.T if full else DEFAULT_STEPS
-    report = run_report(
+    done = run_demo(
         network, truth, steps=steps, seed=seed, progress=not quiet, say=lambda text: console.print(text, style="dim")
     )
-    written = write_report(report, out, prior=prior, image=image, seed=seed)
+    written = write_demo(done, out, prior=prior, image=image, seed=seed)
     if quiet:
         return
-    _print_table(report, prior, image)
+    _print_table(done, prior, image)
     typer.echo(f"\nfigures: {', '.join(str(path) for path in written if path.suffix == '.png')}")
     typer.echo(f"table:   {out / 'results.csv'}, {out / 'results.json'}")
 
 
-def _print_table(report: Report, prior: str, image: str) -> None:
+def _print_table(demo: Demo, prior: str, image: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    side = report.truth.shape[-1]
-    respaced = "all 1000 steps" if report.steps == 1000 else f"{report.steps} of 1000 steps"
+    side = demo.truth.shape[-1]
+    respaced = "all 1000 steps" if demo.steps == 1000 else f"{demo.steps} of 1000 steps"
     table = Table(
         title=f"{image}, {side} x {side}, prior {prior}, {respaced}, noise sigma 0.05 on [-1, 1]", title_justify="left"
     )
@@ -79,9 +79,9 @@ def _print_table(report: Report, prior: str, image: str) -> None:
         table.add_column(name, no_wrap=True)
     for name in ("PSNR (dB)", "SSIM", f"LPIPS at {side} px", "network calls", "seconds"):
         table.add_column(name, justify="right")
-    labels = {result.task.name: result.task.label for result in report.tasks}
+    labels = {result.task.name: result.task.label for result in demo.tasks}
     previous = None
-    for row in report.rows:
+    for row in demo.rows:
         if previous and row.task != previous:
             table.add_section()
         previous = row.task

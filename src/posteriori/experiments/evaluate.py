@@ -25,7 +25,7 @@ from posteriori.experiments.evaluation import (
     Request,
     markdown,
 )
-from posteriori.experiments.report import T_DENOISE
+from posteriori.experiments.tasks import T_DENOISE
 from posteriori.figures import sheet
 from posteriori.files import atomic_path, write_json
 from posteriori.images import load_image

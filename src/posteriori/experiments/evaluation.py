@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import Any
 
 from posteriori import __version__
-from posteriori.experiments.report import T_DENOISE
+from posteriori.experiments.tasks import T_DENOISE
 
 #: DDPM steps of a sample, as many as the sheets of a training run have
 STEPS = 100

@@ -1,8 +1,7 @@
-"""The report's experiment on one image: SDEdit, ScoreALD and DPS on the same measurements."""
+"""The demo: the report's experiment on one image: SDEdit, ScoreALD and DPS on the same measurements."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.kernels import forward
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.operator import Operator
-from posteriori.operators import BoxMask, GaussianBlur
 from posteriori.presets import resolve
 from posteriori.prior import Prior
 from posteriori.rng import Purpose, Rng, image_key
@@ -24,34 +22,7 @@ from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
 from posteriori.spec import format_spec
 from posteriori.trace import CountedPrior
 
-#: noise of both tasks and time of the single-pass baseline: the report, sections 3.2 and 3.6
-SIGMA_Y = 0.05
-T_DENOISE = 100
 METHODS: tuple[type[Sampler], ...] = (SDEdit, ScoreALD, DPS)
-
-
-@dataclass(frozen=True)
-class Task:
-    """An inverse problem: a short name, what it says in the table, and the operator."""
-
-    name: str
-    label: str
-    operator: Operator
-
-
-def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
-    """The report's two tasks at ``shape``: a 50/256 box, and a Gaussian blur of sigma 3 at 256 pixels.
-
-    The blur's width shrinks with the square root of the side: between the width that costs a smaller
-    picture as much PSNR and the one that leaves as many singular values above the noise (docs/report.md).
-    """
-    side = shape[-1]
-    box = BoxMask(shape)
-    blur = GaussianBlur(shape, sigma=round(3 * math.sqrt(side / 256), 2), size=61)
-    return (
-        Task("inpainting", f"inpainting, box {box.size} x {box.size}", box),
-        Task("deconvolution", f"deconvolution, blur sigma {blur.sigma:g} px", blur),
-    )
 
 
 @dataclass(frozen=True)
@@ -78,7 +49,7 @@ class TaskResult:
 
 
 @dataclass
-class Report:
+class Demo:
     """Everything the experiment made; ``settings`` are the resolved samplers by task and method."""
 
     truth: Tensor
@@ -95,7 +66,7 @@ class Report:
         return [row for result in self.tasks for row in result.rows] + self.other_rows
 
 
-def run_report(
+def run_demo(
     prior: Prior,
     truth: Tensor,
     *,
@@ -103,7 +74,7 @@ def run_report(
     seed: int = 0,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
-) -> Report:
+) -> Demo:
     """Runs the experiment on ``truth``, (1, 3, H, W) on [-1, 1], with ``steps`` of the schedule's T levels.
 
     ``say`` is told what runs next and which settings no measurement chose.
@@ -134,7 +105,7 @@ def run_report(
     ddim = DDIM().with_steps(steps)
     x, nfe, seconds = _timed(prior, Flat(1, prior.shape), ddim, seed, progress)
     other = [denoise_row, Row("ddim", "unconditional sample", None, None, None, nfe, seconds)]
-    return Report(truth, steps, results, noised, denoised, x, other, settings)
+    return Demo(truth, steps, results, noised, denoised, x, other, settings)
 
 
 def single_pass(prior: Prior, truth: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor, Row]:

@@ -7,15 +7,16 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from posteriori import __version__
-from posteriori.experiments.report import SIGMA_Y, T_DENOISE, Report, Row, TaskResult
+from posteriori.experiments.demo import Demo, Row, TaskResult
+from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE
 from posteriori.figures import comparison, sheet
 from posteriori.files import atomic_path, write_json
 
 
-def write_report(report: Report, out: Path, *, prior: str, image: str, seed: int) -> list[Path]:
+def write_demo(demo: Demo, out: Path, *, prior: str, image: str, seed: int) -> list[Path]:
     """Writes results.csv, results.json, settings.json and the figures into ``out``; returns the paths."""
     paths = [out / "results.csv", out / "results.json", out / "settings.json"]
-    rows = [asdict(row) for row in report.rows]
+    rows = [asdict(row) for row in demo.rows]
     with atomic_path(paths[0]) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Row)])
         writer.writeheader()
@@ -24,49 +25,49 @@ def write_report(report: Report, out: Path, *, prior: str, image: str, seed: int
         "posteriori": __version__,
         "prior": prior,
         "image": image,
-        "size": report.truth.shape[-1],
-        "steps": report.steps,
+        "size": demo.truth.shape[-1],
+        "steps": demo.steps,
         "seed": seed,
         "sigma": {"value": SIGMA_Y, "range": [-1, 1]},
-        "lpips": f"AlexNet v0.1 at {report.truth.shape[-1]} px, not comparable with other sizes",
-        "samplers": report.settings,
+        "lpips": f"AlexNet v0.1 at {demo.truth.shape[-1]} px, not comparable with other sizes",
+        "samplers": demo.settings,
     }
     for path, value in ((paths[1], rows), (paths[2], settings)):
         write_json(value, path)
-    for result in report.tasks:
+    for result in demo.tasks:
         paths.append(out / f"{result.task.name}.png")
         comparison(
-            _panels(report, result),
+            _panels(demo, result),
             paths[-1],
-            title=f"{result.task.label}, noise sigma {SIGMA_Y} on [-1, 1], {report.steps} steps",
-            zoom=_zoom(report, result),
+            title=f"{result.task.label}, noise sigma {SIGMA_Y} on [-1, 1], {demo.steps} steps",
+            zoom=_zoom(demo, result),
         )
     paths.append(out / "denoising.png")
     comparison(
-        [("truth", report.truth), (f"noised, t = {T_DENOISE}", report.noised), ("one network call", report.denoised)],
+        [("truth", demo.truth), (f"noised, t = {T_DENOISE}", demo.noised), ("one network call", demo.denoised)],
         paths[-1],
         title=f"single-pass denoising, t = {T_DENOISE}",
         zoom=None,
     )
     paths.append(out / "sample.png")
-    sheet(report.unconditional, paths[-1])
+    sheet(demo.unconditional, paths[-1])
     return paths
 
 
 _TITLES = {"measurement": "measurement", "sdedit": "SDEdit", "scoreald": "ScoreALD", "dps": "DPS"}
 
 
-def _panels(report: Report, result: TaskResult):
+def _panels(demo: Demo, result: TaskResult):
     panels = [
         (f"{_TITLES[row.method]}\n{row.psnr:.2f} dB / LPIPS {row.lpips:.3f}", picture)
         for row, picture in zip(result.rows, result.pictures, strict=True)
     ]
-    return [panels[0], ("truth\n(PSNR / LPIPS to it)", report.truth), *panels[1:]]
+    return [panels[0], ("truth\n(PSNR / LPIPS to it)", demo.truth), *panels[1:]]
 
 
-def _zoom(report: Report, result: TaskResult) -> tuple[int, int, int, int]:
+def _zoom(demo: Demo, result: TaskResult) -> tuple[int, int, int, int]:
     """The hole and its surroundings for inpainting; the eye region of an aligned face otherwise."""
-    side = report.truth.shape[-1]
+    side = demo.truth.shape[-1]
     if result.task.name == "inpainting":
         extent = round(0.4 * side)
         return ((side - extent) // 2, (side - extent) // 2, extent, extent)

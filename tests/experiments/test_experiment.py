@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from posteriori.experiments.report import SIGMA_Y, run_report, single_pass, tasks
+from posteriori.experiments.demo import run_demo, single_pass
+from posteriori.experiments.tasks import SIGMA_Y, tasks
 from posteriori.operators import BoxMask, GaussianBlur
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DPS
@@ -32,18 +33,18 @@ def test_the_tasks_are_the_reports_at_256_and_shrink_with_the_side():
 def test_every_method_starts_from_the_same_measurement():
     prior, truth = white(), 0.3 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(0))
     said = []
-    report = run_report(prior, truth, steps=4, seed=3, progress=False, say=said.append)
-    for result in report.tasks:
+    demo = run_demo(prior, truth, steps=4, seed=3, progress=False, say=said.append)
+    for result in demo.tasks:
         again = result.task.operator.measure(truth, SIGMA_Y, seed=3)
         assert torch.equal(result.y, again)
         assert [row.method for row in result.rows] == ["measurement", "sdedit", "scoreald", "dps"]
         assert torch.equal(result.pictures[0], result.y)
-    recorded = report.settings["inpainting/dps"]
+    recorded = demo.settings["inpainting/dps"]
     assert parse_sampler(recorded["sampler"]) == DPS(scale=32 / 256 * 1000 / 4, steps=4)
     assert recorded["sources"] == {"scale": "the paper's value times 32/256 px times 1000/4 steps"}
     assert any("no preset of dps" in line for line in said)
-    again = run_report(prior, truth, steps=4, seed=3, progress=False)
-    assert [(r.psnr, r.lpips, r.nfe) for r in again.rows] == [(r.psnr, r.lpips, r.nfe) for r in report.rows]
+    again = run_demo(prior, truth, steps=4, seed=3, progress=False)
+    assert [(r.psnr, r.lpips, r.nfe) for r in again.rows] == [(r.psnr, r.lpips, r.nfe) for r in demo.rows]
 
 
 def test_single_pass_denoising_is_the_wiener_filter_of_white_pixels():

@@ -1,0 +1,37 @@
+"""The report's two tasks, at any size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from posteriori.operator import Operator
+from posteriori.operators import BoxMask, GaussianBlur
+
+#: noise of both tasks and time of the single-pass baseline: the report, sections 3.2 and 3.6
+SIGMA_Y = 0.05
+T_DENOISE = 100
+
+
+@dataclass(frozen=True)
+class Task:
+    """An inverse problem: a short name, what it says in the table, and the operator."""
+
+    name: str
+    label: str
+    operator: Operator
+
+
+def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
+    """The report's two tasks at ``shape``: a 50/256 box, and a Gaussian blur of sigma 3 at 256 pixels.
+
+    The blur's width shrinks with the square root of the side: between the width that costs a smaller
+    picture as much PSNR and the one that leaves as many singular values above the noise (docs/report.md).
+    """
+    side = shape[-1]
+    box = BoxMask(shape)
+    blur = GaussianBlur(shape, sigma=round(3 * math.sqrt(side / 256), 2), size=61)
+    return (
+        Task("inpainting", f"inpainting, box {box.size} x {box.size}", box),
+        Task("deconvolution", f"deconvolution, blur sigma {blur.sigma:g} px", blur),
+    )
