@@ -155,7 +155,8 @@ def test_a_held_folder_is_refused_to_others_and_then_free(tmp_path):
         assert folder == out
         assert folder.is_dir()
         other = claim_elsewhere()
-        message = f"OSError: {out} is being written by another posteriori command: wait for it, or give another --out"
+        who = f"another posteriori command (process {os.getpid()})"
+        message = f"OSError: {out} is being written by {who}: wait for it, or give another --out"
         assert other.returncode == 1
         assert other.stderr.splitlines()[-1] == message
         with pytest.raises(OSError, match="is being written by another"), claimed_folder(out):
@@ -174,7 +175,7 @@ def test_holding_a_folder_removes_what_a_kill_left_and_nothing_else(tmp_path):
         filled(tmp_path / kept, "kept")
     assert len(os.listdir(tmp_path)) == 4
     with claimed_folder(tmp_path):
-        assert sorted(set(os.listdir(tmp_path)) - {".lock"}) == [".hidden", "x", "x.partial"]
+        assert sorted(set(os.listdir(tmp_path)) - {".lock", ".lock.pid"}) == [".hidden", "x", "x.partial"]
 
 
 def test_a_refused_claim_removes_nothing(tmp_path):

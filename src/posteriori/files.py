@@ -74,17 +74,21 @@ def claimed_folder(path: str | Path) -> Generator[Path]:
     """
     folder = writable_folder(path)
     lock = FileLock(folder / ".lock")
+    holder = folder / ".lock.pid"  # a file of its own: to open the other one empties it
     try:
         lock.acquire(blocking=False)
     except Timeout:
+        process = f" (process {holder.read_text()})" if holder.is_file() else ""
         raise OSError(
-            f"{path} is being written by another posteriori command: wait for it, or give another --out"
+            f"{path} is being written by another posteriori command{process}: wait for it, or give another --out"
         ) from None
     try:
+        holder.write_text(str(os.getpid()))
         for left in folder.glob(f".*{PARTIAL}"):
             shutil.rmtree(left, ignore_errors=True)
         yield folder
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -35,8 +35,8 @@ def generator(seed: int, *key: int) -> torch.Generator:
 class Rng:
     """Standard normal numbers for a batch of rows, each row from its own generator.
 
-    Rows are grouped by image: n rows for each key, all of one ``seed`` or each key's of its own. Numbers are drawn on the CPU in float32 and then
-    moved to ``device``, so that a GPU sees what a CPU sees.
+    Rows are grouped by image: n rows for each key, all of one ``seed`` or each key's of its own. Numbers are
+    drawn on the CPU in float32 and then moved to ``device``, so that a GPU sees what a CPU sees.
     """
 
     def __init__(

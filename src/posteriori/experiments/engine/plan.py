@@ -1,0 +1,96 @@
+"""What a run is: everything that decides its figures, and the name that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from posteriori import __version__
+
+#: a run's method where it is no sampler: what SDEdit starts from, and the denoiser's one call at a time t
+MEASUREMENT, DENOISE = "measurement", "denoise"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """N clean pictures: ``x`` is (N, 3, H, W) on [-1, 1], ``labels`` their names."""
+
+    labels: tuple[str, ...]
+    x: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice) -> Pictures:
+        return Pictures(self.labels[rows], self.x[rows])
+
+    @cached_property
+    def hashes(self) -> tuple[str, ...]:
+        """The sha256 of each picture's pixels."""
+        return tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in self.x)
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """(label, sha256) of each, as a ``Run`` has them."""
+        return tuple(zip(self.labels, self.hashes, strict=True))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one task, for some pictures and seeds.
+
+    ``prior`` is (name, sha256 of its weights); ``method`` a sampler's text, "measurement" or "denoise(t=100)";
+    ``operator`` an operator's text, "" for none; ``sigma`` the noise on [-1, 1]; ``images`` are (label, sha256)
+    of each picture, none for samples of the prior alone. A row is a picture with a seed, which draws its noise
+    and the sampler's; rows are done in groups of ``batch``. ``frames`` counts the states that are kept of each
+    row along the path; 1 keeps the result alone, 0 no picture at all.
+    """
+
+    prior: tuple[str, str]
+    shape: tuple[int, int, int]
+    method: str
+    operator: str
+    sigma: float
+    images: tuple[tuple[str, str], ...]
+    seeds: tuple[int, ...]
+    batch: int
+    frames: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As JSON has it. The arithmetic and the threads are not among them: they are in the manifest."""
+        return json.loads(json.dumps({"posteriori": __version__, **asdict(self)}))
+
+    @cached_property
+    def key(self) -> str:
+        """The name of the run's folder."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def rows(self) -> list[tuple[int, int]]:
+        """(which picture, seed) of every row, a picture's seeds side by side."""
+        return [(i, seed) for i in range(max(1, len(self.images))) for seed in self.seeds]
+
+    @property
+    def groups(self) -> list[list[tuple[int, int]]]:
+        """The rows of every network call: the unit of work, and of what an interruption loses."""
+        return [self.rows[i : i + self.batch] for i in range(0, len(self.rows), self.batch)]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A run's place in an experiment: the ``part`` that asks for it."""
+
+    part: str
+    run: Run
+
+
+def distinct(items: Sequence[Item]) -> list[Item]:
+    """The items without those whose run an earlier one asks for as well."""
+    return list({item.run.key: item for item in reversed(items)}.values())[::-1]
