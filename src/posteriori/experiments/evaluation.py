@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import Any
 
 from posteriori import __version__
+from posteriori.experiments.table import Table
 from posteriori.experiments.tasks import T_DENOISE
 
 #: DDPM steps of a sample, as many as the sheets of a training run have
@@ -110,16 +111,6 @@ class Evaluation:
     memorisation: Memorisation | None
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table for people, cells as text, and in a few lines what its figures mean."""
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-
 def tables(evaluation: Evaluation) -> list[Table]:
     """The evaluation as tables."""
     shown = [_denoising_table(evaluation.denoising)]
@@ -177,10 +168,5 @@ def markdown(evaluation: Evaluation, request: Request, record: Mapping[str, Any]
     lines = [f"## {record['name']}", "", f"    {request.command()}", ""]
     lines += [f"posteriori {__version__}; weights of sha256 {record['sha256'][:16]}."]
     for table in tables(evaluation):
-        lines += ["", f"### {table.title}", "", _markdown_row(table.columns), "|---" * len(table.columns) + "|"]
-        lines += [*map(_markdown_row, table.rows), "", fill(table.note, 120)]
+        lines += ["", f"### {table.title}", "", table.markdown(), "", fill(table.note, 120)]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,11 @@ def load_whole(source: Path, names: list[str], size: int, stride: int = 1) -> Im
                 f"{source}/{name} is {width} x {height}, smaller than size = {size}: lower size, or remove it"
             )
     return Images(names, [p[:, : p.shape[1] // stride * stride, : p.shape[2] // stride * stride] for p in pixels])
+
+
+def picture_sizes(source: Path, names: Sequence[str]) -> list[tuple[int, int]]:
+    """(width, height) of each of ``names``, as it is decoded."""
+    return [(picture.shape[1], picture.shape[0]) for picture in _pictures(source, list(names))]
 
 
 def _channels_first(picture: np.ndarray) -> Tensor:

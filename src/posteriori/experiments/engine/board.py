@@ -16,16 +16,30 @@ from posteriori.experiments.engine.execute import Task
 from posteriori.experiments.engine.plan import Item, distinct
 
 
+class Silent:
+    """A watcher that shows nothing."""
+
+    def begin(self, item: Item, i: int) -> None: ...
+    def calls(self, item: Item, i: int, calls: int) -> None: ...
+    def end(self, item: Item, i: int) -> None: ...
+
+
 class Board:
     """The watcher of ``execute`` that people see: a row for each part, on stderr where that is a terminal.
 
     ``estimate`` is the seconds of a group by its run's key: they weigh the work; the speed is the measured one.
+    ``steps`` are the network calls of a group, ``later`` the estimate of what comes after all this.
     """
 
     def __init__(
-        self, items: Sequence[Item], tasks: Sequence[Task], estimate: Mapping[str, float], steps: Mapping[str, int]
+        self,
+        items: Sequence[Item],
+        tasks: Sequence[Task],
+        estimate: Mapping[str, float],
+        steps: Mapping[str, int],
+        later: float = 0.0,
     ):
-        self.estimate, self.steps = estimate, steps
+        self.estimate, self.steps, self.later = estimate, steps, later
         self.total = dict.fromkeys(dict.fromkeys(item.part for item in items), 0)
         self.left, self.work = dict(self.total), dict.fromkeys(self.total, 0.0)
         for item in distinct(items):
@@ -79,6 +93,9 @@ class Board:
             left = self.left[part]
             table.add_row(part, str(total - left), running, str(left), _time(pace * work) if left else "-")
         left = sum(self.work.values()) - sum(self.estimate[i.run.key] * f for i, f in self.running.values())
+        if self.later:
+            table.add_row("later parts", "", "", "", _time(pace * self.later))
+            left += self.later
         done = sum(self.total.values()) - sum(self.left.values())
         table.add_section()
         table.add_row("all", str(done), "", str(sum(self.left.values())), _time(pace * left), style="bold")

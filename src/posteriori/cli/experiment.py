@@ -1,0 +1,58 @@
+"""What `sweep` and `report` share: options, and an experiment's folder held while it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from posteriori.experiments.engine.campaign import Campaign
+    from posteriori.experiments.engine.execute import Loader
+
+Images = Annotated[
+    Path | None, typer.Option(help="A folder (searched whole) or a zip of clean pictures of the prior's kind.")
+]
+Holdout = Annotated[
+    str,
+    typer.Option(
+        metavar="SLICE",
+        help="Which of the sorted names training left out, like 52::53; the others are its training set "
+        "(default: all were left out).",
+    ),
+]
+Pictures = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Restorations of each picture, each with noise of its own.")]
+Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes that share the work, each with a prior of its own.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: all).")]
+
+Batch = Annotated[
+    str, typer.Option(help="Pictures in one network call: a number, or auto, what pays and the free memory holds.")
+]
+
+
+def rows_of(text: str) -> int | None:
+    """``--batch``: a number of rows, or None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--batch is {text!r}: give auto or a number of pictures, at least 1")
+    return int(text)
+
+
+@contextmanager
+def campaign(out: Path, loader: Loader, rows: int | None, jobs: int, quiet: bool) -> Generator[Campaign]:
+    """The experiment in ``out``, held against other commands."""
+    from rich.console import Console
+
+    from posteriori.experiments.engine.campaign import Campaign
+    from posteriori.files import claimed_folder
+
+    console = Console(stderr=True, quiet=quiet)
+    with claimed_folder(out):
+        say = lambda text: console.print(text, style="dim", highlight=False, soft_wrap=True)  # noqa: E731
+        yield Campaign(out, loader, batch=rows, jobs=jobs, quiet=quiet, say=say)

@@ -1,0 +1,113 @@
+"""``posteriori sweep``: a sampler's fields varied over a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from posteriori.cli.experiment import Batch, Holdout, Images, Jobs, Pictures, Seed, Seeds, Threads, campaign, rows_of
+from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
+
+if TYPE_CHECKING:
+    from posteriori.experiments.sweep import Axis, Measured
+
+EPILOG = """
+Examples:
+
+  posteriori sweep dps --vary scale=0.25:4:log5
+
+  posteriori sweep scoreald --vary lambda_T=1:8:log4 --vary lambda_0=1:8:log4 --operator box-mask
+
+  posteriori sweep dps --vary steps=20,50,100,250 --images faces/ --pictures 16 --out out/steps
+"""
+
+
+def sweep(
+    sampler: Annotated[str, typer.Argument(help="A sampler, with fields that stay: dps or 'dps(gradient=norm)'.")],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FIELD=VALUES",
+            help="A field and its values: LOW:HIGH:logN, LOW:HIGH:linN or A,B,C; steps is one as well. Once or twice.",
+        ),
+    ],
+    operator: Annotated[str, typer.Option(help="The degradation: see `posteriori operators`.")] = "gaussian-blur",
+    noise: Annotated[str, typer.Option(help="Its noise: 0.05 on [-1, 1], or 10/255.")] = "0.05",
+    prior: Prior = "faces-64",
+    size: Annotated[int | None, typer.Option(min=1, help="Pixels a side, where the prior takes any.")] = None,
+    images: Images = None,
+    holdout: Holdout = "",
+    pictures: Pictures = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler where they do not vary.")] = 100,
+    seeds: Seeds = 1,
+    seed: Seed = 0,
+    batch: Batch = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    out: Out = Path("out/sweep"),
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Measure PSNR and LPIPS while one or two of a sampler's fields vary: the best setting, and how flat it is there.
+
+    Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
+    field, heat maps of two. A stopped sweep goes on where it was.
+    """
+    from posteriori.experiments import plots
+    from posteriori.experiments.engine.execute import Loader
+    from posteriori.experiments.engine.plan import Item
+    from posteriori.experiments.pictures import bundled, by_hash, held_out
+    from posteriori.experiments.sweep import grid, measured, read_axis, rows
+    from posteriori.experiments.table import write_csv
+    from posteriori.noise import parse_noise
+    from posteriori.spec import format_spec, read_operator
+
+    axes = [read_axis(text) for text in vary]
+    if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
+        raise ValueError(f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones")
+    with campaign(out, Loader(prior, size, device, dtype, threads), rows_of(batch), jobs, quiet) as run:
+        side = run.prior.shape[-1]
+        chosen = held_out(images, holdout, side, pictures) if images else bundled(side)
+        built = read_operator(operator).build(run.prior.shape)
+        template = run.template(chosen, format_spec(built), parse_noise(noise), range(seed, seed + seeds))
+        points = grid(axes, sampler, built, run.prior, template, steps=steps)
+        run.do([Item("sweep", point.run) for point in points], by_hash(chosen))
+        found = measured(points, run.store)
+        write_csv(rows(axes, found), out / "sweep.csv")
+        title = f"{sampler}, {format_spec(built)}, noise {noise}, {run.name}, {len(chosen)} pictures x {seeds}"
+        first, *second = axes
+        drawn = plots.heat_maps((first, second[0]), found, title) if second else plots.curves(first, found, title)
+        plots.save(drawn, out / "sweep")
+    if not quiet:
+        _print(axes, found, title)
+        typer.echo(f"table: {out / 'sweep.csv'}   figure: {out / 'sweep.png'}, {out / 'sweep.pdf'}")
+
+
+def _print(axes: list[Axis], found: list[Measured], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from posteriori.experiments.sweep import FLAT, best, flat
+
+    top = best(found)
+    table = Table(title=title, title_justify="left")
+    for name in (*(axis.name for axis in axes), "PSNR (dB)", "LPIPS", "residual", "network calls"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in found:
+        cells = [value if isinstance(value, str) else f"{value:.4g}" for value in point.at]
+        cells += [point.psnr.text(2), point.lpips.text(4), f"{point.residual:.2f}", str(point.calls)]
+        table.add_row(*cells, style="bold" if point is top else "")
+    Console(width=max(110, Console().width)).print(table)
+    named = ", ".join(f"{axis.name} = {value}" for axis, value in zip(axes, top.at, strict=True))
+    near = [", ".join(map(str, point.at)) for point in flat(found)]
+    ends = [axis.name for axis, at in zip(axes, top.at, strict=True) if axis.numeric and at in _ends(axis)]
+    typer.echo(f"best PSNR: {named}; within {FLAT} dB of it: {'; '.join(near)}")
+    if ends:
+        typer.echo(f"the best is at the end of the values of {', '.join(ends)}: it may lie further out")
+
+
+def _ends(axis: Axis) -> tuple[float | str, float | str]:
+    return min(axis.values), max(axis.values)

@@ -1,0 +1,44 @@
+"""Tables: for people as text, for programs as CSV."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posteriori.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people, cells as text, and in a few lines what its figures mean."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def markdown(self) -> str:
+        """Its header and rows; the note is the caller's to place."""
+        lines = [_row(self.columns), "|---" * len(self.columns) + "|", *map(_row, self.rows)]
+        return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """``rows`` with every digit; what is not a number is left empty."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: "" if _missing(value) else value for name, value in row.items()})
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
