@@ -1,0 +1,69 @@
+"""``posteriori report``: the report made again, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posteriori.cli.experiment import Batch, Holdout, Images, Jobs, Pictures, Seed, Seeds, Threads, campaign, rows_of
+from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
+
+EPILOG = """
+Examples:
+
+  posteriori report --out out/report
+
+  posteriori report --images faces-128.zip --holdout 52::53 --out out/faces
+
+  posteriori report --prior ffhq-256 --images ffhq/ --full --device cuda --out out/ffhq
+"""
+
+
+def report(
+    out: Out = Path("out/report"),
+    prior: Prior = "faces-64",
+    images: Images = None,
+    holdout: Holdout = "",
+    pictures: Pictures = None,
+    seeds: Seeds = 1,
+    seed: Seed = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler (default: 100).")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every picture, 1000 steps, the whole ladder: hours; the time is told first.")
+    ] = False,
+    batch: Batch = "auto",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    device: Device = "cpu",
+    dtype: Dtype = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Make the report "Diffusion Models for Solving Inverse Problems" again, with intervals, on any prior.
+
+    Table 1 and figures 1 to 8, |g_t| and what each scaling makes of it, the ablation, the sensitivity, and fewer steps:
+    OUT/index.html, report.md, tables as CSV and figures as PNG and PDF. The first third of the held-out pictures
+    chooses settings, 8 of the others are reported; without --images, bundled pictures and the prior's own samples.
+    Stopped at any moment, the same command goes on where it was.
+    """
+    from posteriori.experiments.engine.execute import Loader
+    from posteriori.experiments.pictures import split
+    from posteriori.experiments.reproduction.experiment import reproduce
+    from posteriori.experiments.reproduction.page import write
+    from posteriori.experiments.reproduction.plan import FULL, SMALL
+
+    scope = FULL if full else SMALL
+    if steps:
+        scope = replace(scope, steps=steps)
+    if pictures:
+        scope = replace(scope, reported=pictures)
+    rows = rows_of(batch)
+    with campaign(out, Loader(prior, None, device, dtype, threads), rows, jobs, quiet) as run:
+        size = run.prior.shape[-1]
+        choice = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None
+        done = reproduce(run, choice, scope, tuple(range(seed, seed + seeds)))
+        page = write(done, out)
+    if not quiet:
+        typer.echo(f"report: {page}")
