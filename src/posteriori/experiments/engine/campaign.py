@@ -50,7 +50,7 @@ class Campaign:
         plan = read_json(out / PLAN) if (out / PLAN).is_file() else {}
         same = all(plan.get(name) == value for name, value in identity.items())
         self.batch = batch or (plan["batch"] if same else batch_auto(self.prior, jobs))
-        self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": plan.get("parts", {}) if same else {}}
+        self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
 
     def template(
         self, pictures: Pictures | None, operator: str, sigma: float, seeds: Sequence[int], *, frames: int = 0

@@ -7,7 +7,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -136,6 +136,10 @@ class Store:
         }
         files = tuple(folder / entry["file"] for entry in manifest["groups"])
         return Result(run, manifest["groups"][0]["calls"], figures, files)
+
+    def manifests(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The manifests of the runs of these keys."""
+        return {key: read_json(self.folder / key / MANIFEST) for key in keys}
 
     def log(self, run: Run, i: int, event: str, calls: int, seconds: float) -> None:
         """Adds a line; one write, so that lines of several processes do not mix."""

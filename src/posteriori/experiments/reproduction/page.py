@@ -1,2 +1,127 @@
-def write(done, out):
-    return out
+"""The report as files: tables as CSV, figures, report.md, and one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from textwrap import fill
+
+from jinja2 import Environment
+
+from posteriori.experiments.reproduction import tables
+from posteriori.experiments.reproduction.experiment import Reproduction
+from posteriori.experiments.reproduction.figures import Picture, draw
+from posteriori.experiments.reproduction.findings import Finding, findings
+from posteriori.experiments.table import Table, write_csv
+from posteriori.files import atomic_path, write_json
+
+PAGE, TEXT = "index.html", "report.md"
+TITLE = "Diffusion models for solving inverse problems: the report, run again"
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    paragraphs: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = field(default=())
+
+
+def write(done: Reproduction, out: Path, *, command: Sequence[str] | None = None) -> Path:
+    """Writes everything into ``out``, and returns the path of the page."""
+    text = shlex.join(["posteriori", *(sys.argv[1:] if command is None else command)])
+    csv = {
+        "table-1": tables.table_1(done),
+        "dps-less-scoreald": tables.differences(done),
+        "ablation": tables.ablation(done),
+        "fewer-steps": tables.ladder(done),
+        "sensitivity": tables.sensitivity(done),
+    }
+    (out / "tables").mkdir(exist_ok=True)
+    plain = {
+        "ablation-search": tables.search(done),
+        "gradients": tables.gradients(done),
+        "timings": tables.timings(done),
+    }
+    for name, rows in ({name: rows for name, (rows, _) in csv.items()} | plain).items():
+        write_csv(rows, out / "tables" / f"{name}.csv")
+    pictures = draw(done, out / "figures")
+    sections = _sections(done, {name: table for name, (_, table) in csv.items()}, pictures)
+    keys = sorted({key for part in done.campaign.plan["parts"].values() for key in part})
+    write_json(done.campaign.store.manifests(keys), out / "manifests.json")
+    data = {picture.path.name: base64.b64encode(picture.path.read_bytes()).decode() for picture in pictures.values()}
+    template = resources.files("posteriori.experiments.reproduction").joinpath("page.html.j2").read_text("utf-8")
+    page = Environment(autoescape=True, trim_blocks=True).from_string(template)
+    html = page.render(title=TITLE, lead=_lead(done), command=text, sections=sections, data=data)
+    for name, content in ((PAGE, html), (TEXT, _markdown(done, sections, text))):
+        with atomic_path(out / name) as path:
+            path.write_text(content, "utf-8")
+    return out / PAGE
+
+
+def _lead(done: Reproduction) -> list[str]:
+    prior, tuning = done.campaign, ", ".join(done.tuning.labels[:8])
+    height, width = prior.prior.shape[1:]
+    box, blur = (on.task.label for on in done.tasks)
+    return [
+        f"Prior {prior.name} (weights of sha256 {prior.record['sha256'][:16]}) at {width} x {height} pixels, "
+        f"{done.scope.steps} steps unless it is said otherwise, noise sigma 0.05 on [-1, 1]. Tasks: {box}; {blur}.",
+        f"Reported: {len(done.choice.reported)} pictures, {done.choice.about}. Settings that are searched here were "
+        f"chosen on {len(done.tuning)} others ({tuning}{', ...' if len(done.tuning) > 8 else ''}); those of table 1 "
+        f"are the presets. Intervals are 95% bootstrap intervals over pictures, {len(done.seeds)} seed"
+        f"{'s' * (len(done.seeds) > 1)} each. Pictures shown are the first ones, not chosen.",
+    ]
+
+
+def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, Picture]) -> list[Section]:
+    shown = lambda *names: [pictures[name] for name in names]  # noqa: E731
+    names = [on.task.name for on in done.tasks]
+    return [
+        Section("What held up", findings=findings(done)),
+        Section("Results", tables=[found["table-1"], found["dps-less-scoreald"]], pictures=shown("metrics")),
+        Section(
+            "Pictures",
+            pictures=shown(
+                "forward-process", "denoising", "unconditional", "sdedit-inpainting", "scoreald-deconvolution",
+                "dps-deconvolution", "eyes", *(f"all-{name}" for name in names),
+            ),
+        ),
+        Section(
+            "The gradient and its scaling",
+            [
+                "g is the gradient of |r| = |y - A(x0hat)| with respect to x_t. ScoreALD steps along lambda_t g, DPS "
+                "along s g / |g|. The ablation isolates the scaling: the same noise, four scalings, each tuned with "
+                "the same number of runs on the tuning pictures."
+            ],
+            tables=[found["ablation"]],
+            pictures=shown("gradient", "step-length", "along-the-path", "tuning"),
+        ),
+        Section(
+            "Sensitivity",
+            tables=[found["sensitivity"]],
+            pictures=shown(*(f"endpoints-{name}" for name in names), "t-start"),
+        ),
+        Section("Fewer steps", tables=[found["fewer-steps"]], pictures=shown("fewer-steps")),
+    ]  # fmt: skip
+
+
+def _markdown(done: Reproduction, sections: Sequence[Section], command: str) -> str:
+    lines = [f"# {TITLE}", "", *(line for text in _lead(done) for line in (fill(text, 120), "")), f"    {command}", ""]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        lines += [line for paragraph in section.paragraphs for line in (fill(paragraph, 120), "")]
+        for finding in section.findings:
+            lines += [fill(f"- {finding.claim} **{finding.verdict.capitalize()}.** {finding.evidence}", 120,
+                           subsequent_indent="  ", break_on_hyphens=False)]  # fmt: skip
+        lines += [""] * bool(section.findings)
+        for table in section.tables:
+            lines += [f"### {table.title}", "", table.markdown(), "", fill(table.note, 120), ""]
+        for picture in section.pictures:
+            lines += [f"![{picture.alt}](figures/{picture.path.name})", "", fill(picture.caption, 120), ""]
+    return "\n".join(lines).rstrip() + "\n"
