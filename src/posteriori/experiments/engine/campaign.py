@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
@@ -21,6 +22,8 @@ from posteriori.priors.load import prior_record
 
 #: what was decided before the first run
 PLAN = "plan.json"
+#: what a disk says that takes no more
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Campaign:
@@ -83,9 +86,17 @@ class Campaign:
             self.say(f"{', '.join(dict.fromkeys(t.item.part for t in tasks))}: about {_time(total)} left{there}")
         counts = {item.run.key: steps(item.run, self.prior) for item in items}
         board = nullcontext(Silent()) if self.quiet else Board(items, tasks, each, counts, later)
-        with board as watch:
-            prior = self.prior if self.jobs == 1 else None
-            execute(items, tasks, pictures, self.loader, self.store, jobs=self.jobs, prior=prior, watch=watch)
+        prior = self.prior if self.jobs == 1 else None
+        try:
+            with board as watch:
+                execute(items, tasks, pictures, self.loader, self.store, jobs=self.jobs, prior=prior, watch=watch)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise OSError(
+                f"{self.out} cannot be written to ({error.strerror}): make room and run the same command again; what "
+                "was finished is kept"
+            ) from None
 
     def read(self, run: Run) -> Result:
         return self.store.read(run)

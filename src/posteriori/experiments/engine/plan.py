@@ -93,4 +93,7 @@ class Item:
 
 def distinct(items: Sequence[Item]) -> list[Item]:
     """The items without those whose run an earlier one asks for as well."""
-    return list({item.run.key: item for item in reversed(items)}.values())[::-1]
+    first: dict[str, Item] = {}
+    for item in items:
+        first.setdefault(item.run.key, item)
+    return list(first.values())

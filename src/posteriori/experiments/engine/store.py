@@ -104,7 +104,7 @@ class Store:
             for name, value in getattr(group, kind).items()
         }
         with atomic_path(_file(folder, i)) as path:
-            np.savez_compressed(path, calls=np.array(group.calls), allow_pickle=False, **arrays)
+            np.savez_compressed(path, allow_pickle=False, calls=np.array(group.calls), **arrays)
 
     def finish(self, run: Run, environment: dict[str, Any]) -> None:
         """Writes the manifest of a run whose groups are all there."""

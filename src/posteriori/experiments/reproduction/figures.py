@@ -105,8 +105,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "step-length",
-        "What each scaling makes of it: the length of the step over t, at each one's own preset "
-        "(DPS, ScoreALD) or best strength.",
+        "What each scaling makes of it: the length of the step over t, each at its best strength.",
         "Step lengths over t.",
         lambda stem: _lengths(done, stem),
     )
