@@ -313,7 +313,8 @@ def test_control_c_keeps_what_was_finished_and_a_second_command_has_to_wait(rest
         time.sleep(0.05)
     answer = restore(*arguments, "--out", tmp_path / "out")
     assert answer.code == 1
-    assert "is being written by another posteriori command: wait for it, or give another --out" in answer.err
+    holder = f"(process {running.pid})"
+    assert f"is being written by another posteriori command {holder}: wait for it, or give another --out" in answer.err
     running.send_signal(signal.SIGINT)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -1,0 +1,232 @@
+"""The report: killed and gone on with, its tables the same; its page; and bad input."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from tests.cli.conftest import random_prior
+
+from posteriori.experiments.engine.store import LOG
+from posteriori.experiments.reproduction.plan import second_round
+from posteriori.experiments.statistics import Estimate
+
+#: a report of seconds: its second argument is where to, its first the prior
+SMALL = """
+import sys
+from pathlib import Path
+from posteriori.cli.experiment import campaign
+from posteriori.experiments.engine.execute import Loader
+from posteriori.experiments.reproduction.experiment import reproduce
+from posteriori.experiments.reproduction.page import write
+from posteriori.experiments.reproduction.plan import Scope
+
+if __name__ == "__main__":
+    prior, out, jobs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 60), ddim=6, fewer=2)
+    with campaign(out, Loader(prior, threads=1), 2, jobs, True) as run:
+        write(reproduce(run, None, scope, (0,)), out, command=["report"])
+"""
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    return random_prior(tmp_path_factory.mktemp("prior") / "tiny", attention=False)
+
+
+@pytest.fixture(scope="module")
+def start(prior, tmp_path_factory):
+    script = tmp_path_factory.mktemp("script") / "small.py"
+    script.write_text(SMALL)
+
+    def run(out, jobs=1):
+        command = [sys.executable, str(script), str(prior), str(out), str(jobs)]
+        with (out / "stderr.txt").open("a") as said:
+            return subprocess.Popen(command, stderr=said)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    process = start(out)
+    assert process.wait(200) == 0, (out / "stderr.txt").read_text()
+    return out
+
+
+def entries(out):
+    path = out / "runs" / LOG
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def kill_inside_a_group(process, out, groups):
+    """SIGKILL once ``groups`` are complete, in all, and one has been under way for a while."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        log = entries_so_far(out)
+        ended = sum(e["event"] == "end" for e in log)
+        if ended >= groups and log[-1]["event"] != "end" and time.time() - log[-1]["time"] > 0.15:
+            process.kill()
+            break
+        time.sleep(0.01)
+    assert process.wait() == -signal.SIGKILL, "the report was over before it could be killed"
+
+
+def entries_so_far(out):
+    try:
+        return entries(out)
+    except ValueError:  # a line that is being written
+        return [{"event": "end", "time": time.time()}]
+
+
+def calls(log):
+    """Network calls of every attempt at a group: the last count that it logged."""
+    attempts = {}
+    for e in log:
+        attempts[e["run"], e["group"], e["pid"]] = e["calls"]
+    return attempts
+
+
+def files(out, *folders):
+    return {path.relative_to(out): path.read_bytes() for folder in folders for path in (out / folder).rglob("*.*")
+            if path.name not in (LOG, "timings.csv")}  # fmt: skip
+
+
+def test_a_report_killed_twice_is_the_uninterrupted_one(start, whole, tmp_path):
+    for _ in range(2):
+        before = len([e for e in entries(tmp_path) if e["event"] == "end"])
+        process = start(tmp_path)
+        kill_inside_a_group(process, tmp_path, before + 1)
+        log = entries(tmp_path)
+        own = [e for e in log if e["pid"] == process.pid]
+        assert any(e["event"] == "end" for e in own)
+        assert own[-1]["event"] != "end"
+    process = start(tmp_path)
+    assert process.wait(200) == 0, (tmp_path / "stderr.txt").read_text()
+    assert files(tmp_path, "tables", "runs") == files(whole, "tables", "runs")
+    assert len(list((tmp_path / "tables").glob("*.csv"))) == 8
+    uninterrupted, counted = calls(entries(whole)), calls(entries(tmp_path))
+    ended = [(e["run"], e["group"]) for e in entries(tmp_path) if e["event"] == "end"]
+    assert len(ended) == len(set(ended)) == len(uninterrupted)  # nothing finished was done again
+    most = max(uninterrupted.values())
+    assert sum(uninterrupted.values()) <= sum(counted.values()) <= sum(uninterrupted.values()) + 2 * most
+
+
+def test_two_processes_make_the_same_tables(start, whole, tmp_path):
+    process = start(tmp_path, jobs=2)
+    assert process.wait(250) == 0, (tmp_path / "stderr.txt").read_text()
+    assert files(tmp_path, "tables") == files(whole, "tables")
+    assert len({e["pid"] for e in entries(tmp_path)}) >= 2
+
+
+def test_workers_leave_with_a_killed_parent(start, tmp_path):
+    process = start(tmp_path, jobs=2)
+    deadline = time.monotonic() + 100
+    while not (pids := {e["pid"] for e in entries_so_far(tmp_path) if "pid" in e}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pids
+    assert not any(map(alive, pids))
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Page(HTMLParser):
+    """What a page has: tags with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_needs_no_other_file_and_says_what_its_pictures_show(whole):
+    page = Page((whole / "index.html").read_text())
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == len(list((whole / "figures").glob("*.png"))) == len(list((whole / "figures").glob("*.pdf")))
+    assert all(each["src"].startswith("data:image/png;base64,") and each["alt"] for each in images)
+    assert not [tag for tag, a in page.tags if tag == "link" or (tag == "script" and "src" in a)]
+    assert "Table 1" in page.text
+    for number in range(1, 9):
+        assert f"Figure {number}." in page.text
+
+
+def test_every_figure_of_report_md_is_there(whole):
+    text = (whole / "report.md").read_text()
+    names = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(names) == 18
+    assert all((whole / name).is_file() for name in names)
+
+
+def test_table_1_has_the_manifests_figures(whole):
+    manifests = json.loads((whole / "manifests.json").read_text())
+    with (whole / "tables" / "table-1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9
+    for row in rows[1:]:
+        run = [m for m in manifests.values() if len(m["rows"]) == 4 and m["settings"]["method"] == row["sampler"]
+               and ("box" in m["settings"]["operator"]) == (row["task"] == "inpainting")]  # fmt: skip
+        assert float(row["psnr"]) == pytest.approx(np.mean([r["psnr"] for r in run[0]["rows"]]))
+
+
+def test_the_same_noise_lies_under_every_scaling(whole):
+    """All four see one measurement of each picture, and one sampler's stream."""
+    manifests = json.loads((whole / "manifests.json").read_text())
+    with (whole / "tables" / "ablation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["scaling"] for row in rows] == 2 * ["unit", "norm", "linear", "square"]
+    assert {row["runs"] for row in rows} == {"5"}
+    shared = [m["settings"]["seeds"] for m in manifests.values() if m["settings"]["images"]]
+    assert all(seeds == [0] for seeds in shared)
+
+
+def test_the_search_goes_further_where_the_best_is_at_an_end_and_finer_where_it_is_not():
+    assert second_round(1.0) == (2.0, 3.0)
+    assert second_round(-1.0) == (-2.0, -3.0)
+    assert second_round(0.0) == (-0.5, 0.5)
+
+
+def test_an_interval_covers_the_mean_as_often_as_it_says():
+    """The 95% bootstrap interval of 30 normal values, whose coverage is a little below (Efron and Tibshirani 1993)."""
+    rng = np.random.default_rng(0)
+    covered = [(e := Estimate.of(rng.normal(2.0, 1.0, 30))).low <= 2.0 <= e.high for _ in range(300)]
+    assert 0.90 < np.mean(covered) < 0.98
+    seeds = Estimate.of(np.array([[1.0, 3.0], [2.0, 6.0]]))
+    assert (seeds.mean, seeds.n) == (3.0, 2)
+    assert np.isnan(Estimate.of(np.array([1.0])).low)
+
+
+def test_a_second_report_on_the_same_folder_is_refused_with_the_firsts_process(start, tmp_path):
+    first = start(tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / ".lock.pid").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    second = start(tmp_path)
+    assert second.wait(60) == 1
+    first.kill()
+    first.wait()
+    assert f"(process {first.pid})" in (tmp_path / "stderr.txt").read_text()
