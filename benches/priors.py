@@ -15,14 +15,17 @@ from pathlib import Path
 
 from posteriori.files import atomic_path
 
+FACES = "--images faces-128.zip --holdout 52::53 --skip 32 --bm3d"
 EVALUATIONS = {
-    "faces-64": "--images faces-128.zip --holdout 52::53 --skip 32 --bm3d",
+    "faces-64": FACES,
+    "faces-128": FACES,
     "photo": "--images bsds500-train --holdout 19::20 --bm3d",
 }
 INTRODUCTION = """# What the embedded priors are worth
 
 Every section was written by the command in it, run in a folder with the pictures; `benches/priors.py` runs them all.
 How each prior was trained is in its model card: [faces-64](../src/posteriori/priors/weights/faces-64/README.md),
+[faces-128](../src/posteriori/priors/weights/faces-128/README.md),
 [photo](../src/posteriori/priors/weights/photo/README.md).
 
 """
