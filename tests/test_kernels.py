@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from posteriori.kernels import forward, reverse
+from posteriori.kernels import forward, implicit, reverse, small_std
 from posteriori.schedule import CLEAN, Level
 from tests.helpers import LINEAR, normal
 
@@ -84,6 +84,22 @@ def test_a_step_keeps_the_forward_marginal(t, s, eta):
     assert math.hypot(b, std) == pytest.approx(s.sigma)
     v_up = t.sigma**2 - (t.alpha / s.alpha * s.sigma) ** 2
     assert std == pytest.approx(eta * math.sqrt(v_up) * s.sigma / t.sigma)
+
+
+@pytest.mark.parametrize(("t", "s"), [VP, VE, OTHER])
+def test_any_std_keeps_the_forward_marginal(t, s):
+    for std in (0.0, small_std(t, s), 0.9 * s.sigma, s.sigma):
+        x0_part = implicit(forward(ONE, t, ZERO), ONE, t, s, std, lambda: ZERO).item()
+        eps_part = implicit(forward(ZERO, t, ONE), ZERO, t, s, std, lambda: ZERO).item()
+        drawn = implicit(ZERO, ZERO, t, s, std, lambda: ONE).item()
+        assert (x0_part, drawn) == pytest.approx((s.alpha, std))
+        assert math.hypot(eps_part, drawn) == pytest.approx(s.sigma)
+
+
+@pytest.mark.parametrize(("t", "s"), [VP, VE, OTHER])
+def test_upwards_and_in_two_steps(t, s):
+    assert forward(forward(ONE, s, ZERO), t, ZERO, s).item() == pytest.approx(t.alpha)
+    assert math.hypot(forward(forward(ZERO, s, ONE), t, ZERO, s), forward(ZERO, t, ONE, s)) == pytest.approx(t.sigma)
 
 
 def test_variances_share_the_mean_and_are_ordered():
