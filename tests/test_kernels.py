@@ -128,6 +128,17 @@ def test_two_steps_of_a_gaussian():
         assert variance == pytest.approx(s.alpha**2 * c + s.sigma**2)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.85, 1.0])
+def test_drawing_a_share_of_every_levels_noise_loses_variance(share):
+    # the prior N(0, c) through E[x_0 | x_t] = gain x_t, from T down: DDRM's eta, the root of DiffPIR's zeta
+    c, variance = 0.3, 1.0
+    for t, s in pairwise(LINEAR.path(1000)):
+        gain = t.alpha * c / (t.alpha**2 * c + t.sigma**2)
+        kept = implicit(ONE, gain * ONE, t, s, share * s.sigma, lambda: ZERO).item()
+        variance = kept**2 * variance + (share * s.sigma) ** 2
+    assert variance == pytest.approx(c * (1 + math.sqrt(1 - share**2)) / 2, rel=0.02)
+
+
 def test_auto():
     t, s = VP
     f = 0.25 * ONE
