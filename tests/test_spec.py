@@ -152,7 +152,8 @@ def test_arrays_have_no_text():
     [
         (
             "",
-            "expected a sampler: ddim, sdedit, scoreald, dps or annealed-langevin, got the end (at character 1 of '')",
+            "expected a sampler: ddim, sdedit, scoreald, dps, annealed-langevin or repaint, got the end "
+            "(at character 1 of '')",
         ),
         ("ddpm", "no sampler is called 'ddpm': there are ddim, dps, "),
         ("DPS", "no sampler is called 'DPS': there are dps, "),

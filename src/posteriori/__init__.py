@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import DDIM as DDIM
     from posteriori.samplers import DPS as DPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
+    from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
 
@@ -40,7 +41,14 @@ _HOMES = {
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "sampler": ("sample",),
-    "samplers": ("DDIM", "DPS", "AnnealedLangevin", "SDEdit", "ScoreALD"),
+    "samplers": (
+        "DDIM",
+        "DPS",
+        "AnnealedLangevin",
+        "RePaint",
+        "ScoreALD",
+        "SDEdit",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

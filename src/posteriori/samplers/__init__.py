@@ -4,9 +4,25 @@ from posteriori.sampler import Sampler
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
 from posteriori.samplers.ddim import DDIM
 from posteriori.samplers.dps import DPS
+from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
 from posteriori.samplers.sdedit import SDEdit
 
-SAMPLERS: tuple[type[Sampler], ...] = (DDIM, SDEdit, ScoreALD, DPS, AnnealedLangevin)
+SAMPLERS: tuple[type[Sampler], ...] = (
+    DDIM,
+    SDEdit,
+    ScoreALD,
+    DPS,
+    AnnealedLangevin,
+    RePaint,
+)
 
-__all__ = ["DDIM", "DPS", "SAMPLERS", "AnnealedLangevin", "SDEdit", "ScoreALD"]
+__all__ = [
+    "DDIM",
+    "DPS",
+    "SAMPLERS",
+    "AnnealedLangevin",
+    "RePaint",
+    "SDEdit",
+    "ScoreALD",
+]
