@@ -14,6 +14,7 @@ from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
 from posteriori.samplers import (
     DDIM,
+    DDRM,
     DPS,
     SAMPLERS,
     AnnealedLangevin,
@@ -43,6 +44,7 @@ CONDITIONAL = [
     DPS(steps=50, scale=0.2, gradient="square"),
     AnnealedLangevin(levels=50, inner=2),
     RePaint(steps=50, repeats=2),
+    DDRM(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
@@ -215,6 +217,9 @@ def test_samplers_agree_under_flat():
     guided = [cls(steps=15) for cls in (DPS, ScoreALD)]
     for sampler in (*guided, SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
+    same = {"steps": 15, "spacing": "quadratic"}
+    for sampler in (DDRM(eta=0.0, **same),):
+        close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
 
 
 class Broken(GaussianMixture):

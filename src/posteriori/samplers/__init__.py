@@ -3,6 +3,7 @@
 from posteriori.sampler import Sampler
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
 from posteriori.samplers.ddim import DDIM
+from posteriori.samplers.ddrm import DDRM
 from posteriori.samplers.dps import DPS
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
@@ -15,10 +16,12 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     DPS,
     AnnealedLangevin,
     RePaint,
+    DDRM,
 )
 
 __all__ = [
     "DDIM",
+    "DDRM",
     "DPS",
     "SAMPLERS",
     "AnnealedLangevin",
