@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.sampler import sample as sample
     from posteriori.samplers import DDIM as DDIM
+    from posteriori.samplers import DDNM as DDNM
     from posteriori.samplers import DDRM as DDRM
     from posteriori.samplers import DPS as DPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
@@ -44,6 +45,7 @@ _HOMES = {
     "sampler": ("sample",),
     "samplers": (
         "DDIM",
+        "DDNM",
         "DDRM",
         "DPS",
         "AnnealedLangevin",

@@ -14,6 +14,7 @@ from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
 from posteriori.samplers import (
     DDIM,
+    DDNM,
     DDRM,
     DPS,
     SAMPLERS,
@@ -45,6 +46,7 @@ CONDITIONAL = [
     AnnealedLangevin(levels=50, inner=2),
     RePaint(steps=50, repeats=2),
     DDRM(steps=50),
+    DDNM(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
@@ -218,6 +220,7 @@ def test_samplers_agree_under_flat():
     for sampler in (*guided, SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
+    close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
     for sampler in (DDRM(eta=0.0, **same),):
         close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
 

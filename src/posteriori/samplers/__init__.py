@@ -3,6 +3,7 @@
 from posteriori.sampler import Sampler
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
 from posteriori.samplers.ddim import DDIM
+from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
 from posteriori.samplers.dps import DPS
 from posteriori.samplers.repaint import RePaint
@@ -17,10 +18,12 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     AnnealedLangevin,
     RePaint,
     DDRM,
+    DDNM,
 )
 
 __all__ = [
     "DDIM",
+    "DDNM",
     "DDRM",
     "DPS",
     "SAMPLERS",
