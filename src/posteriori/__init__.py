@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import DDRM as DDRM
     from posteriori.samplers import DPS as DPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
+    from posteriori.samplers import DiffPIR as DiffPIR
     from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
@@ -49,6 +50,7 @@ _HOMES = {
         "DDRM",
         "DPS",
         "AnnealedLangevin",
+        "DiffPIR",
         "RePaint",
         "ScoreALD",
         "SDEdit",

@@ -19,6 +19,7 @@ from posteriori.samplers import (
     DPS,
     SAMPLERS,
     AnnealedLangevin,
+    DiffPIR,
     RePaint,
     ScoreALD,
     SDEdit,
@@ -47,6 +48,7 @@ CONDITIONAL = [
     RePaint(steps=50, repeats=2),
     DDRM(steps=50),
     DDNM(steps=50),
+    DiffPIR(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
@@ -221,7 +223,7 @@ def test_samplers_agree_under_flat():
         close(run(sampler, like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
     close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
-    for sampler in (DDRM(eta=0.0, **same),):
+    for sampler in (DDRM(eta=0.0, **same), DiffPIR(zeta=0.0, **same)):
         close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
 
 

@@ -5,6 +5,7 @@ from posteriori.samplers.annealed_langevin import AnnealedLangevin
 from posteriori.samplers.ddim import DDIM
 from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
+from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
@@ -19,6 +20,7 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     RePaint,
     DDRM,
     DDNM,
+    DiffPIR,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "DPS",
     "SAMPLERS",
     "AnnealedLangevin",
+    "DiffPIR",
     "RePaint",
     "SDEdit",
     "ScoreALD",
