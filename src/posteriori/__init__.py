@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import DPS as DPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
     from posteriori.samplers import DiffPIR as DiffPIR
+    from posteriori.samplers import PiGDM as PiGDM
     from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
@@ -51,6 +52,7 @@ _HOMES = {
         "DPS",
         "AnnealedLangevin",
         "DiffPIR",
+        "PiGDM",
         "RePaint",
         "ScoreALD",
         "SDEdit",

@@ -20,6 +20,7 @@ from posteriori.samplers import (
     SAMPLERS,
     AnnealedLangevin,
     DiffPIR,
+    PiGDM,
     RePaint,
     ScoreALD,
     SDEdit,
@@ -49,6 +50,8 @@ CONDITIONAL = [
     DDRM(steps=50),
     DDNM(steps=50),
     DiffPIR(steps=50),
+    PiGDM(steps=50),
+    PiGDM(steps=50, weight="score", data_var=0.1),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
@@ -218,8 +221,8 @@ def test_noise_times_1_05_is_noticed(sampler):
 
 def test_samplers_agree_under_flat():
     like = Flat(3, IMAGE)
-    guided = [cls(steps=15) for cls in (DPS, ScoreALD)]
-    for sampler in (*guided, SDEdit(t_start=1000, base=DPS(steps=15))):
+    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM)]
+    for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
     close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))

@@ -7,6 +7,7 @@ from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
 from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
+from posteriori.samplers.pigdm import PiGDM
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
 from posteriori.samplers.sdedit import SDEdit
@@ -21,6 +22,7 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     DDRM,
     DDNM,
     DiffPIR,
+    PiGDM,
 )
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "SAMPLERS",
     "AnnealedLangevin",
     "DiffPIR",
+    "PiGDM",
     "RePaint",
     "SDEdit",
     "ScoreALD",
