@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import DDNM as DDNM
     from posteriori.samplers import DDRM as DDRM
     from posteriori.samplers import DPS as DPS
+    from posteriori.samplers import MMPS as MMPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
     from posteriori.samplers import DiffPIR as DiffPIR
     from posteriori.samplers import PiGDM as PiGDM
@@ -50,6 +51,7 @@ _HOMES = {
         "DDNM",
         "DDRM",
         "DPS",
+        "MMPS",
         "AnnealedLangevin",
         "DiffPIR",
         "PiGDM",

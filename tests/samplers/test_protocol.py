@@ -17,6 +17,7 @@ from posteriori.samplers import (
     DDNM,
     DDRM,
     DPS,
+    MMPS,
     SAMPLERS,
     AnnealedLangevin,
     DiffPIR,
@@ -52,6 +53,7 @@ CONDITIONAL = [
     DiffPIR(steps=50),
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
+    MMPS(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
@@ -221,7 +223,7 @@ def test_noise_times_1_05_is_noticed(sampler):
 
 def test_samplers_agree_under_flat():
     like = Flat(3, IMAGE)
-    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM)]
+    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS)]
     for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}

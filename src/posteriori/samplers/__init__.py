@@ -7,6 +7,7 @@ from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
 from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
+from posteriori.samplers.mmps import MMPS
 from posteriori.samplers.pigdm import PiGDM
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
@@ -23,6 +24,7 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     DDNM,
     DiffPIR,
     PiGDM,
+    MMPS,
 )
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "DDNM",
     "DDRM",
     "DPS",
+    "MMPS",
     "SAMPLERS",
     "AnnealedLangevin",
     "DiffPIR",
