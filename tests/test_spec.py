@@ -152,7 +152,7 @@ def test_arrays_have_no_text():
     [
         (
             "",
-            "expected a sampler: ddim, sdedit, scoreald, dps, annealed-langevin, repaint, ddrm, ddnm, diffpir, pigdm or mmps, got the end "
+            "expected a sampler: ddim, sdedit, scoreald, dps, annealed-langevin, repaint, ddrm, ddnm, diffpir, pigdm, mmps or daps, got the end "
             "(at character 1 of '')",
         ),
         ("ddpm", "no sampler is called 'ddpm': there are ddim, ddrm, ddnm, dps, "),

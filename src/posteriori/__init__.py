@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.sampler import sample as sample
+    from posteriori.samplers import DAPS as DAPS
     from posteriori.samplers import DDIM as DDIM
     from posteriori.samplers import DDNM as DDNM
     from posteriori.samplers import DDRM as DDRM
@@ -47,6 +48,7 @@ _HOMES = {
     "priors.mixture": ("GaussianMixture",),
     "sampler": ("sample",),
     "samplers": (
+        "DAPS",
         "DDIM",
         "DDNM",
         "DDRM",

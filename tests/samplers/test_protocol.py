@@ -13,6 +13,7 @@ from posteriori.prior import Denoised
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
 from posteriori.samplers import (
+    DAPS,
     DDIM,
     DDNM,
     DDRM,
@@ -54,6 +55,7 @@ CONDITIONAL = [
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
     MMPS(steps=50),
+    DAPS(steps=50, ode_steps=2, langevin_steps=4),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 

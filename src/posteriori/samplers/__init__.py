@@ -2,6 +2,7 @@
 
 from posteriori.sampler import Sampler
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
+from posteriori.samplers.daps import DAPS
 from posteriori.samplers.ddim import DDIM
 from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
@@ -25,9 +26,11 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     DiffPIR,
     PiGDM,
     MMPS,
+    DAPS,
 )
 
 __all__ = [
+    "DAPS",
     "DDIM",
     "DDNM",
     "DDRM",
