@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
     from posteriori.samplers import DiffPIR as DiffPIR
     from posteriori.samplers import PiGDM as PiGDM
+    from posteriori.samplers import REDDiff as REDDiff
     from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
@@ -57,6 +58,7 @@ _HOMES = {
         "AnnealedLangevin",
         "DiffPIR",
         "PiGDM",
+        "REDDiff",
         "RePaint",
         "ScoreALD",
         "SDEdit",

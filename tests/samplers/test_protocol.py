@@ -23,6 +23,7 @@ from posteriori.samplers import (
     AnnealedLangevin,
     DiffPIR,
     PiGDM,
+    REDDiff,
     RePaint,
     ScoreALD,
     SDEdit,
@@ -56,6 +57,7 @@ CONDITIONAL = [
     PiGDM(steps=50, weight="score", data_var=0.1),
     MMPS(steps=50),
     DAPS(steps=50, ode_steps=2, langevin_steps=4),
+    REDDiff(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 

@@ -10,6 +10,7 @@ from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
 from posteriori.samplers.mmps import MMPS
 from posteriori.samplers.pigdm import PiGDM
+from posteriori.samplers.reddiff import REDDiff
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
 from posteriori.samplers.sdedit import SDEdit
@@ -27,6 +28,7 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     PiGDM,
     MMPS,
     DAPS,
+    REDDiff,
 )
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "AnnealedLangevin",
     "DiffPIR",
     "PiGDM",
+    "REDDiff",
     "RePaint",
     "SDEdit",
     "ScoreALD",
