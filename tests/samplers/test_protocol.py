@@ -259,6 +259,7 @@ def test_nan_is_an_error(sampler):
             r"at step 1 of 10 \(t = 889,.*lower lambda_0 \(now 1e\+40\)",
         ),
         (AnnealedLangevin(levels=10, step_size=1e30), r"at step 1 of 10 .*lower step_size \(now 1e\+30\)"),
+        (DAPS(steps=10, step_size=1e30), r"at step 1 of 10 .*lower step_size \(now 1e\+30\)"),
     ],
 )
 def test_an_explosion_names_what_to_lower(sampler, message):
