@@ -29,8 +29,7 @@ class DAPS(Sampler):
     then x_s = x + sigma_s eps. eta_t falls from ``step_size`` to a hundredth of it. Levels, inside and outside, are
     EDM's: sigma^(1/7) falls evenly, from ``sigma_max`` towards ``sigma_min``, and inside from sigma_t towards 0.01.
 
-    Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1,
-    eq. 7 to 9.
+    Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1.
 
     Operators: any. Cost: steps * ode_steps network calls, 1,000 by default; gradients through A only.
 

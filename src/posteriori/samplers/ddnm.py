@@ -30,7 +30,7 @@ class DDNM(SteppedSampler):
         lambda_i = min(1, std s_i / (a sigma_y)),   gamma_i = std^2 - (a lambda_i sigma_y / s_i)^2
 
     Paper: Wang et al. 2023, "Zero-shot image restoration using denoising diffusion null-space model", algorithm 1;
-    with noise, eq. 17 to 19 and appendix I.
+    with noise, eq. 17 to 19 and 51.
 
     Operators: with an SVD. Cost: one network call a step, no gradients.
 

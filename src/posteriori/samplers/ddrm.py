@@ -39,8 +39,8 @@ class DDRM(SteppedSampler):
     For eta > 0 the prior alone is not recovered, in any number of steps: what is drawn replaces what x_t told. A
     Gaussian is left with (1 + sqrt(1 - eta^2)) / 2 of its variance, 0.76 by default.
 
-    The code doubles sigma_y, since its images are [-1, 1]: here sigma_y is on that scale. It starts with x / sigma_T
-    in the place of alpha_T x, and its last step has no measurement where sigma_y = 0, though sigma >= std.
+    The code doubles sigma_y, since its images are [-1, 1]: here sigma_y is on that scale. It scales the first state by
+    alpha / sigma, not alpha, and its last step has no measurement where sigma_y = 0, though sigma >= std.
     """
 
     name: ClassVar[str] = "ddrm"

@@ -30,12 +30,12 @@ class PiGDM(ReverseSampler):
     x_s = reverse(x_t, x0) + alpha_s alpha_t r_t^2 g; "score" is reverse(x_t, x0 + sigma_t^2 / alpha_t g), Tweedie's
     E[x_0 | x_t, y], which is exact for a Gaussian prior of variance v.
 
-    Paper: Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems", eq. 7 to 9, algorithm 1.
+    Paper: Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems", algorithm 1.
 
     Operators: linear. Cost: one network call and one vjp a step.
 
     The paper's v = 1, r_t^2 = sigma_bar^2 / (1 + sigma_bar^2), takes data of unit variance; images on [-1, 1] have
-    about 0.3. The authors' later code (of RED-diff) has the weight alpha_s alpha_t and no noise; that is "adaptive".
+    about 0.3. The weight alpha_s alpha_t is that of the authors' later code (RED-diff's), which has no sigma_y.
     """
 
     name: ClassVar[str] = "pigdm"
@@ -44,7 +44,7 @@ class PiGDM(ReverseSampler):
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     data_var: Annotated[float, "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
     weight: Annotated[
-        Literal["adaptive", "score"], "of the guidance: adaptive, the paper's, or the one that Bayes' rule gives"
+        Literal["adaptive", "score"], "of the guidance: adaptive, as published, or the one that Bayes' rule gives"
     ] = "adaptive"
 
     def __post_init__(self) -> None:
