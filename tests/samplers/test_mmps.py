@@ -32,8 +32,8 @@ def test_for_a_gaussian_prior_the_chain_is_that_of_the_exact_posterior(eta):
 
 
 def test_samples_have_the_posteriors_mean_and_covariance():
-    rows = 4000
-    x = sample(PRIOR, LIKE, MMPS(steps=500, iterations=2), n=rows, rng=lambda _: Bulk(rows), progress=False)[0]
+    rows = 1000
+    x = sample(PRIOR, LIKE, MMPS(steps=200, iterations=2), n=rows, rng=lambda _: Bulk(rows), progress=False)[0]
     posterior = PRIOR.posterior(LIKE)
     assert standard_errors_off(x, posterior.mean(), posterior.covariance()) < 4
 
