@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from posteriori.kernels import forward, reverse
+from posteriori.kernels import forward, implicit, reverse, small_std
 from posteriori.schedule import CLEAN, Level
 from tests.helpers import LINEAR, normal
 
@@ -86,6 +86,22 @@ def test_a_step_keeps_the_forward_marginal(t, s, eta):
     assert std == pytest.approx(eta * math.sqrt(v_up) * s.sigma / t.sigma)
 
 
+@pytest.mark.parametrize(("t", "s"), [VP, VE, OTHER])
+def test_any_std_keeps_the_forward_marginal(t, s):
+    for std in (0.0, small_std(t, s), 0.9 * s.sigma, s.sigma):
+        x0_part = implicit(forward(ONE, t, ZERO), ONE, t, s, std, lambda: ZERO).item()
+        eps_part = implicit(forward(ZERO, t, ONE), ZERO, t, s, std, lambda: ZERO).item()
+        drawn = implicit(ZERO, ZERO, t, s, std, lambda: ONE).item()
+        assert (x0_part, drawn) == pytest.approx((s.alpha, std))
+        assert math.hypot(eps_part, drawn) == pytest.approx(s.sigma)
+
+
+@pytest.mark.parametrize(("t", "s"), [VP, VE, OTHER])
+def test_upwards_and_in_two_steps(t, s):
+    assert forward(forward(ONE, s, ZERO), t, ZERO, s).item() == pytest.approx(t.alpha)
+    assert math.hypot(forward(forward(ZERO, s, ONE), t, ZERO, s), forward(ZERO, t, ONE, s)) == pytest.approx(t.sigma)
+
+
 def test_variances_share_the_mean_and_are_ordered():
     t, s = VP
     small = parts(t, s, variance="small")
@@ -110,6 +126,17 @@ def test_two_steps_of_a_gaussian():
         left = c - gain * t.alpha * c
         variance = (x_part + x0_part * gain) ** 2 * variance + x0_part**2 * left + std**2
         assert variance == pytest.approx(s.alpha**2 * c + s.sigma**2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.85, 1.0])
+def test_drawing_a_share_of_every_levels_noise_loses_variance(share):
+    # the prior N(0, c) through E[x_0 | x_t] = gain x_t, from T down: DDRM's eta, the root of DiffPIR's zeta
+    c, variance = 0.3, 1.0
+    for t, s in pairwise(LINEAR.path(1000)):
+        gain = t.alpha * c / (t.alpha**2 * c + t.sigma**2)
+        kept = implicit(ONE, gain * ONE, t, s, share * s.sigma, lambda: ZERO).item()
+        variance = kept**2 * variance + (share * s.sigma) ** 2
+    assert variance == pytest.approx(c * (1 + math.sqrt(1 - share**2)) / 2, rel=0.02)
 
 
 def test_auto():

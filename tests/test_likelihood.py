@@ -5,7 +5,7 @@ import torch
 
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.operator import LinearOperator, Operator
-from posteriori.operators import Identity
+from posteriori.operators import GaussianBlur, Identity
 from tests.helpers import IMAGE, dense, normal, small_operators
 
 each = pytest.mark.parametrize("operator", small_operators(), ids=lambda operator: operator.name)
@@ -33,7 +33,23 @@ def test_widen_adds_variances(operator):
     like, x = bound(operator), normal(3, *IMAGE, seed=1)
     wider = Gaussian(like.y, operator, math.sqrt(0.2**2 + 0.5**2))
     torch.testing.assert_close(like.widen(0.5).log_prob(x), wider.log_prob(x))
+    torch.testing.assert_close(like.with_sigma(wider.sigma).log_prob(x), wider.log_prob(x))
     assert like.sigma == 0.2
+
+
+@each
+def test_the_spectrum_is_the_measurement_with_a_diagonal_operator(operator):
+    like, x, A = bound(operator), normal(3, *IMAGE, seed=1), dense(operator)
+    y, std = like.spectrum()
+    assert y.shape == (3, len(std)) == like.Vt(x).shape
+    torch.testing.assert_close(like.Vt(like.V(y)), y, atol=1e-4, rtol=1e-4)
+    # N(y; A x, sigma^2 I) and N(y_i; c_i, std_i^2) have one gradient, but for the singular values dropped
+    score = like.V((y - like.Vt(x)) / std.square()).flatten(1)
+    kept = torch.linalg.svdvals(A) > operator.cutoff
+    assert len(std) == kept.sum()
+    exact = (operator.observed(like.y).double() - x.flatten(1).double() @ A.T) / 0.2**2 @ A
+    left = (exact - score.double()).norm(dim=1) / exact.norm(dim=1)
+    assert left.max() < (1e-4 if kept.all() or not isinstance(operator, GaussianBlur) else 0.02)
 
 
 @each
@@ -91,7 +107,10 @@ def test_flat_says_nothing():
     assert torch.equal(flat.log_prob(x), torch.zeros(3))
     assert flat.residual(x).shape == (3, 0)
     assert torch.equal(flat.prox(x, 0.0), x)
-    assert flat.widen(1.0) is flat
+    assert flat.widen(1.0) is flat.with_sigma(0.3) is flat
+    y, std = flat.spectrum()
+    assert (y.shape, std.shape, flat.Vt(x).shape) == ((3, 0), (0,), (3, 0))
+    assert torch.equal(flat.V(y), torch.zeros_like(x))
     assert (len(flat), len(flat.expand(4))) == (3, 12)
     assert flat.select(slice(1, 3)).keys() == flat.keys()[1:]
     assert flat.guess().shape == (3, *IMAGE)

@@ -29,6 +29,8 @@ def test_spacings():
     assert network_times(LINEAR.path(1000)) == network_times(LINEAR.path(1000, "leading")) == list(range(999, -1, -1))
     assert network_times(LINEAR.path(1)) == [999]
     assert network_times(LINEAR.path([1000, 400.5, 3])) == [999, 399.5, 2]
+    quadratic = [999 - 999 * (i / 4) ** 0.5 for i in range(5)]
+    assert network_times(LINEAR.path(5, "quadratic")) == pytest.approx(quadratic)
 
 
 @pytest.mark.parametrize("steps", [2, 7, 50, 250, 333])
@@ -46,7 +48,7 @@ def test_linspace_is_guided_diffusions(steps):
     [
         (0, "linspace", "steps is 0; this schedule has 1000 levels"),
         (1001, "linspace", "steps is 1001"),
-        (10, "trailing", "give 'linspace' or 'leading'"),
+        (10, "trailing", "give 'linspace', 'leading' or 'quadratic'"),
         ([1, 2], "linspace", "give the noisiest first"),
         ([3, 3], "linspace", "give the noisiest first"),
         ([3, 0], "linspace", "stay above 0"),

@@ -152,9 +152,10 @@ def test_arrays_have_no_text():
     [
         (
             "",
-            "expected a sampler: ddim, sdedit, scoreald, dps or annealed-langevin, got the end (at character 1 of '')",
+            "expected a sampler: ddim, sdedit, scoreald, dps, annealed-langevin, repaint, ddrm, ddnm, diffpir, pigdm, "
+            "mmps, daps or reddiff, got the end (at character 1 of '')",
         ),
-        ("ddpm", "no sampler is called 'ddpm': there are ddim, dps, "),
+        ("ddpm", "no sampler is called 'ddpm': there are ddim, ddrm, ddnm, dps, "),
         ("DPS", "no sampler is called 'DPS': there are dps, "),
         ("identity", "no sampler is called 'identity': "),
         ("dps(scal=1)", "dps has no field 'scal': it has scale, "),

@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.sampler import sample as sample
+    from posteriori.samplers import DAPS as DAPS
     from posteriori.samplers import DDIM as DDIM
+    from posteriori.samplers import DDNM as DDNM
+    from posteriori.samplers import DDRM as DDRM
     from posteriori.samplers import DPS as DPS
+    from posteriori.samplers import MMPS as MMPS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
+    from posteriori.samplers import DiffPIR as DiffPIR
+    from posteriori.samplers import PiGDM as PiGDM
+    from posteriori.samplers import REDDiff as REDDiff
+    from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
 
@@ -40,7 +48,21 @@ _HOMES = {
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "sampler": ("sample",),
-    "samplers": ("DDIM", "DPS", "AnnealedLangevin", "SDEdit", "ScoreALD"),
+    "samplers": (
+        "DAPS",
+        "DDIM",
+        "DDNM",
+        "DDRM",
+        "DPS",
+        "MMPS",
+        "AnnealedLangevin",
+        "DiffPIR",
+        "PiGDM",
+        "REDDiff",
+        "RePaint",
+        "ScoreALD",
+        "SDEdit",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

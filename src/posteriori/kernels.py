@@ -9,14 +9,33 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from posteriori.schedule import Level
+from posteriori.schedule import CLEAN, Level
 
 Variance = Literal["auto", "small", "large", "learned"]
 
 
-def forward(x_0: Tensor, t: Level, noise: Tensor) -> Tensor:
-    """x_t ~ q(x_t | x_0): Ho et al. 2020, eq. 4."""
-    return t.alpha * x_0 + t.sigma * noise
+def forward(x_s: Tensor, t: Level, noise: Tensor, s: Level = CLEAN) -> Tensor:
+    """x_t ~ q(x_t | x_s) for a level t above s; from x_0, where s is not given: Ho et al. 2020, eq. 4."""
+    a = t.alpha / s.alpha
+    return a * x_s + math.sqrt(t.sigma**2 - a**2 * s.sigma**2) * noise
+
+
+def small_std(t: Level, s: Level) -> float:
+    """The standard deviation sqrt(v_lo) of q(x_s | x_t, x_0): DDPM's small one."""
+    v_up = t.sigma**2 - (t.alpha / s.alpha) ** 2 * s.sigma**2
+    return math.sqrt(v_up) * s.sigma / t.sigma
+
+
+def implicit(x_t: Tensor, x0: Tensor, t: Level, s: Level, std: float, noise: Callable[[], Tensor]) -> Tensor:
+    """alpha_s x0 + sqrt(sigma_s^2 - std^2) (x_t - alpha_t x0) / sigma_t + std noise(), for std up to sigma_s.
+
+    Where x0 is x_0 itself it has the law q(x_s | x_0) for every std: Song et al. 2021, eq. 7 and 12. std = 0
+    is deterministic, ``small_std`` DDPM. With an estimate x0 = E[x_0 | x_t] a std above that loses variance, in
+    few steps as in many: the noise drawn replaces what x_t told.
+    """
+    direction = math.sqrt(max(s.sigma**2 - std**2, 0.0))
+    x_s = s.alpha * x0 + direction * (x_t - t.alpha * x0) / t.sigma
+    return x_s + std * noise() if std else x_s
 
 
 def reverse(
@@ -60,14 +79,11 @@ def reverse(
         raise ValueError("variance='learned' needs a prior that learned its variance: use 'small' or 'large'")
     if s.sigma == 0:
         return x0
+    if variance == "small":
+        return implicit(x_t, x0, t, s, eta * small_std(t, s), noise)
     a = t.alpha / s.alpha
     v_up = t.sigma**2 - a**2 * s.sigma**2
     v_lo = v_up * s.sigma**2 / t.sigma**2
-    if variance == "small":
-        std = eta * math.sqrt(v_lo)
-        direction = math.sqrt(max(s.sigma**2 - std**2, 0.0))
-        x_s = s.alpha * x0 + direction * (x_t - t.alpha * x0) / t.sigma
-        return x_s + std * noise() if std else x_s
     mean = (a * s.sigma**2 / t.sigma**2) * x_t + (s.alpha * v_up / t.sigma**2) * x0
     if variance == "large":
         return mean + math.sqrt(v_up) * noise()

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from posteriori.operator import LinearOperator, Operator, check_sigma
+from posteriori.operator import LinearOperator, Operator, SVDOperator, check_sigma
 from posteriori.rng import image_key
 
 
@@ -18,6 +18,8 @@ class Likelihood(ABC):
     """The likelihood of N measurements, one a row. Images are (B, *shape) with B = len(self)."""
 
     shape: tuple[int, ...]
+    #: standard deviation sigma_y of the noise, on the [-1, 1] scale
+    sigma: float
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -59,8 +61,27 @@ class Likelihood(ABC):
         """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape)."""
 
     @abstractmethod
+    def with_sigma(self, sigma: float) -> Likelihood:
+        """This likelihood with noise of standard deviation ``sigma``."""
+
+    @abstractmethod
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """(y, std) in the r coordinates c = V^T x that are measured: y_i ~ N(c_i, std_i^2), (B, r) and (r,).
+
+        y = S^-1 U^T y and std = sigma_y / s, over the singular values above the operator's cut-off.
+        """
+
+    @abstractmethod
+    def Vt(self, x: Tensor) -> Tensor:
+        """The measured coordinates of ``x``, (B, r)."""
+
+    @abstractmethod
+    def V(self, c: Tensor) -> Tensor:
+        """The image with these measured coordinates and no others, (B, *shape): V^T V c = c."""
+
     def widen(self, gamma: float) -> Likelihood:
         """This likelihood with noise of variance sigma_y^2 + gamma^2."""
+        return self.with_sigma(math.hypot(self.sigma, gamma))
 
     def score(self, x: Tensor, var: float = 0.0) -> Tensor:
         """The gradient of ``log_prob`` with respect to x, (B, *shape)."""
@@ -123,8 +144,28 @@ class Gaussian(Likelihood):
             raise TypeError(f"{type(self.operator).__name__} is not linear and has no prox")
         return self.operator.prox(z, self.y, rho)
 
-    def widen(self, gamma: float) -> Gaussian:
-        return self._with(self.y, math.hypot(self.sigma, gamma))
+    def with_sigma(self, sigma: float) -> Gaussian:
+        return self._with(self.y, sigma)
+
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        kept = self._svd.kept.to(self.y.device)
+        s = self._svd.s.to(self.y.device).expand(kept.shape)[kept]
+        return self._svd.Ut(self.y)[:, kept] / s, self.sigma / s
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return self._svd.Vt(x)[:, self._svd.kept.to(x.device)]
+
+    def V(self, c: Tensor) -> Tensor:
+        kept = self._svd.kept.to(c.device)
+        full = c.new_zeros(len(c), *kept.shape)
+        full[:, kept] = c
+        return self._svd.V(full)
+
+    @property
+    def _svd(self) -> SVDOperator:
+        if not isinstance(self.operator, SVDOperator):
+            raise TypeError(f"{type(self.operator).__name__} has no singular value decomposition")
+        return self.operator
 
 
 @final
@@ -132,6 +173,7 @@ class Flat(Likelihood):
     """No data: the posterior is the prior. ``n`` rows of ``shape``, each with streams of its own."""
 
     device = torch.device("cpu")
+    sigma = 0.0
 
     def __init__(self, n: int, shape: tuple[int, ...], *, first: int = 0):
         if n < 1:
@@ -173,5 +215,14 @@ class Flat(Likelihood):
     def prox(self, z: Tensor, rho: float) -> Tensor:
         return z
 
-    def widen(self, gamma: float) -> Flat:
+    def with_sigma(self, sigma: float) -> Flat:
         return self
+
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        return torch.zeros(self.n, 0, device=self.device), torch.zeros(0, device=self.device)
+
+    def Vt(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :0]
+
+    def V(self, c: Tensor) -> Tensor:
+        return c.new_zeros(len(c), *self.shape)

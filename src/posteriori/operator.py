@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from posteriori.rng import Purpose, Rng, image_key
@@ -95,6 +97,11 @@ class SVDOperator(LinearOperator):
     @abstractmethod
     def s(self) -> Tensor:
         """The singular values, of the coefficients' shape or broadcasting to it."""
+
+    @cached_property
+    def kept(self) -> Tensor:
+        """Which coefficients have singular values above ``cutoff``, of the coefficients' shape."""
+        return (self.s > self.cutoff).expand(self.Vt(torch.zeros(1, *self.shape)).shape[1:])
 
     @abstractmethod
     def U(self, c: Tensor) -> Tensor: ...

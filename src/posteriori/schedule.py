@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Spacing = Literal["linspace", "leading"]
+Spacing = Literal["linspace", "leading", "quadratic"]
 
 
 class Level(NamedTuple):
@@ -51,7 +51,9 @@ class Schedule(ABC):
 
         ``steps`` is a number of steps, spread over 1..T, or the times themselves, largest first.
         ``"linspace"`` holds both ends (network times 999, 888 ... 0: the DPS code's DDPM);
-        ``"leading"`` keeps every (T // steps)-th level from the clean end (900, 800 ... 0: its DDIM).
+        ``"leading"`` keeps every (T // steps)-th level from the clean end (900, 800 ... 0: its DDIM);
+        ``"quadratic"`` holds both ends and is dense at the clean one: T - t grows as the root of the step
+        (DiffPIR's, whose code rounds to whole times).
         Betas are never stored: the reverse kernel recomputes them from the levels that are kept.
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
@@ -70,7 +72,9 @@ class Schedule(ABC):
             stride = (self.T - 1) / max(steps - 1, 1)
             times = [1.0 + round(stride * i) for i in reversed(range(steps))]
             return times if steps > 1 else [float(self.T)]
-        raise ValueError(f"spacing is {spacing!r}; give 'linspace' or 'leading'")
+        if spacing == "quadratic":
+            return [self.T - (self.T - 1) * math.sqrt(i / max(steps - 1, 1)) for i in range(steps)]
+        raise ValueError(f"spacing is {spacing!r}; give 'linspace', 'leading' or 'quadratic'")
 
 
 class VPSchedule(Schedule):

@@ -12,7 +12,22 @@ from posteriori.operators import Identity
 from posteriori.prior import Denoised
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
-from posteriori.samplers import DDIM, DPS, SAMPLERS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.samplers import (
+    DAPS,
+    DDIM,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    SAMPLERS,
+    AnnealedLangevin,
+    DiffPIR,
+    PiGDM,
+    REDDiff,
+    RePaint,
+    ScoreALD,
+    SDEdit,
+)
 from tests.helpers import (
     IMAGE,
     Bulk,
@@ -26,7 +41,7 @@ from tests.helpers import (
 )
 
 PRIOR = image_mixture()
-BLUR = small_operators()[3]
+MASK, BLUR = small_operators()[2:4]
 CONDITIONAL = [
     SDEdit(t_start=200, base=DDIM(steps=50)),
     ScoreALD(steps=50, lambda_T=0.7, lambda_0=1.0),
@@ -34,17 +49,32 @@ CONDITIONAL = [
     DPS(steps=50, scale=1.0, gradient="norm"),
     DPS(steps=50, scale=0.2, gradient="square"),
     AnnealedLangevin(levels=50, inner=2),
+    RePaint(steps=50, repeats=2),
+    DDRM(steps=50),
+    DDNM(steps=50),
+    DiffPIR(steps=50),
+    PiGDM(steps=50),
+    PiGDM(steps=50, weight="score", data_var=0.1),
+    MMPS(steps=50),
+    DAPS(steps=50, ode_steps=2, langevin_steps=4),
+    REDDiff(steps=50),
 ]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 
 def name(sampler):
-    return sampler.name + ("-eta0" if getattr(sampler, "eta", 1) == 0 else getattr(sampler, "gradient", ""))
+    parts = ["eta0" if getattr(sampler, "eta", 1) == 0 else "", getattr(sampler, "gradient", "")]
+    return "-".join(filter(None, [sampler.name, *parts, getattr(sampler, "weight", "")]))
 
 
 def each(samplers=INSTANCES, steps=None):
     chosen = [sampler.with_steps(steps) if steps else sampler for sampler in samplers]
     return pytest.mark.parametrize("sampler", chosen, ids=name)
+
+
+def used(sampler):
+    """What its tests measure with: RePaint takes y to have no noise, which leaves nothing open in a blurred image."""
+    return MASK if isinstance(sampler, RePaint) else BLUR
 
 
 def measured(operator=BLUR, n=3, sigma=0.2):
@@ -102,12 +132,12 @@ def test_an_image_alone_equals_the_image_in_a_folder(sampler):
 
 @each(steps=15)
 def test_seeds(sampler):
-    first = run(sampler, seed=1)
-    assert torch.equal(first, run(sampler, seed=1))
-    assert (first - run(sampler, seed=2)).abs().flatten(1).amax(1).min() > 0.05
+    like = measured(used(sampler))
+    first = run(sampler, like, seed=1)
+    assert torch.equal(first, run(sampler, like, seed=1))
+    assert (first - run(sampler, like, seed=2)).abs().flatten(1).amax(1).min() > 0.05
     # keys take the place of the measurements' content
-    like = measured(n=2)
-    twice = Gaussian(like.y[[0, 0]], BLUR, 0.2)
+    twice = Gaussian(like.y[[0, 0]], used(sampler), 0.2)
     a, b = run(sampler, twice, keys=[4, 5])
     assert (a - b).abs().max() > 0.05
     a, b = run(sampler, twice, keys=[4, 4])
@@ -176,7 +206,7 @@ def test_a_gradient_of_the_wrong_sign_is_noticed(sampler, monkeypatch):
 # half of the Monte-Carlo error of a variance from 10 000 samples, 1.4 %. Noise times 1.05 adds 10 %, seven errors.
 MEAN, COVARIANCE, ROWS = normal(4, seed=5), 10 * covariance(4, seed=1), 10_000
 WIDE = GaussianMixture(MEAN[None], COVARIANCE[None])
-ALONE = [DDIM(), DDIM(eta=0.0), DPS(), ScoreALD()]
+ALONE = [DDIM(), DDIM(eta=0.0), DPS(), ScoreALD(), RePaint(steps=1000, jump=500, repeats=2)]
 
 
 def check_prior_is_recovered(sampler, factor=1.0):
@@ -197,9 +227,13 @@ def test_noise_times_1_05_is_noticed(sampler):
 
 def test_samplers_agree_under_flat():
     like = Flat(3, IMAGE)
-    expected = run(DDIM(steps=15), like)
-    for sampler in (DPS(steps=15), ScoreALD(steps=15), SDEdit(t_start=1000, base=DPS(steps=15))):
-        close(run(sampler, like), expected)
+    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS)]
+    for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
+        close(run(sampler, like), run(DDIM(steps=15), like))
+    same = {"steps": 15, "spacing": "quadratic"}
+    close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
+    for sampler in (DDRM(eta=0.0, **same), DiffPIR(zeta=0.0, **same)):
+        close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
 
 
 class Broken(GaussianMixture):
@@ -225,6 +259,7 @@ def test_nan_is_an_error(sampler):
             r"at step 1 of 10 \(t = 889,.*lower lambda_0 \(now 1e\+40\)",
         ),
         (AnnealedLangevin(levels=10, step_size=1e30), r"at step 1 of 10 .*lower step_size \(now 1e\+30\)"),
+        (DAPS(steps=10, step_size=1e30), r"at step 1 of 10 .*lower step_size \(now 1e\+30\)"),
     ],
 )
 def test_an_explosion_names_what_to_lower(sampler, message):

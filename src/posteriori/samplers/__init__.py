@@ -2,11 +2,48 @@
 
 from posteriori.sampler import Sampler
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
+from posteriori.samplers.daps import DAPS
 from posteriori.samplers.ddim import DDIM
+from posteriori.samplers.ddnm import DDNM
+from posteriori.samplers.ddrm import DDRM
+from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
+from posteriori.samplers.mmps import MMPS
+from posteriori.samplers.pigdm import PiGDM
+from posteriori.samplers.reddiff import REDDiff
+from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
 from posteriori.samplers.sdedit import SDEdit
 
-SAMPLERS: tuple[type[Sampler], ...] = (DDIM, SDEdit, ScoreALD, DPS, AnnealedLangevin)
+SAMPLERS: tuple[type[Sampler], ...] = (
+    DDIM,
+    SDEdit,
+    ScoreALD,
+    DPS,
+    AnnealedLangevin,
+    RePaint,
+    DDRM,
+    DDNM,
+    DiffPIR,
+    PiGDM,
+    MMPS,
+    DAPS,
+    REDDiff,
+)
 
-__all__ = ["DDIM", "DPS", "SAMPLERS", "AnnealedLangevin", "SDEdit", "ScoreALD"]
+__all__ = [
+    "DAPS",
+    "DDIM",
+    "DDNM",
+    "DDRM",
+    "DPS",
+    "MMPS",
+    "SAMPLERS",
+    "AnnealedLangevin",
+    "DiffPIR",
+    "PiGDM",
+    "REDDiff",
+    "RePaint",
+    "SDEdit",
+    "ScoreALD",
+]

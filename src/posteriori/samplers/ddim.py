@@ -11,35 +11,27 @@ from posteriori.kernels import Variance, reverse
 from posteriori.likelihood import Likelihood
 from posteriori.prior import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import Sampler, State
-from posteriori.schedule import Level, Schedule, Spacing
+from posteriori.sampler import State
+from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.schedule import Level
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReverseSampler(Sampler):
-    """A sampler that steps down the schedule (``Schedule.path``) with the reverse kernel (``kernels.reverse``)."""
+class ReverseSampler(SteppedSampler):
+    """A sampler that steps down the schedule with the reverse kernel (``kernels.reverse``)."""
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 1000
-    spacing: Annotated[Spacing, "which levels: linspace from T to 1, leading every (T // steps)-th from 1"] = "linspace"
     eta: Annotated[float, "noise drawn in a step, from 0 (deterministic DDIM) to 1 (DDPM)"] = 1.0
     variance: Annotated[Variance, "variance of a DDPM step; auto: learned where the network has it"] = "auto"
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}: give at least 1")
+        super().__post_init__()
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
-    def path(self, schedule: Schedule) -> list[Level]:
-        return schedule.path(self.steps, self.spacing)
-
     def denoise(self, x_t: Tensor, t: Level, prior: Prior) -> Denoised:
         """The prior's estimate, clamped where ``clip`` says so; gradients go through the clamp."""
-        denoised = prior.denoise(x_t, t)
-        if self.clip and prior.bounds is not None:
-            return denoised._replace(x0=denoised.x0.clamp(*prior.bounds))
-        return denoised
+        return estimate(prior, x_t, t, self.clip)
 
     def reverse(self, x_t: Tensor, denoised: Denoised, t: Level, s: Level, rng: Rng) -> Tensor:
         """x_s ~ p(x_s | x_t, x0)."""

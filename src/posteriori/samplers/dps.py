@@ -17,9 +17,12 @@ class DPS(GuidedSampler):
     """Diffusion posterior sampling: each reverse step, then a step of one length down the residual's gradient.
 
     x_{t-1} <- x_{t-1} - scale g / |g| with g = grad_{x_t} |r|, r = y - A(x0hat): the report's section 3.5, with 0.3
-    for deconvolution and 1.0 for inpainting at 256 x 256. With ``gradient`` "norm" it is x_{t-1} - scale g: the
-    paper's algorithm with zeta_t = scale / (2 |r|), which is what their code does. With "square" the
-    likelihood's own gradient has a constant factor: x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g.
+    for deconvolution and 1.0 for inpainting at 256 x 256. With ``gradient`` "norm" it is x_{t-1} - scale g, which is
+    what the paper's code does: the algorithm's zeta_t grad |r|^2 with zeta_t = zeta' / |r| is 2 zeta' g, so that the
+    code's scale is 2 zeta'. With "square" the likelihood's own gradient has a constant factor:
+    x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g. The gradient goes through the clamp of x0hat.
+
+    Operators: any. Cost: one network call and one vjp a step.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", algorithm 1.
     """

@@ -1,0 +1,92 @@
+"""DAPS: an estimate of x_0 by the reverse process, Langevin steps to the measurement, and noise again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, final
+
+from posteriori.kernels import forward, reverse
+from posteriori.likelihood import Likelihood
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler, State
+from posteriori.samplers.stepped import estimate
+from posteriori.schedule import CLEAN, Level, Schedule
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DAPS(Sampler):
+    """Decoupled annealing: at each noise level a new x_0 given x_t and y, which is then noised to the next level.
+
+    At a level sigma_t (variance exploding): x0 by ``ode_steps`` of the probability-flow ODE from x_t; then
+    ``langevin_steps`` on p(x_0 | x_t, y), with p(x_0 | x_t) taken as N(x0, sigma_t^2 I),
+
+        x <- x + eta_t ((x0 - x) / sigma_t^2 + grad log p(y | x)) + sqrt(2 eta_t) eps;
+
+    then x_s = x + sigma_s eps. eta_t falls from ``step_size`` to a hundredth of it. Levels, inside and outside, are
+    EDM's: sigma^(1/7) falls evenly, from ``sigma_max`` towards ``sigma_min``, and inside from sigma_t towards 0.01.
+
+    Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1.
+
+    Operators: any. Cost: steps * ode_steps network calls, 1,000 by default; gradients through A only.
+
+    The published likelihood is tempered: its gradient is -grad |y - A x|^2 / tau^2 with tau = 0.01 where the noise
+    is 0.05, and without the half, so that y is taken to have noise of tau / sqrt(2) = 0.007. That is the default;
+    ``tau`` none is the likelihood itself. The code's step_size is 5e-5 for inpainting, the default, and 1e-4 for
+    blur and super-resolution. Its ODE stops at 0.01; here the last step goes to 0.
+
+    N(x0, sigma_t^2 I) is right at low noise where x0 is the mean of p(x_0 | x_t), at ``ode_steps`` 1. The ODE's x0 is
+    as if drawn from it, and Langevin steps that mixed would draw a second time: a Gaussian gets twice its variance.
+    """
+
+    name: ClassVar[str] = "daps"
+    strength: ClassVar[str] = "step_size"
+
+    steps: Annotated[int, "noise levels, from sigma_max towards sigma_min"] = 200
+    ode_steps: Annotated[int, "network calls at each level"] = 5
+    langevin_steps: Annotated[int, "Langevin steps at each level"] = 100
+    step_size: Annotated[float, "length eta_t of a Langevin step at the first level; below tau^2 if |A| = 1"] = 5e-5
+    tau: Annotated[float | None, "tempers the likelihood to a noise of tau / sqrt(2); none: as it is"] = 0.01
+    sigma_max: Annotated[float, "the first level, on the [-1, 1] scale"] = 100.0
+    sigma_min: Annotated[float, "the last level, on the [-1, 1] scale"] = 0.1
+    clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "ode_steps", "langevin_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        if not self.step_size > 0 or not (self.tau is None or self.tau > 0):
+            raise ValueError(f"step_size is {self.step_size}, tau {self.tau}: give both above 0, or none for tau")
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        return _falling(self.sigma_max, self.sigma_min, self.steps, schedule)
+
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        t, shape = state.level, state.x.shape[1:]
+        x = state.x
+        for u, v in pairwise(_falling(t.sigma, min(t.sigma, 0.01), self.ode_steps, prior.schedule)):
+            x = reverse(x, estimate(prior, x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
+        x0 = x
+        eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
+        target = like if self.tau is None else like.with_sigma(self.tau / math.sqrt(2))
+        for _ in range(self.langevin_steps):
+            drift = (x0 - x) / t.sigma**2 + target.score(x)
+            x = x + eta * drift + math.sqrt(2 * eta) * rng.normal(shape)
+        x = forward(x, s, rng.normal(shape))
+        return State(x, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+
+
+def _falling(first: float, last: float, steps: int, schedule: Schedule) -> list[Level]:
+    """Variance-exploding levels: sigma^(1/7) falls evenly from ``first``, to reach ``last`` after ``steps``; then 0."""
+    roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
+    return [*(Level(schedule.time(root**7), 1.0, root**7) for root in roots), CLEAN]
+
+
+def _passed(sigma: float, first: float, last: float) -> float:
+    """The share of the way from ``first`` to ``last`` at ``sigma``."""
+    return (first ** (1 / 7) - sigma ** (1 / 7)) / (first ** (1 / 7) - last ** (1 / 7))

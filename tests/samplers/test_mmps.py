@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from posteriori.likelihood import Flat, Gaussian
+from posteriori.operators import Dense
+from posteriori.priors.mixture import GaussianMixture
+from posteriori.rng import Tape
+from posteriori.sampler import State, sample
+from posteriori.samplers import DDIM, MMPS
+from posteriori.samplers.mmps import gmres
+from posteriori.schedule import Level
+from posteriori.trace import CountedPrior
+from tests.helpers import Bulk, covariance, normal, standard_errors_off
+
+MEAN, C = normal(4, seed=1), covariance(4)
+PRIOR = GaussianMixture(MEAN[None], C[None])
+LIKE = Gaussian(normal(1, 2, seed=3), Dense((4,), normal(2, 4, seed=2)), 0.3)
+
+
+def off(sampler, like=LIKE):
+    """How far the chain is from the reverse chain of the exact E[x_0 | x_t, y], draw for draw."""
+    found = sample(PRIOR, like, sampler, n=3, keys=[7], progress=False)
+    exact = DDIM(steps=sampler.steps, eta=sampler.eta)
+    return (found - sample(PRIOR.posterior(like), Flat(1, (4,)), exact, n=3, keys=[7], progress=False)).abs().max()
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_for_a_gaussian_prior_the_chain_is_that_of_the_exact_posterior(eta):
+    assert off(MMPS(steps=50, eta=eta, iterations=2)) < 1e-4
+    assert off(MMPS(steps=50, eta=eta, iterations=5)) < 1e-4
+    assert off(MMPS(steps=50, eta=eta, iterations=1)) > 0.02  # two eigenvalues need two
+
+
+def test_samples_have_the_posteriors_mean_and_covariance():
+    rows = 1000
+    x = sample(PRIOR, LIKE, MMPS(steps=200, iterations=2), n=rows, rng=lambda _: Bulk(rows), progress=False)[0]
+    posterior = PRIOR.posterior(LIKE)
+    assert standard_errors_off(x, posterior.mean(), posterior.covariance()) < 4
+
+
+def test_variance_exploding_levels_too():
+    x_t, noise = normal(3, 4, seed=4), normal(3, 4, seed=5)
+    t, s = Level(0, 1.0, 3.0), Level(0, 1.0, 2.0)
+    found = MMPS(iterations=2).step(State(x_t, t), s, PRIOR, LIKE.expand(3), Tape([noise])).x
+    exact = DDIM().step(State(x_t, t), s, PRIOR.posterior(LIKE), Flat(3, (4,)), Tape([noise])).x
+    torch.testing.assert_close(found, exact, atol=1e-5, rtol=1e-5)
+
+
+def test_one_network_call_a_step():
+    prior = CountedPrior(PRIOR)
+    sample(prior, LIKE, MMPS(steps=20, iterations=3), progress=False)
+    assert prior.calls == 20
+
+
+def test_gmres_solves_each_row_and_never_makes_it_worse():
+    # not symmetric, not definite, as a network's Jacobian
+    M, b = normal(3, 5, 5, seed=6, dtype=torch.float64), normal(3, 5, seed=7, dtype=torch.float64)
+    b[2] = 0
+    product = lambda v: torch.einsum("bij,bj->bi", M, v)  # noqa: E731
+    for iterations in (5, 8):
+        torch.testing.assert_close(gmres(product, b, iterations), torch.linalg.solve(M, b), atol=1e-8, rtol=1e-6)
+    left = [b, *(b - product(gmres(product, b, k)) for k in range(1, 6))]
+    norms = torch.stack([r.norm(dim=1) for r in left])
+    assert (norms[1:] <= norms[:-1] + 1e-9).all()
+    assert norms[-1].max() < 1e-8
+
+
+def test_iterations_start_at_one():
+    with pytest.raises(ValueError, match="iterations is 0"):
+        MMPS(iterations=0)
