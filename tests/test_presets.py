@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
-from posteriori.presets import preset, resolve
+from posteriori.presets import default_steps, preset, resolve
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.samplers import DDIM, DPS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
 from posteriori.spec import read_sampler
 
@@ -145,3 +145,8 @@ def test_lengths_measured_at_another_size_are_scaled_with_the_root_of_the_pixels
     assert wide.sampler.scale == pytest.approx(at_64 * 120 / 64)
     assert wide.sources["scale"] == "the value measured times 120/64 px"
     assert wide.warning
+
+
+def test_steps_are_the_papers_up_to_a_limit():
+    assert [default_steps(cls) for cls in (DPS, DDRM, SDEdit, AnnealedLangevin)] == [250, 20, 250, 250]
+    assert [default_steps(cls, 1000) for cls in (DPS, DDRM, SDEdit)] == [1000, 20, 1000]

@@ -21,6 +21,7 @@ from posteriori.images import to_uint8
 
 _DPI = 128  # a power of two: sizes in pixels survive the division
 _CELL = 192  # small pictures are enlarged to about this width
+_PANELS = 7  # side by side in a comparison
 _MARGIN, _GAP, _LINE, _TITLE, _BAR = 20, 10, 20, 25, 18
 _ACCENT, _INK, _FAINT = "#ffb000", "#1a1a1a", "#666666"
 
@@ -106,12 +107,13 @@ def comparison(
     title: str,
     zoom: tuple[int, int, int, int] | None,
 ) -> None:
-    """Writes labelled pictures in one row, and below each the detail ``zoom``, to the PNG file ``path``.
+    """Writes labelled pictures side by side, and below each the detail ``zoom``, to the PNG file ``path``.
 
     ``panels`` are (label, image), an image (3, H, W) or (1, 3, H, W) on [-1, 1]; the first line of a label
     is its name, further lines are notes such as "28.8 dB / 0.055". A smaller image, such as a low-resolution
     measurement, is shown at the size of the largest. ``zoom`` is (top, left, height, width) in pixels of
-    the largest, drawn as a frame in every picture. Raises ValueError without panels or with zoom outside.
+    the largest, drawn as a frame in every picture. Beyond seven panels there are several rows. Raises ValueError
+    without panels or with zoom outside.
     """
     if not panels:
         raise ValueError("got no panels: give at least one (label, image)")
@@ -119,24 +121,28 @@ def comparison(
     full = max((p.shape[:2] for p in pictures), key=math.prod)
     scale = _scale(full[1])
     height, width = scale * full[0], scale * full[1]
-    inner = len(panels) * (width + _GAP) - _GAP
+    rows = math.ceil(len(panels) / _PANELS)
+    columns = math.ceil(len(panels) / rows)
+    inner = columns * (width + _GAP) - _GAP
     heading = _wrapped(title, inner, glyph=10.5)
     labels = [_wrapped(label, width) for label, _ in panels]
-    row = _MARGIN + len(heading) * _TITLE + _GAP + max(map(len, labels)) * _LINE + 4
     zoomed = _zoomed_height(zoom, full, width) if zoom else 0
-    canvas = _Canvas(inner + 2 * _MARGIN, row + height + (_GAP + zoomed if zoom else 0) + _MARGIN)
+    above = _GAP + max(map(len, labels)) * _LINE + 4
+    below = height + (_GAP + zoomed if zoom else 0)
+    start = _MARGIN + len(heading) * _TITLE
+    canvas = _Canvas(inner + 2 * _MARGIN, start + rows * (above + below) + _MARGIN)
     for j, line in enumerate(heading):
         canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
     for i, (lines, pixels) in enumerate(zip(labels, pictures, strict=True)):
-        x = _MARGIN + i * (width + _GAP)
+        x, y = _MARGIN + i % columns * (width + _GAP), start + i // columns * (above + below) + above
         for j, line in enumerate(lines):
-            canvas.text(line, x, row - 4 - (max(map(len, labels)) - j) * _LINE, colour=_FAINT if j else _INK)
+            canvas.text(line, x, y - 4 - (max(map(len, labels)) - j) * _LINE, colour=_FAINT if j else _INK)
         pixels = _nearest(pixels, *full)
-        canvas.picture(_nearest(pixels, height, width), x, row)
+        canvas.picture(_nearest(pixels, height, width), x, y)
         if zoom:
             top, left, h, w = zoom
-            canvas.frame(x + left * scale, row + top * scale, w * scale, h * scale)
-            canvas.picture(_nearest(pixels[top : top + h, left : left + w], zoomed, width), x, row + height + _GAP)
+            canvas.frame(x + left * scale, y + top * scale, w * scale, h * scale)
+            canvas.picture(_nearest(pixels[top : top + h, left : left + w], zoomed, width), x, y + height + _GAP)
     canvas.save(path)
 
 

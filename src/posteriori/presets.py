@@ -17,6 +17,8 @@ from posteriori.spec import Spec
 
 #: operators that share the measurements of another
 _SAME_AS = {"mask": "box-mask"}
+#: steps where none are asked for, unless the sampler's paper has fewer
+DEFAULT_STEPS = 250
 #: the prior of the papers' own settings
 _PAPERS_PRIOR = "ffhq-256"
 
@@ -39,6 +41,11 @@ def _entries() -> list[dict[str, Any]]:
 
 def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
     return {f.name: f.default for f in fields(sampler) if f.default is not MISSING}
+
+
+def default_steps(sampler: type[Sampler], most: int = DEFAULT_STEPS) -> int:
+    """The steps of ``sampler`` where none are asked for: its paper's, at most ``most``."""
+    return min(_defaults(sampler).get(sampler.count, most), most)
 
 
 def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str) -> list[dict[str, Any]]:

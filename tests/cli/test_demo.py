@@ -28,6 +28,16 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori)
     assert "no preset of dps was measured" in shown.err
 
 
+def test_demo_compares_any_samplers_at_their_papers_steps(tiny_prior, tmp_path, posteriori):
+    out = tmp_path / "demo"
+    assert posteriori("demo", "--prior", tiny_prior, "--out", out, "--samplers", "ddrm,pigdm").code == 0
+    rows = json.loads((out / "results.json").read_text())
+    methods = [(row["method"], row["nfe"]) for row in rows if row["task"] == "inpainting"]
+    assert methods == [("measurement", 0), ("ddrm", 20), ("pigdm", 100)]
+    with Image.open(out / "inpainting.png") as picture:
+        assert picture.width > 4 * 192
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -36,6 +46,8 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori)
         (["demo", "--dtype", "float8"], 1, "dtype is 'float8'"),
         (["demo", "--device", "abacus"], 1, "device is 'abacus'"),
         (["demo", "--steps", "3"], 2, "No such option"),
+        (["demo", "--samplers", "dsp"], 1, "no sampler is called 'dsp': there are dps"),
+        (["demo", "--samplers", "dps(scale=1)"], 1, "give names alone"),
         (["train", "missing", "--out", "{tmp}/run"], 1, "neither a folder nor a zip"),
         (["priors", "show", "ffhq"], 1, "no prior is called 'ffhq'"),
         (["priors", "convert", "missing.pt", "{tmp}/x"], 1, "missing.pt"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posteriori.cli.options import DEFAULT_STEPS, Device, Dtype, Prior, Quiet, Seed
+from posteriori.cli.options import Device, Dtype, Prior, Quiet, Seed
 
 if TYPE_CHECKING:
     from posteriori.experiments.demo import Demo
@@ -18,6 +18,8 @@ Examples:
   posteriori demo --out out/demo
 
   posteriori demo --out out/me --image portrait.jpg --full
+
+  posteriori demo --samplers all --out out/all
 """
 
 
@@ -30,13 +32,16 @@ def demo(
             help="A picture, or astronaut, chelsea, coffee; its centre square is reduced to the prior's size."
         ),
     ] = "astronaut",
-    full: Annotated[bool, typer.Option("--full", help="All of the prior's steps in the place of 250.")] = False,
+    samplers: Annotated[
+        str, typer.Option(help="What to compare: names of `posteriori samplers` with commas between, or all.")
+    ] = "sdedit,scoreald,dps",
+    full: Annotated[bool, typer.Option("--full", help="As many steps as the papers have, not at most 250.")] = False,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Compare SDEdit, ScoreALD and DPS on inpainting and deconvolution of one picture.
+    """Compare SDEdit, ScoreALD and DPS, or other samplers, on inpainting and deconvolution of one picture.
 
     Both measurements have noise of sigma 0.05 on the [-1, 1] scale.
 
@@ -48,16 +53,25 @@ def demo(
     from posteriori.experiments.demo_files import write_demo
     from posteriori.files import writable_folder
     from posteriori.images import load_image
+    from posteriori.presets import DEFAULT_STEPS
     from posteriori.priors.load import load_prior
+    from posteriori.samplers import DDIM, SAMPLERS
+    from posteriori.spec import read_sampler
 
+    # DDIM draws from the prior alone, which the demo does anyway
+    chosen = [cls for cls in SAMPLERS if cls is not DDIM]
+    if samplers != "all":
+        specs = [read_sampler(name) for name in samplers.split(",")]
+        if any(spec.fields for spec in specs):
+            raise ValueError(f"--samplers is {samplers!r}: give names alone, their settings are the presets'")
+        chosen = [spec.cls for spec in specs]
     console = Console(stderr=True, quiet=quiet)
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)
     truth = load_image(image, size=network.shape[-1]).to(network.device)
     steps = network.schedule.T if full else DEFAULT_STEPS
-    done = run_demo(
-        network, truth, steps=steps, seed=seed, progress=not quiet, say=lambda text: console.print(text, style="dim")
-    )
+    say = lambda text: console.print(text, style="dim")  # noqa: E731
+    done = run_demo(network, truth, methods=chosen, steps=steps, seed=seed, progress=not quiet, say=say)
     written = write_demo(done, out, prior=prior, image=image, seed=seed)
     if quiet:
         return
@@ -71,7 +85,7 @@ def _print_table(demo: Demo, prior: str, image: str) -> None:
     from rich.table import Table
 
     side = demo.truth.shape[-1]
-    respaced = "all 1000 steps" if demo.steps == 1000 else f"{demo.steps} of 1000 steps"
+    respaced = "all 1000 steps" if demo.steps == 1000 else f"at most {demo.steps} of 1000 steps"
     table = Table(
         title=f"{image}, {side} x {side}, prior {prior}, {respaced}, noise sigma 0.05 on [-1, 1]", title_justify="left"
     )

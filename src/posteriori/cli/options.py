@@ -24,8 +24,7 @@ Fit = Annotated[
     typer.Option(help="Where the size is not the prior's: crop the centre, pad by mirroring, or resize the centre."),
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Images in one network call (default: by their size).")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler (default: 250).")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler (default: its paper's, at most 250).")]
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="The files are clean: degrade them first, restore, and score.")
 ]
-DEFAULT_STEPS = 250

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from posteriori.cli.options import (
-    DEFAULT_STEPS,
     Batch,
     Device,
     Dtype,
@@ -74,6 +73,7 @@ def restore(
     on where it was stopped.
     """
     from posteriori.noise import parse_noise
+    from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.methods import Posterior
     from posteriori.runs.restoration import Restoration
@@ -92,7 +92,7 @@ def restore(
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=Posterior(spec, steps or DEFAULT_STEPS, sigma, samples, seed),
+        method=Posterior(spec, steps or default_steps(spec.cls), sigma, samples, seed),
         operator=None if mask_file else read_operator(operator or ""),
         mask=mask_file,
         sigma=sigma,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.options import DEFAULT_STEPS, Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps
+from posteriori.cli.options import Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps
 
 EPILOG = """
 Examples:
@@ -37,6 +37,7 @@ def sample(
     was stopped.
     """
     from posteriori.files import claimed_folder
+    from posteriori.presets import default_steps
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
     from posteriori.runs.restoration import batch_for
@@ -45,7 +46,7 @@ def sample(
 
     spec = read_sampler(sampler)
     network = load_prior(prior, device=device, dtype=dtype)
-    method = spec.build().with_steps(spec.fields.get(spec.cls.count, steps or DEFAULT_STEPS))
+    method = spec.build().with_steps(spec.fields.get(spec.cls.count, steps or default_steps(spec.cls)))
     with claimed_folder(out), bar("", quiet=quiet) as progress:
         levels = len(method.path(network.schedule)) - 1
         task = progress.add_task("sampling", total=n * levels)

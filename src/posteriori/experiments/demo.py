@@ -1,9 +1,9 @@
-"""The demo: the report's experiment on one image: SDEdit, ScoreALD and DPS on the same measurements."""
+"""The demo: the report's experiment on one image: several methods on the same measurements."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.kernels import forward
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.presets import resolve
+from posteriori.presets import DEFAULT_STEPS, default_steps, resolve
 from posteriori.prior import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.sampler import Sampler, sample
@@ -22,6 +22,7 @@ from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
 from posteriori.spec import format_spec
 from posteriori.trace import CountedPrior
 
+#: the report's three
 METHODS: tuple[type[Sampler], ...] = (SDEdit, ScoreALD, DPS)
 
 
@@ -50,7 +51,7 @@ class TaskResult:
 
 @dataclass
 class Demo:
-    """Everything the experiment made; ``settings`` are the resolved samplers by task and method."""
+    """Everything the experiment made; ``steps`` are at most, ``settings`` the resolved samplers by task and method."""
 
     truth: Tensor
     steps: int
@@ -70,12 +71,15 @@ def run_demo(
     prior: Prior,
     truth: Tensor,
     *,
-    steps: int = 250,
+    methods: Sequence[type[Sampler]] = METHODS,
+    steps: int = DEFAULT_STEPS,
     seed: int = 0,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Demo:
     """Runs the experiment on ``truth``, (1, 3, H, W) on [-1, 1], with ``steps`` of the schedule's T levels.
+
+    A method whose paper takes fewer has the paper's.
 
     ``say`` is told what runs next and which settings no measurement chose.
     """
@@ -85,8 +89,8 @@ def run_demo(
         result = TaskResult(task, y)
         result.rows.append(_score("measurement", task.name, y, truth, 0, 0.0))
         result.pictures.append(y)
-        for method in METHODS:
-            resolved = resolve(method, task.operator, prior, steps=steps)
+        for method in methods:
+            resolved = resolve(method, task.operator, prior, steps=default_steps(method, steps))
             if resolved.warning:
                 say(resolved.warning)
             say(f"{task.label}: {method.__name__}")

@@ -11,6 +11,7 @@ from posteriori.experiments.demo import Demo, Row, TaskResult
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE
 from posteriori.figures import comparison, sheet
 from posteriori.files import atomic_path, write_json
+from posteriori.samplers import SAMPLERS
 
 
 def write_demo(demo: Demo, out: Path, *, prior: str, image: str, seed: int) -> list[Path]:
@@ -39,7 +40,7 @@ def write_demo(demo: Demo, out: Path, *, prior: str, image: str, seed: int) -> l
         comparison(
             _panels(demo, result),
             paths[-1],
-            title=f"{result.task.label}, noise sigma {SIGMA_Y} on [-1, 1], {demo.steps} steps",
+            title=f"{result.task.label}, noise sigma {SIGMA_Y} on [-1, 1], at most {demo.steps} steps",
             zoom=_zoom(demo, result),
         )
     paths.append(out / "denoising.png")
@@ -54,7 +55,7 @@ def write_demo(demo: Demo, out: Path, *, prior: str, image: str, seed: int) -> l
     return paths
 
 
-_TITLES = {"measurement": "measurement", "sdedit": "SDEdit", "scoreald": "ScoreALD", "dps": "DPS"}
+_TITLES = {"measurement": "measurement"} | {sampler.name: sampler.__name__ for sampler in SAMPLERS}
 
 
 def _panels(demo: Demo, result: TaskResult):
