@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from posteriori.likelihood import Gaussian
+from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Downsample
 from posteriori.rng import Rng, Tape
 from posteriori.sampler import sample
-from posteriori.samplers import DDIM, SDEdit
+from posteriori.samplers import DDIM, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
 from tests.helpers import IMAGE, LINEAR, image_mixture, normal
 
@@ -65,3 +66,20 @@ def test_a_small_start_keeps_the_guess():
         for t in (2, 100, 500)
     ]
     assert moved[0] < moved[1] < moved[2]
+
+
+class Nonlinear(Operator):
+    name = "nonlinear"
+
+    def __call__(self, x):
+        return x.square()
+
+    def guess(self, y, sigma):
+        return y.clamp(min=0).sqrt()
+
+
+def test_the_base_says_what_it_needs_of_the_operator():
+    like = Gaussian(torch.ones(1, *IMAGE), Nonlinear(IMAGE), 0.1)
+    with pytest.raises(ValueError, match="SDEdit needs a LinearOperator, which this likelihood's is not"):
+        sample(image_mixture(), like, SDEdit(base=PiGDM(steps=10)))
+    assert sample(image_mixture(), like, SDEdit(base=DDIM(steps=10)), progress=False).isfinite().all()

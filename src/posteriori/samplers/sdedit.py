@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self, final
 
 from posteriori.kernels import forward
 from posteriori.likelihood import Likelihood
+from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -31,6 +32,11 @@ class SDEdit(Sampler):
 
     t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's T (noise)"] = 500
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
+
+    @property
+    def requires(self) -> type[Operator]:  # ty: ignore[incompatible-property-override]
+        """What ``base`` needs."""
+        return self.base.requires
 
     def path(self, schedule: Schedule) -> list[Level]:
         if not 0 < self.t_start <= schedule.T:
