@@ -93,8 +93,11 @@ class TiedMixture(Prior):
     def covariance(self) -> Tensor:
         """Cov[x_0], (d, d)."""
         centred = self.means - self.weights @ self.means
-        own = self._along(torch.eye(len(self.axes), dtype=torch.float64), lambda v: v)
-        return own + (self.weights * centred.T) @ centred
+        return self.component_covariance() + (self.weights * centred.T) @ centred
+
+    def component_covariance(self) -> Tensor:
+        """C, (d, d)."""
+        return self._along(torch.eye(len(self.axes), dtype=torch.float64), lambda v: v)
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
         """n exact samples, (n, *shape) float32."""

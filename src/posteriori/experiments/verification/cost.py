@@ -1,0 +1,49 @@
+"""What cells will take, before they start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from posteriori.experiments.verification.cells import EXACT, Cell
+from posteriori.rng import Rng
+from posteriori.spec import parse_sampler
+
+#: measurements' rows that are timed, of the thousands that will be drawn
+_ROWS = 200
+
+
+def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
+    """Estimated seconds of each cell; one step of each sampler is timed at each family's first problem."""
+    rates: dict[tuple[str, str], float] = {}
+    estimate = {}
+    for cell in cells:
+        if cell.method == EXACT:
+            estimate[cell] = 0.1
+            continue
+        prior, like = cell.problem.given(cell.seed)
+        kind = (cell.problem.family, cell.method)
+        if kind not in rates:
+            rates[kind] = _seconds_of_a_step(cell)
+        steps = len(parse_sampler(cell.sampler).path(prior.schedule)) - 1
+        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n
+    return estimate
+
+
+@torch.no_grad()
+def _seconds_of_a_step(cell: Cell) -> float:
+    """Of one sample; the second of two steps, because the first one warms up."""
+    prior, like = cell.problem.given(cell.seed)
+    sampler = parse_sampler(cell.sampler)
+    like = like.select(slice(0, 1)).expand(_ROWS)
+    rng = Rng(0, [0], _ROWS)
+    first, second = sampler.path(prior.schedule)[:2]
+    state = sampler.init(first, prior, like, rng, _ROWS)
+    took = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        sampler.step(state, second, prior, like, rng)
+        took = time.perf_counter() - started
+    return took / _ROWS
