@@ -20,11 +20,13 @@ from posteriori.trace import CountedPrior
 
 #: the method that draws from the posterior itself: every distance's floor
 EXACT = "exact"
+#: independent sets of exact samples for each seed: their scatter says what a sampler's difference to them means
+SETS = 20
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a cell gave. ``figures`` are None where the sampler diverged.
+    """What a cell gave. ``figures`` are None where the sampler diverged, and lists of SETS figures each for EXACT.
 
     ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` those of
     1,000 samples, and ``points`` the first two entries of the samples, where they are kept.
@@ -66,12 +68,15 @@ class Cell:
 
 
 def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
-    """The figures of ``sampler``'s samples, or of exact ones where it is None, and what they cost."""
+    """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None."""
+    if sampler is None:
+        sets = [problem.figures(problem.exact(seed, k), seed) for k in range(SETS)]
+        return Record({name: [figures[name] for figures in sets] for name in sets[0]}, 0.0, 0.0, 0.0)
     prior, like = problem.given(seed)
     counted = CountedPrior(prior)
     started = time.perf_counter()
     try:
-        x = sample(counted, like, sampler, n=problem.n, seed=seed, progress=False) if sampler else problem.exact(seed)
+        x = sample(counted, like, sampler, n=problem.n, seed=seed, progress=False)
     except FloatingPointError:
         x = None
     rows = len(like) * problem.n

@@ -10,6 +10,7 @@ from pathlib import Path
 from posteriori.experiments.page import Page, Section, write_page
 from posteriori.experiments.table import write_csv
 from posteriori.experiments.verification import tables
+from posteriori.experiments.verification.cells import SETS
 from posteriori.experiments.verification.figures import draw
 from posteriori.experiments.verification.plan import Scope
 from posteriori.experiments.verification.results import LIMIT, P_VALUE, Row
@@ -50,9 +51,10 @@ def _lead(scope: Scope) -> list[str]:
     return [
         "With these priors the denoiser and the posterior p(x | y) are exact, so that what is measured is the "
         "sampler's own error, not a network's. Every figure stands beside its floor: the same figure of samples drawn "
-        f"from the posterior itself. A method is exact within sampling error where no figure is more than {LIMIT:g} "
-        "standard errors from that of exact samples, paired by seed; else it is biased, in what and by how much. With "
-        f"more seeds a smaller bias would show. {' and '.join(map(str, scope.steps))} steps on the schedule of linear "
+        f"from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error where no "
+        f"figure is more than {LIMIT:g} standard errors from those of exact samples, by their scatter; else it is "
+        "biased, in what and by how much. With more samples a smaller bias would show. "
+        f"{' and '.join(map(str, scope.steps))} steps on the schedule of linear "
         "betas with 1,000 levels. Fields that differ from a sampler's class are in "
         "experiments/verification/settings.toml, chosen on seeds that are not reported; verification.csv has the "
         "samplers with all their fields.",

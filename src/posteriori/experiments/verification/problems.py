@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, final
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -57,13 +58,19 @@ class Problem(ABC):
     def family(self) -> str:
         """The name that settings go by: one for all problems that need the same ones."""
 
+    def stream(self, seed: int, *what: int) -> torch.Generator:
+        """Random numbers of this problem alone: 0 for what is given, (1, k) for exact samples, 2 for the reference's,
+        3 for directions, 4 for the truth.
+        """
+        return generator(seed, Purpose.OPERATOR, crc32(self.name.encode()), *what)
+
     @abstractmethod
     def given(self, seed: int) -> tuple[Prior, Gaussian]:
         """The prior, and the likelihood of N measurements."""
 
     @abstractmethod
-    def exact(self, seed: int) -> Tensor:
-        """Exact posterior samples, (N, n, *shape), independent of those that ``figures`` compares with."""
+    def exact(self, seed: int, k: int) -> Tensor:
+        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``figures`` compares with."""
 
     @abstractmethod
     def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
@@ -103,29 +110,28 @@ class Grid(Problem):
         return f"grid-{self.d}"
 
     def given(self, seed: int) -> tuple[Prior, Gaussian]:
-        mixed = _mixed(self.d, self.d_y, seed)
-        return mixed.prior, mixed.like
+        return _mixed(self, seed)[:2]
 
     def posterior(self, seed: int) -> TiedMixture:
-        return _mixed(self.d, self.d_y, seed).posterior
+        return _mixed(self, seed).posterior
 
-    def exact(self, seed: int) -> Tensor:
-        return self.posterior(seed).draw(self.n, seed=_seed(seed, 1))[None]
+    def exact(self, seed: int, k: int) -> Tensor:
+        return self.posterior(seed).draw(self.n, seed=self.stream(seed, 1, k).initial_seed())[None]
 
     def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
         x, posterior = x[0].double(), self.posterior(seed)
-        own = posterior.draw(self.n, seed=_seed(seed, 2))
+        own = posterior.draw(self.n, seed=self.stream(seed, 2).initial_seed())
         total = posterior.covariance().trace()
         return {
-            "distance": sliced_wasserstein(x, own, SLICES, generator(seed, Purpose.OPERATOR, 3)),
+            "distance": sliced_wasserstein(x, own, SLICES, self.stream(seed, 3)),
             "spread": (x.var(0).sum() / total).sqrt().item(),
             "mean_error": ((x.mean(0) - posterior.mean()).norm() / total.sqrt()).item(),
         }
 
 
-@lru_cache(maxsize=4)
-def _mixed(d: int, d_y: int, seed: int) -> _Mixed:
-    rng = generator(seed, Purpose.OPERATOR, d, d_y)
+@lru_cache(maxsize=64)
+def _mixed(problem: Grid, seed: int) -> _Mixed:
+    d, d_y, rng = problem.d, problem.d_y, problem.stream(seed, 0)
     side = torch.arange(-2, 3)
     means = -8.0 * torch.cartesian_prod(side, side).repeat(1, d // 2)
     prior = TiedMixture.isotropic(means, 1.0, torch.randn(len(means), generator=rng).square())
@@ -133,7 +139,7 @@ def _mixed(d: int, d_y: int, seed: int) -> _Mixed:
     s = torch.rand(len(s), generator=rng).sort(descending=True).values
     operator = Dense((d,), u * s @ vt)
     sigma = (torch.rand((), generator=rng) * s[0]).item()
-    truth = prior.draw(1, seed=_seed(seed, 0))
+    truth = prior.draw(1, seed=problem.stream(seed, 4).initial_seed())
     like = Gaussian(operator.measure(truth, sigma, seed=seed), operator, sigma)
     return _Mixed(prior, like, prior.posterior(like))
 
@@ -185,15 +191,15 @@ class Pictures(Problem):
     def given(self, seed: int) -> tuple[Prior, Gaussian]:
         return _power_law(self.side), self._drawn(seed).like
 
-    def exact(self, seed: int) -> Tensor:
+    def exact(self, seed: int, k: int) -> Tensor:
         drawn = self._drawn(seed)
-        x = drawn.means[:, None] + self._errors(seed, 1)
+        x = drawn.means[:, None] + self._errors(seed, 1, k)
         return x.float().unflatten(2, drawn.like.shape)
 
-    def _errors(self, seed: int, what: int) -> Tensor:
+    def _errors(self, seed: int, *what: int) -> Tensor:
         """x - E[x | y] of exact samples, (pairs, n, d): of one Gaussian for all y."""
         values, basis = torch.linalg.eigh(self._drawn(seed).covariance)
-        z = torch.randn(self.pairs, self.n, len(values), generator=generator(seed, Purpose.OPERATOR, what)).double()
+        z = torch.randn(self.pairs, self.n, len(values), generator=self.stream(seed, *what)).double()
         return z * values.clamp(min=0).sqrt() @ basis.T
 
     def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
@@ -206,7 +212,7 @@ class Pictures(Problem):
         pixels = ranks(x.flatten(2), truth.flatten(1))
         own, m = self._squares(like, x[:, :1])
         errors, own_errors = ((samples - means[:, None]).flatten(0, 1), self._errors(seed, 2).flatten(0, 1))
-        slices = generator(seed, Purpose.OPERATOR, 3)
+        slices = self.stream(seed, 3)
         low, high = ratio.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
         return {
             "distance": sliced_wasserstein(errors, own_errors, SLICES, slices),
@@ -243,16 +249,16 @@ class Pictures(Problem):
         return residual.square().sum(1).unflatten(0, x.shape[:2]), residual.shape[1]
 
     def _drawn(self, seed: int) -> _Pairs:
-        return _pairs(self.operator, self.side, self.pairs, seed)
+        return _pairs(self, seed)
 
 
-@lru_cache(maxsize=4)
-def _pairs(operator: str, side: int, pairs: int, seed: int) -> _Pairs:
-    prior = _power_law(side)
-    built = read_operator(operator).build(prior.shape)
-    truth = prior.draw(pairs, seed=_seed(seed, 0))
-    like = Gaussian(built.measure(truth, SIGMA_Y, seed=seed), built, SIGMA_Y)
-    posteriors = [prior.posterior(like.select(slice(i, i + 1))) for i in range(pairs)]
+@lru_cache(maxsize=64)
+def _pairs(problem: Pictures, seed: int) -> _Pairs:
+    prior = _power_law(problem.side)
+    operator = read_operator(problem.operator).build(prior.shape)
+    truth = prior.draw(problem.pairs, seed=problem.stream(seed, 0).initial_seed())
+    like = Gaussian(operator.measure(truth, SIGMA_Y, seed=seed), operator, SIGMA_Y)
+    posteriors = [prior.posterior(like.select(slice(i, i + 1))) for i in range(len(truth))]
     return _Pairs(truth, like, torch.cat([p.means for p in posteriors]), posteriors[0].covariance())
 
 
@@ -265,8 +271,3 @@ def _power_law(side: int) -> GaussianMixture:
     off = (i[:, None] - i) % side
     covariance = correlation[off[..., 0], off[..., 1]]
     return GaussianMixture(torch.zeros(1, 1, side, side), _PIXEL**2 * (covariance / correlation[0, 0])[None])
-
-
-def _seed(seed: int, what: int) -> int:
-    """A seed of ``seed``'s own for each kind of exact draws: the truth's 0, the floor's 1, the reference's 2."""
-    return generator(seed, Purpose.OPERATOR, what).initial_seed()

@@ -15,7 +15,7 @@ from posteriori.experiments.verification.problems import Grid, Pictures
 from posteriori.experiments.verification.results import LIMIT, UNBIASED, Row
 
 _FLOOR = "exact (the floor)"
-_STARS = f"* marks what lies more than {LIMIT:g} standard errors from exact samples, paired by seed."
+_STARS = f"* marks what lies more than {LIMIT:g} standard errors from exact samples."
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
                "seeds": len(row.records), "verdict": row.verdict}  # fmt: skip
         found += [own | {"statistic": "diverged", "mean": row.diverged}] * (row.diverged > 0)
         for name, compared in row.compared.items():
-            mean, floor = Mean.of(compared.own), Mean.of(compared.floor)
+            mean, floor = Mean.of(compared.own), Mean.of(compared.floor.mean(1))
             found.append(own | {"statistic": name, "mean": mean.mean, "error": mean.error, "floor": floor.mean,
                                 "floor_error": floor.error, "standard_errors_off": compared.off})  # fmt: skip
         found += [own | {"statistic": f"p_{name}", "mean": p} for name, p in row.p_values.items()]
