@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from posteriori.experiments.verification.cells import EXACT, Cell
+from posteriori.experiments.verification.cells import EXACT, SETS, Cell
 from posteriori.rng import Rng
 from posteriori.spec import parse_sampler
 
@@ -16,20 +16,31 @@ _ROWS = 200
 
 
 def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
-    """Estimated seconds of each cell; one step of each sampler is timed at each family's first problem."""
+    """Estimated seconds of each cell; one step of each sampler is timed on the first problem of each family."""
+    figures: dict[str, float] = {}
     rates: dict[tuple[str, str], float] = {}
     estimate = {}
     for cell in cells:
+        family = cell.problem.family
+        if family not in figures:
+            figures[family] = _seconds_of_figures(cell)
         if cell.method == EXACT:
-            estimate[cell] = 0.1
+            estimate[cell] = SETS * figures[family]
             continue
-        prior, like = cell.problem.given(cell.seed)
-        kind = (cell.problem.family, cell.method)
+        kind = (family, cell.method)
         if kind not in rates:
             rates[kind] = _seconds_of_a_step(cell)
+        prior, like = cell.problem.given(cell.seed)
         steps = len(parse_sampler(cell.sampler).path(prior.schedule)) - 1
-        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n
+        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n + figures[family]
     return estimate
+
+
+def _seconds_of_figures(cell: Cell) -> float:
+    x = cell.problem.exact(cell.seed, 0)
+    started = time.perf_counter()
+    cell.problem.figures(x, cell.seed)
+    return time.perf_counter() - started
 
 
 @torch.no_grad()
