@@ -16,9 +16,10 @@ from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification import plan
 from posteriori.experiments.verification.cells import Cell, Store, measure
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein, uniformity
+from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.page import write
+from posteriori.experiments.verification.pictures import Pictures
 from posteriori.experiments.verification.plan import QUICK, Scope, cells
-from posteriori.experiments.verification.problems import Grid, Pictures
 from posteriori.experiments.verification.results import UNBIASED, Row, rows
 from posteriori.experiments.verification.run import run
 from posteriori.experiments.verification.settings import chosen, configured

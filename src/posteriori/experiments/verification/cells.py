@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posteriori import __version__
-from posteriori.experiments.verification.problems import Problem
+from posteriori.experiments.verification.problem import Problem
 from posteriori.files import write_json
 from posteriori.priors.folder import read_json
 from posteriori.sampler import Sampler, sample

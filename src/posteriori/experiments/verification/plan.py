@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from posteriori.experiments.verification.cells import EXACT, Cell
-from posteriori.experiments.verification.problems import Grid, Pictures, Problem
+from posteriori.experiments.verification.grid import Grid
+from posteriori.experiments.verification.pictures import Pictures
+from posteriori.experiments.verification.problem import Problem
 from posteriori.experiments.verification.settings import configured
 from posteriori.sampler import Sampler
 from posteriori.spec import format_spec
@@ -45,12 +47,10 @@ def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Ce
     """The floors and every sampler on every problem; a problem's seed together, for what it draws is kept at hand."""
     found = []
     for problem, seeds in scope.problems:
-        like = problem.given(seed)[1]
-        fit = [cls for cls in samplers if like.supports(cls.requires)]
         texts = [
             (cls.name, steps, format_spec(configured(cls, problem.family, steps)))
             for steps in scope.steps
-            for cls in fit
+            for cls in samplers
         ]
         for own in range(seed, seed + seeds):
             points = problem == scope.pictured and own == seed

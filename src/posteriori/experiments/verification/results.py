@@ -14,7 +14,7 @@ import torch
 from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification.cells import EXACT, Cell, Record
 from posteriori.experiments.verification.distances import uniformity
-from posteriori.experiments.verification.problems import Problem, Statistic
+from posteriori.experiments.verification.problem import Problem, Statistic
 
 #: standard errors from exact samples that count as a bias, and the p-value of ranks that does
 LIMIT, P_VALUE = 5.0, 0.001

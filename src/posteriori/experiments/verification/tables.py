@@ -11,7 +11,8 @@ import numpy as np
 from posteriori.experiments.statistics import Mean
 from posteriori.experiments.table import Table
 from posteriori.experiments.verification.cells import EXACT
-from posteriori.experiments.verification.problems import Grid, Pictures
+from posteriori.experiments.verification.grid import Grid
+from posteriori.experiments.verification.pictures import LEVELS, Pictures
 from posteriori.experiments.verification.results import LIMIT, UNBIASED, Row
 
 _FLOOR = "exact (the floor)"
@@ -102,15 +103,8 @@ def _grid_note(grids: Sequence[Row]) -> str:
 def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
     """Every figure of every method, a table for each operator."""
     _, images = _split(rows, steps)
-    columns = {"distance": 3, "mean_error": 3, "covariance_error": 2, "std_ratio": 3}
-    columns |= {
-        "std_ratio_low": 2,
-        "std_ratio_high": 2,
-        "coverage_50": 3,
-        "coverage_80": 3,
-        "coverage_95": 3,
-        "chi_square": 2,
-    }
+    columns = {"distance": 3, "mean_error": 3, "covariance_error": 2, "std_ratio": 3, "std_ratio_low": 2}
+    columns |= {"std_ratio_high": 2, **{f"coverage_{100 * level:.0f}": 3 for level in LEVELS}, "chi_square": 2}
     with_error = ("distance", "mean_error", "covariance_error", "std_ratio", "chi_square")
     found = []
     for problem in dict.fromkeys(row.problem for row in images):

@@ -1,147 +1,26 @@
-"""Inverse problems whose posterior is known in closed form."""
+"""A Gaussian over pictures, behind the operators that degrade them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, final
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein
+from posteriori.experiments.verification.problem import SLICES, Problem, Statistic
 from posteriori.likelihood import Gaussian
-from posteriori.operators import Dense
 from posteriori.prior import Prior
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.priors.tied import TiedMixture
-from posteriori.rng import Purpose, generator
 from posteriori.spec import read_operator
 
-SLICES = 100
 LEVELS = (0.5, 0.8, 0.95)
 #: bins of a histogram of ranks
 BINS = 10
-#: noise of the pictures' measurements, where a pixel's standard deviation is 0.5
+#: noise of the measurements, and the standard deviation of a pixel
 SIGMA_Y, _PIXEL = 0.1, 0.5
-
-
-class Statistic(NamedTuple):
-    """A figure of a set of samples; ``above`` and ``below`` say what is wrong where it is not that of exact samples."""
-
-    name: str
-    title: str
-    above: str = ""
-    below: str = ""
-
-
-@dataclass(frozen=True)
-class Problem(ABC):
-    """A prior, an operator and noise for every seed, with the posterior of the measurements that it draws.
-
-    The fields decide the figures; ``n`` samples are drawn of each measurement's posterior.
-    """
-
-    statistics: ClassVar[tuple[Statistic, ...]]
-
-    n: int
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What the tables call it."""
-
-    @property
-    @abstractmethod
-    def family(self) -> str:
-        """The name that settings go by: one for all problems that need the same ones."""
-
-    def stream(self, seed: int, *what: int) -> torch.Generator:
-        """Random numbers of this problem alone: 0 for what is given, (1, k) for exact samples, 2 for the reference's,
-        3 for directions, 4 for the truth.
-        """
-        return generator(seed, Purpose.OPERATOR, crc32(self.name.encode()), *what)
-
-    @abstractmethod
-    def given(self, seed: int) -> tuple[Prior, Gaussian]:
-        """The prior, and the likelihood of N measurements."""
-
-    @abstractmethod
-    def exact(self, seed: int, k: int) -> Tensor:
-        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``figures`` compares with."""
-
-    @abstractmethod
-    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
-        """The statistics of samples x, (N, n, *shape); and ``ranks``, counts by name, where there are any."""
-
-
-class _Mixed(NamedTuple):
-    prior: TiedMixture
-    like: Gaussian
-    posterior: TiedMixture
-
-
-@final
-@dataclass(frozen=True)
-class Grid(Problem):
-    """The 25 Gaussians of Cardoso et al. 2024, "Monte Carlo guided denoising diffusion models for Bayesian linear
-    inverse problems", section 4: means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, weights
-    in proportion to the squares of standard normal numbers; A = U S V^T of a Gaussian matrix with S replaced by
-    sorted uniform numbers, sigma_y uniform times the largest. Each seed draws weights, A, sigma_y, x and y.
-    """
-
-    statistics: ClassVar = (
-        Statistic("distance", "sliced Wasserstein distance", above="far off"),
-        Statistic("spread", "standard deviation over the true one", above="too wide", below="too narrow"),
-        Statistic("mean_error", "error of the mean in standard deviations", above="mean off"),
-    )
-
-    d: int
-    d_y: int
-
-    @property
-    def name(self) -> str:
-        return f"grid d={self.d} d_y={self.d_y}"
-
-    @property
-    def family(self) -> str:
-        return f"grid-{self.d}"
-
-    def given(self, seed: int) -> tuple[Prior, Gaussian]:
-        return _mixed(self, seed)[:2]
-
-    def posterior(self, seed: int) -> TiedMixture:
-        return _mixed(self, seed).posterior
-
-    def exact(self, seed: int, k: int) -> Tensor:
-        return self.posterior(seed).draw(self.n, seed=self.stream(seed, 1, k).initial_seed())[None]
-
-    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
-        x, posterior = x[0].double(), self.posterior(seed)
-        own = posterior.draw(self.n, seed=self.stream(seed, 2).initial_seed())
-        total = posterior.covariance().trace()
-        return {
-            "distance": sliced_wasserstein(x, own, SLICES, self.stream(seed, 3)),
-            "spread": (x.var(0).sum() / total).sqrt().item(),
-            "mean_error": ((x.mean(0) - posterior.mean()).norm() / total.sqrt()).item(),
-        }
-
-
-@lru_cache(maxsize=64)
-def _mixed(problem: Grid, seed: int) -> _Mixed:
-    d, d_y, rng = problem.d, problem.d_y, problem.stream(seed, 0)
-    side = torch.arange(-2, 3)
-    means = -8.0 * torch.cartesian_prod(side, side).repeat(1, d // 2)
-    prior = TiedMixture.isotropic(means, 1.0, torch.randn(len(means), generator=rng).square())
-    u, s, vt = torch.linalg.svd(torch.randn(d_y, d, generator=rng), full_matrices=False)
-    s = torch.rand(len(s), generator=rng).sort(descending=True).values
-    operator = Dense((d,), u * s @ vt)
-    sigma = (torch.rand((), generator=rng) * s[0]).item()
-    truth = prior.draw(1, seed=problem.stream(seed, 4).initial_seed())
-    like = Gaussian(operator.measure(truth, sigma, seed=seed), operator, sigma)
-    return _Mixed(prior, like, prior.posterior(like))
 
 
 class _Pairs(NamedTuple):
