@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
@@ -12,6 +13,7 @@ import torch
 from scipy import stats
 from tests.helpers import dense, normal
 
+from posteriori.cli import main
 from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification import plan
 from posteriori.experiments.verification.cells import Cell, Store, measure
@@ -312,9 +314,21 @@ def test_the_full_scope_is_the_papers():
     assert {p.pairs * seeds for p, seeds in plan.FULL.problems if isinstance(p, Pictures)} == {300}
 
 
-def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):
-    from posteriori.cli import main
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "QUICK", TINY)
+    monkeypatch.setattr("sys.argv", ["posteriori", "verify", "--quick", "--samplers", "ddim", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    shown = capsys.readouterr()
+    assert shown.out == f"report: {tmp_path / 'index.html'}\n"
+    assert re.fullmatch(r"about \d:\d\d:\d\d left\n", shown.err)
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 1
+    assert "exact (the floor)" in page
 
+
+def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):
     with pytest.raises(ValueError, match="no sampler is called 'dsp': there are dps"):
         chosen("ddim,dsp")
     assert list(chosen("dps, ddim")) == [DDIM, DPS]
@@ -328,8 +342,6 @@ def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):
 
 
 def test_a_folder_in_use_is_refused(tmp_path, capsys, monkeypatch):
-    from posteriori.cli import main
-
     monkeypatch.setattr("sys.argv", ["posteriori", "verify", "--quick", "--out", str(tmp_path)])
     with claimed_folder(tmp_path), pytest.raises(SystemExit):
         main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,9 @@ def sliced_wasserstein(x: Tensor, y: Tensor, slices: int, rng: torch.Generator) 
     """
     directions = torch.randn(x.shape[1], slices, generator=rng, dtype=torch.float64)
     directions = directions / directions.norm(dim=0)
-    a, b = (torch.sort(points.double() @ directions, dim=0).values for points in (x, y))
-    return (a - b).abs().mean().item()
+    # numpy sorts contiguous rows many times as fast as torch
+    a, b = (np.sort((directions.T @ points.double().T).numpy()) for points in (x, y))
+    return float(np.abs(a - b).mean())
 
 
 def ranks(x: Tensor, truth: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class _Pairs(NamedTuple):
     like: Gaussian
     means: Tensor
     covariance: Tensor
+    root: Tensor
 
 
 @final
@@ -77,12 +78,12 @@ class Pictures(Problem):
 
     def _errors(self, seed: int, *what: int) -> Tensor:
         """x - E[x | y] of exact samples, (pairs, n, d): of one Gaussian for all y."""
-        values, basis = torch.linalg.eigh(self._drawn(seed).covariance)
-        z = torch.randn(self.pairs, self.n, len(values), generator=self.stream(seed, *what)).double()
-        return z * values.clamp(min=0).sqrt() @ basis.T
+        root = self._drawn(seed).root
+        z = torch.randn(self.pairs, self.n, len(root), generator=self.stream(seed, *what))
+        return z.double() @ root.T
 
     def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
-        truth, like, means, covariance = self._drawn(seed)
+        truth, like, means, covariance, _ = self._drawn(seed)
         samples = x.double().flatten(2)
         centre = samples.mean(1)
         within = (samples - centre[:, None]).flatten(0, 1)
@@ -138,7 +139,10 @@ def _pairs(problem: Pictures, seed: int) -> _Pairs:
     truth = prior.draw(problem.pairs, seed=problem.stream(seed, 0).initial_seed())
     like = Gaussian(operator.measure(truth, SIGMA_Y, seed=seed), operator, SIGMA_Y)
     posteriors = [prior.posterior(like.select(slice(i, i + 1))) for i in range(len(truth))]
-    return _Pairs(truth, like, torch.cat([p.means for p in posteriors]), posteriors[0].covariance())
+    covariance = posteriors[0].covariance()  # it is the same for all y
+    values, basis = torch.linalg.eigh(covariance)
+    root = basis * values.clamp(min=0).sqrt()
+    return _Pairs(truth, like, torch.cat([p.means for p in posteriors]), covariance, root)
 
 
 @lru_cache(maxsize=4)

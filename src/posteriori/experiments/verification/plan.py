@@ -37,9 +37,9 @@ FULL = Scope(
     Grid(n=2000, d=8, d_y=1),
 )
 QUICK = Scope(
-    ((Grid(n=1000, d=8, d_y=1), 10), *((problem, 5) for problem in _pictures(8, hole=3, pairs=15))),
+    ((Grid(n=500, d=8, d_y=1), 10), *((problem, 5) for problem in _pictures(8, hole=3, pairs=10))),
     (20,),
-    Grid(n=1000, d=8, d_y=1),
+    Grid(n=500, d=8, d_y=1),
 )
 
 

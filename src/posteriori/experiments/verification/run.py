@@ -32,7 +32,7 @@ def run(
             task = progress.add_task("verify", total=round(sum(estimate.values())), cell="")
 
             def began(cell: Cell) -> None:
-                progress.update(task, cell=f"{cell.method} on {cell.problem.name}, seed {cell.seed}")
+                progress.update(task, cell=f"{cell.method} on {cell.problem.family}")
 
             def finished(cell: Cell) -> None:
                 progress.advance(task, estimate[cell])

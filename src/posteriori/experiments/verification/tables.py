@@ -144,7 +144,7 @@ def _mean(row: Row, name: str, digits: int, *, error: bool = True) -> str:
     if row.diverged:
         return "diverged"
     compared = row.compared[name]
-    mean = Mean.of(compared.own)
+    mean = Mean.of(compared.floor.mean(1) if row.method == EXACT else compared.own)
     return (mean.text(digits) if error else f"{mean.mean:.{digits}f}") + " *" * (abs(compared.off) > LIMIT)
 
 
