@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import Jobs, Seed
+from posteriori.cli.experiment import Jobs
 from posteriori.cli.options import Out, Quiet
 
 EPILOG = """
@@ -27,7 +27,7 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Small problems and 20 steps: a minute, and what the tests check.")
     ] = False,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
     jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:

@@ -27,7 +27,7 @@ class _Mixed(NamedTuple):
 @dataclass(frozen=True)
 class Grid(Problem):
     """The 25 Gaussians of Cardoso et al. 2024, "Monte Carlo guided denoising diffusion models for Bayesian linear
-    inverse problems", section 4: means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, weights
+    inverse problems": means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, weights
     in proportion to the squares of standard normal numbers; A = U S V^T of a Gaussian matrix with S replaced by
     sorted uniform numbers, sigma_y uniform times the largest. Each seed draws weights, A, sigma_y, x and y.
     """
