@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -91,11 +92,18 @@ class _MixtureNet(nn.Module):
 
 
 class Bulk(Rng):
-    """One generator for all rows, where thousands of streams would be slow; noise times ``factor``."""
+    """One generator for all rows, where thousands of streams would be slow; noise times ``factor``, ``n`` an image."""
 
-    def __init__(self, rows: int, seed: int = 0, factor: float = 1.0):
-        self.rows, self.factor = rows, factor
+    def __init__(self, rows: int, seed: int = 0, factor: float = 1.0, n: int = 1):
+        self.rows, self.factor, self.n = rows, factor, n
         self.generator = torch.Generator().manual_seed(seed)
+
+    @cached_property
+    def resampling(self) -> Rng:
+        return Bulk(self.rows // self.n, seed=2**40 + self.generator.initial_seed())
+
+    def uniform(self) -> Tensor:
+        return torch.rand(self.rows, generator=self.generator)
 
     def normal(self, shape) -> Tensor:
         return self.factor * torch.randn(self.rows, *shape, generator=self.generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def generator(seed: int, *key: int) -> torch.Generator:
 
 
 class Rng:
-    """Standard normal numbers for a batch of rows, each row from its own generator.
+    """Normal and uniform numbers for a batch of rows, each row from its own generator.
 
     Rows are grouped by image: n rows for each key, all of one ``seed`` or each key's of its own. Numbers are
     drawn on the CPU in float32 and then moved to ``device``, so that a GPU sees what a CPU sees.
@@ -49,8 +50,8 @@ class Rng:
         device: torch.device | str = "cpu",
     ):
         seeds = [seed] * len(keys) if isinstance(seed, int) else seed
-        pairs = zip(seeds, keys, strict=True)
-        self.generators = [generator(own, purpose, key, j) for own, key in pairs for j in range(n)]
+        self.images = list(zip(seeds, keys, strict=True))
+        self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(n)]
         self.device = device
 
     def normal(self, shape: Iterable[int]) -> Tensor:
@@ -58,12 +59,29 @@ class Rng:
         shape = tuple(shape)
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
+    def uniform(self) -> Tensor:
+        """A number of [0, 1) for each row, (B,) float32."""
+        return torch.cat([torch.rand(1, generator=g) for g in self.generators]).to(self.device)
+
+    @cached_property
+    def resampling(self) -> Rng:
+        """One row for each image, for what an image's samples draw together."""
+        seeds, keys = zip(*self.images, strict=True)
+        return Rng(seeds, keys, purpose=Purpose.RESAMPLING, device=self.device)
+
 
 class Tape(Rng):
-    """Recorded draws in the place of generators: ``normal`` hands them out in order."""
+    """Recorded draws in the place of generators, handed out in order whatever they are for."""
 
     def __init__(self, draws: Iterable[Tensor]):
         self.draws = iter(draws)
+
+    @cached_property
+    def resampling(self) -> Rng:
+        return self
+
+    def uniform(self) -> Tensor:
+        return self.normal(())
 
     def normal(self, shape: Iterable[int]) -> Tensor:
         draw = next(self.draws, None)
