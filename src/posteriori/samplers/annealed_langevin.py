@@ -10,7 +10,8 @@ from posteriori.likelihood import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.schedule import CLEAN, Level, Schedule
+from posteriori.samplers.stepped import geometric
+from posteriori.schedule import Level, Schedule
 
 
 @final
@@ -49,10 +50,7 @@ class AnnealedLangevin(Sampler):
 
     def path(self, schedule: Schedule) -> list[Level]:
         first, last = schedule.level(schedule.T), schedule.level(1)
-        top, bottom = first.sigma / first.alpha, last.sigma / last.alpha
-        ratio = (bottom / top) ** (1 / max(self.levels - 1, 1))
-        sigmas = [top * ratio**k for k in range(self.levels)]
-        return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
+        return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t = state.x, state.level

@@ -12,8 +12,8 @@ from posteriori.likelihood import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import estimate
-from posteriori.schedule import CLEAN, Level, Schedule
+from posteriori.samplers.stepped import estimate, falling
+from posteriori.schedule import Level, Schedule
 
 
 @final
@@ -64,12 +64,12 @@ class DAPS(Sampler):
             raise ValueError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        return _falling(self.sigma_max, self.sigma_min, self.steps, schedule)
+        return falling(self.sigma_max, self.sigma_min, self.steps, schedule)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
         x = state.x
-        for u, v in pairwise(_falling(t.sigma, min(t.sigma, 0.01), self.ode_steps, prior.schedule)):
+        for u, v in pairwise(falling(t.sigma, min(t.sigma, 0.01), self.ode_steps, prior.schedule)):
             x = reverse(x, estimate(prior, x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
         x0 = x
         eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
@@ -79,12 +79,6 @@ class DAPS(Sampler):
             x = x + eta * drift + math.sqrt(2 * eta) * rng.normal(shape)
         x = forward(x, s, rng.normal(shape))
         return State(x, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
-
-
-def _falling(first: float, last: float, steps: int, schedule: Schedule) -> list[Level]:
-    """Variance-exploding levels: sigma^(1/7) falls evenly from ``first``, to reach ``last`` after ``steps``; then 0."""
-    roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
-    return [*(Level(schedule.time(root**7), 1.0, root**7) for root in roots), CLEAN]
 
 
 def _passed(sigma: float, first: float, last: float) -> float:

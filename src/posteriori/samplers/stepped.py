@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posteriori.prior import Denoised, Prior
 from posteriori.sampler import Sampler
-from posteriori.schedule import Level, Schedule, Spacing
+from posteriori.schedule import CLEAN, Level, Schedule, Spacing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +36,16 @@ def estimate(prior: Prior, x_t: Tensor, t: Level, clip: bool) -> Denoised:
     if clip and prior.bounds is not None:
         return denoised._replace(x0=denoised.x0.clamp(*prior.bounds))
     return denoised
+
+
+def falling(first: float, last: float, steps: int, schedule: Schedule) -> list[Level]:
+    """Variance-exploding levels: sigma^(1/7) falls evenly from ``first``, to reach ``last`` after ``steps``; then 0."""
+    roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
+    return [*(Level(schedule.time(root**7), 1.0, root**7) for root in roots), CLEAN]
+
+
+def geometric(first: float, last: float, levels: int, schedule: Schedule) -> list[Level]:
+    """Variance-exploding levels: sigma falls by one factor from ``first``, to ``last`` at the end of ``levels``; then 0."""
+    ratio = (last / first) ** (1 / max(levels - 1, 1))
+    sigmas = (first * ratio**k for k in range(levels))
+    return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
