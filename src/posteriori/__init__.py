@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     from posteriori.samplers import DDNM as DDNM
     from posteriori.samplers import DDRM as DDRM
     from posteriori.samplers import DPS as DPS
+    from posteriori.samplers import MALA as MALA
     from posteriori.samplers import MMPS as MMPS
+    from posteriori.samplers import TDS as TDS
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
     from posteriori.samplers import DiffPIR as DiffPIR
+    from posteriori.samplers import MCGDiff as MCGDiff
     from posteriori.samplers import PiGDM as PiGDM
+    from posteriori.samplers import PnPDM as PnPDM
     from posteriori.samplers import REDDiff as REDDiff
     from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
@@ -54,10 +58,14 @@ _HOMES = {
         "DDNM",
         "DDRM",
         "DPS",
+        "MALA",
         "MMPS",
+        "TDS",
         "AnnealedLangevin",
         "DiffPIR",
+        "MCGDiff",
         "PiGDM",
+        "PnPDM",
         "REDDiff",
         "RePaint",
         "ScoreALD",

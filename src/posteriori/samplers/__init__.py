@@ -8,12 +8,16 @@ from posteriori.samplers.ddnm import DDNM
 from posteriori.samplers.ddrm import DDRM
 from posteriori.samplers.diffpir import DiffPIR
 from posteriori.samplers.dps import DPS
+from posteriori.samplers.mala import MALA
+from posteriori.samplers.mcgdiff import MCGDiff
 from posteriori.samplers.mmps import MMPS
 from posteriori.samplers.pigdm import PiGDM
+from posteriori.samplers.pnpdm import PnPDM
 from posteriori.samplers.reddiff import REDDiff
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.scoreald import ScoreALD
 from posteriori.samplers.sdedit import SDEdit
+from posteriori.samplers.tds import TDS
 
 SAMPLERS: tuple[type[Sampler], ...] = (
     DDIM,
@@ -29,6 +33,10 @@ SAMPLERS: tuple[type[Sampler], ...] = (
     MMPS,
     DAPS,
     REDDiff,
+    TDS,
+    MCGDiff,
+    PnPDM,
+    MALA,
 )
 
 __all__ = [
@@ -37,11 +45,15 @@ __all__ = [
     "DDNM",
     "DDRM",
     "DPS",
+    "MALA",
     "MMPS",
     "SAMPLERS",
+    "TDS",
     "AnnealedLangevin",
     "DiffPIR",
+    "MCGDiff",
     "PiGDM",
+    "PnPDM",
     "REDDiff",
     "RePaint",
     "SDEdit",

@@ -1,0 +1,98 @@
+"""MCGDiff: sequential Monte Carlo along the forward path that the measurement is a point of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from posteriori.kernels import reverse
+from posteriori.likelihood import Likelihood
+from posteriori.operator import Operator, SVDOperator
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import State
+from posteriori.samplers.particles import resample
+from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.schedule import Level
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MCGDiff(SteppedSampler):
+    """Monte Carlo guided diffusion: n particles that pass, in every measured coordinate, through y at its own noise.
+
+    In the operator's singular basis c = V^T x / alpha, c0 = V^T E[x_0 | x_t], with y_i = (U^T y)_i / s_i of noise
+    std_i = sigma_y / s_i and sigma = sigma_t / alpha_t: y_i has the law of c_i at the level sigma = std_i. Above it
+    particles are held near y by N(c_i; y_i, sigma^2 - std_i^2), what the forward process says of c_i after y_i; a
+    reverse step from t to s, N(m, v) with the small variance, ends at e = max(sigma_s, std_i):
+
+        weight N(y_i; m, v + e^2 - std_i^2) / N(c_i; y_i, sigma_t^2 - std_i^2)
+        draw c_i ~ N(m, v) N(c_i; y_i, e^2 - std_i^2)
+
+    and goes on to sigma_s, from c_i = y_i, where e is above it. Below std_i coordinate i follows the prior alone.
+
+    Paper: Cardoso et al. 2024, "Monte Carlo guided denoising diffusion models for Bayesian linear inverse problems",
+    algorithms 1 and 2.
+
+    Operators: with an SVD. Cost: one network call a step and particle, no gradients.
+
+    Exact in the limit of n and steps: on the forward path y is c, at each coordinate's own level. A coordinate whose
+    std_i is above the first level is not used.
+
+    The code rounds each std_i to a level of the path, adds kappa = 1e-4 to the variance about y, resamples at every
+    step by independent draws, and weighs the end by the likelihood over N(c; y, kappa), which makes a few particles
+    outweigh all others: particles at y itself need no such weight. Here the step that crosses std_i stops there, and
+    particles are resampled where fewer than half are effective.
+    """
+
+    name: ClassVar[str] = "mcgdiff"
+    requires: ClassVar[type[Operator]] = SVDOperator
+    coupled: ClassVar[bool] = True
+
+    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
+    clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
+
+    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+        state = super().init(t, prior, like, rng, n)
+        (y, std), sigma, c = like.spectrum(), t.sigma / t.alpha, like.Vt(state.x) / t.alpha
+        held = (sigma**2 - std.square()).clamp(min=0)
+        gain = 1 / (1 + held / (1 + sigma**2))
+        near = gain * y + (1 - gain).sqrt() * c
+        state.x = state.x + like.V(t.alpha * torch.where(std < sigma, near - c, 0.0))
+        state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)
+        return state
+
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+        t, last = state.level, s.sigma == 0
+        sigma_t, sigma_s = t.sigma / t.alpha, s.sigma / s.alpha
+        x0 = estimate(prior, state.x, t, self.clip).x0
+        (y, std), c, c0 = like.spectrum(), like.Vt(state.x) / t.alpha, like.Vt(x0)
+        active = std < sigma_t
+        e2 = std.clamp(min=sigma_s).square()
+        share = (e2 / sigma_t**2).clamp(max=1)
+        m, v, held = c0 + share * (c - c0), e2 * (1 - share), e2 - std.square()
+        # without noise the last step puts y in: its kernel has no density, and weighs nothing
+        weighed = active & (v + held > 0)
+        weight = _log_normal(y - m, (v + held).where(weighed, 1.0)) - _log_normal(
+            y - c, (sigma_t**2 - std.square()).where(weighed, 1.0)
+        )
+        carried = state.carry + weight.where(weighed, 0.0).double().sum(1)
+        rows, log_w, ess = resample(carried, state.n, rng, last=last)
+        x, x0, m, c0 = (value[rows] for value in (state.x, x0, m, c0))
+        noise = rng.normal(x.shape[1:])
+        x_s, z = reverse(x, x0, t, s, lambda: noise), like.Vt(noise)
+        gain = torch.where(weighed, v / (v + held), 1.0)
+        at_e = m + gain * (y - m) + (held * gain).sqrt() * z
+        on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s with the same x0
+        c_s = c0 + on * (at_e - c0) + sigma_s * (1 - on).sqrt() * z
+        x_s = x_s + like.V((s.alpha * c_s - like.Vt(x_s)).where(active, 0.0))
+        stats = {"residual": like.residual(x0).norm(dim=1), "ess": ess}
+        return State(x_s, s, state.n, x0, stats, log_w)
+
+
+def _log_normal(off: Tensor, variance: Tensor) -> Tensor:
+    return -0.5 * (off.square() / variance + (2 * math.pi * variance).log())
