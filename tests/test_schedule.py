@@ -31,6 +31,11 @@ def test_spacings():
     assert network_times(LINEAR.path([1000, 400.5, 3])) == [999, 399.5, 2]
     quadratic = [999 - 999 * (i / 4) ** 0.5 for i in range(5)]
     assert network_times(LINEAR.path(5, "quadratic")) == pytest.approx(quadratic)
+    edm = LINEAR.path(5, "edm")
+    assert (edm[0].t, edm[4].t, LINEAR.path(1, "edm")[0].t) == (1000, 1, 1000)
+    roots = [(level.sigma / level.alpha) ** (1 / 7) for level in edm[:-1]]
+    assert [a - b for a, b in pairwise(roots)] == pytest.approx([(roots[0] - roots[-1]) / 4] * 4)
+    assert len(LINEAR.path(1000, "edm")) == 1001
 
 
 @pytest.mark.parametrize("steps", [2, 7, 50, 250, 333])
@@ -48,7 +53,7 @@ def test_linspace_is_guided_diffusions(steps):
     [
         (0, "linspace", "steps is 0; this schedule has 1000 levels"),
         (1001, "linspace", "steps is 1001"),
-        (10, "trailing", "give 'linspace', 'leading' or 'quadratic'"),
+        (10, "trailing", "give 'linspace', 'leading', 'quadratic' or 'edm'"),
         ([1, 2], "linspace", "give the noisiest first"),
         ([3, 3], "linspace", "give the noisiest first"),
         ([3, 0], "linspace", "stay above 0"),

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Spacing = Literal["linspace", "leading", "quadratic"]
+Spacing = Literal["linspace", "leading", "quadratic", "edm"]
 
 
 class Level(NamedTuple):
@@ -53,7 +53,8 @@ class Schedule(ABC):
         ``"linspace"`` holds both ends (network times 999, 888 ... 0: the DPS code's DDPM);
         ``"leading"`` keeps every (T // steps)-th level from the clean end (900, 800 ... 0: its DDIM);
         ``"quadratic"`` holds both ends and is dense at the clean one: T - t grows as the root of the step
-        (DiffPIR's, whose code rounds to whole times).
+        (DiffPIR's, whose code rounds to whole times);
+        ``"edm"`` holds both ends, and (sigma / alpha)^(1/7) falls evenly (Karras et al. 2022, eq. 5).
         Betas are never stored: the reverse kernel recomputes them from the levels that are kept.
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
@@ -74,7 +75,10 @@ class Schedule(ABC):
             return times if steps > 1 else [float(self.T)]
         if spacing == "quadratic":
             return [self.T - (self.T - 1) * math.sqrt(i / max(steps - 1, 1)) for i in range(steps)]
-        raise ValueError(f"spacing is {spacing!r}; give 'linspace', 'leading' or 'quadratic'")
+        if spacing == "edm":
+            first, last = ((level.sigma / level.alpha) ** (1 / 7) for level in (self.level(self.T), self.level(1)))
+            return [self.time((first + i / max(steps - 1, 1) * (last - first)) ** 7) for i in range(steps)]
+        raise ValueError(f"spacing is {spacing!r}; give 'linspace', 'leading', 'quadratic' or 'edm'")
 
 
 class VPSchedule(Schedule):

@@ -19,7 +19,8 @@ class SteppedSampler(Sampler):
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 1000
     spacing: Annotated[
         Spacing,
-        "which levels: linspace from T to 1, leading every (T // steps)-th from 1, quadratic from T to 1, dense at 1",
+        "which levels: linspace from T to 1, leading every (T // steps)-th from 1, quadratic from T to 1, dense at 1, "
+        "edm from T to 1 with (sigma / alpha)^(1/7) falling evenly",
     ] = "linspace"
 
     def __post_init__(self) -> None:
@@ -45,7 +46,7 @@ def falling(first: float, last: float, steps: int, schedule: Schedule) -> list[L
 
 
 def geometric(first: float, last: float, levels: int, schedule: Schedule) -> list[Level]:
-    """Variance-exploding levels: sigma falls by one factor from ``first``, to ``last`` at the end of ``levels``; then 0."""
+    """``levels`` variance-exploding levels from ``first`` to ``last``, sigma falling by one factor; then 0."""
     ratio = (last / first) ** (1 / max(levels - 1, 1))
     sigmas = (first * ratio**k for k in range(levels))
     return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
