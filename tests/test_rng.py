@@ -37,6 +37,19 @@ def test_a_row_does_not_depend_on_its_neighbours():
         torch.testing.assert_close(alone.normal((3,)), together.normal((3,))[2:4], atol=0, rtol=0)
 
 
+def test_uniform_numbers_are_a_rows_own_and_resampling_an_images():
+    x = Rng(0, range(4000)).uniform()
+    assert x.shape == (4000,)
+    assert 0 <= x.min() < 0.01 < 0.99 < x.max() < 1
+    assert abs(x.mean() - 0.5) < 4 / (12 * 4000) ** 0.5
+    alone, together = Rng(5, [9], 2), Rng(5, [7, 9], 2)
+    for _ in range(2):
+        assert torch.equal(alone.uniform(), together.uniform()[2:])
+        assert torch.equal(alone.resampling.uniform(), together.resampling.uniform()[1:])
+    expected = torch.rand(1, generator=generator(5, Purpose.RESAMPLING, 9, 0))
+    assert torch.equal(Rng(5, [9], 2).resampling.uniform(), expected)
+
+
 def test_the_key_is_the_content():
     x = normal(2, 3, 4)
     assert image_key(x[0]) == image_key(x[0].clone()) == image_key(x[0].double())
@@ -52,3 +65,5 @@ def test_tape():
         tape.normal((4,))
     with pytest.raises(ValueError, match="run out of recorded draws"):
         tape.normal((3,))
+    assert Tape(draws[:1]).resampling.normal((3,)) is draws[0]
+    assert Tape([normal(2)]).uniform().shape == (2,)
