@@ -68,7 +68,11 @@ class Cell:
 
 
 def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
-    """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None."""
+    """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None.
+
+    Of a sampler that is ``coupled`` the n samples are the particles of one run, as a user gets them: they repeat, and
+    their common error is part of what is measured, beside a floor of independent samples.
+    """
     if sampler is None:
         sets = [problem.figures(problem.exact(seed, k), seed) for k in range(SETS)]
         return Record({name: [figures[name] for figures in sets] for name in sets[0]}, 0.0, 0.0, 0.0)

@@ -57,7 +57,8 @@ def _lead(scope: Scope) -> list[str]:
         f"{' and '.join(map(str, scope.steps))} steps on the schedule of linear "
         "betas with 1,000 levels. Fields that differ from a sampler's class are in "
         "experiments/verification/settings.toml, chosen on seeds that are not reported; verification.csv has the "
-        "samplers with all their fields.",
+        "samplers with all their fields. The samples of TDS and MCGDiff are the particles of one run, which repeat and "
+        "err together, while the floor's are independent.",
     ]
 
 
