@@ -312,6 +312,9 @@ def test_the_full_scope_is_the_papers():
     assert sizes == {(d, m): seeds for d, seeds in ((8, 20), (80, 20), (800, 5)) for m in (1, 2, 4)}
     assert {p.n for p, _ in plan.FULL.problems if isinstance(p, Grid)} == {2000}
     assert {p.pairs * seeds for p, seeds in plan.FULL.problems if isinstance(p, Pictures)} == {300}
+    todo = cells(plan.FULL, SAMPLERS, 0)  # with the settings of all of them
+    seeds = sum(seeds for _, seeds in plan.FULL.problems)
+    assert len(todo) == len(set(todo)) == seeds * (1 + 2 * len(SAMPLERS))
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
