@@ -46,12 +46,12 @@ def test_counts():
     counted = CountedPrior(PRIOR)
     found = run(DPS(steps=6), counted, n=2)
     assert torch.equal(found, run(DPS(steps=6), n=2))
-    assert (counted.calls, counted.images) == (6, 36)
+    assert (counted.calls, counted.images, counted.vjps) == (6, 36, 36)
     run(DPS(steps=6), counted, n=2, batch=2)
     assert (counted.calls, counted.images) == (6 + 18, 72)
     again = CountedPrior(PRIOR)
     run(AnnealedLangevin(levels=5, inner=2), again)
-    assert (again.calls, again.images) == (11, 33)  # and the last mean
+    assert (again.calls, again.images, again.vjps) == (11, 33, 0)  # and the last mean
 
 
 def test_no_bar_without_a_terminal(capsys):

@@ -35,7 +35,10 @@ class Trajectory:
 
 
 class CountedPrior(Prior):
-    """A prior that counts its network calls: ``calls`` of them, for ``images`` images in all."""
+    """A prior that counts its network calls: ``calls`` of them, for ``images`` images in all.
+
+    ``vjps`` are the images whose gradient went back through the network.
+    """
 
     def __init__(self, prior: Prior):
         self.prior = prior
@@ -46,11 +49,18 @@ class CountedPrior(Prior):
         self.device = prior.device
         self.calls = 0
         self.images = 0
+        self.vjps = 0
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         self.calls += 1
         self.images += len(x_t)
-        return self.prior.denoise(x_t, t)
+        denoised = self.prior.denoise(x_t, t)
+        if denoised.x0.requires_grad:
+            denoised.x0.register_hook(self._count_vjp)
+        return denoised
+
+    def _count_vjp(self, g: Tensor) -> None:
+        self.vjps += len(g)
 
 
 @contextmanager

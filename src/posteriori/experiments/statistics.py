@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -39,3 +39,24 @@ class Estimate:
             return ""
         mean = f"{self.mean:{sign}.{digits}f}"
         return mean if np.isnan(self.low) else f"{mean} [{self.low:{sign}.{digits}f}, {self.high:{sign}.{digits}f}]"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over ``n`` seeds and 1.96 standard errors; NaN for the error of a single one."""
+
+    Z: ClassVar[float] = 1.96
+
+    mean: float
+    error: float
+    n: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Self:
+        own = np.asarray(values, np.float64)
+        n = len(own)
+        return cls(float(own.mean()), float(cls.Z * own.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan, n)
+
+    def text(self, digits: int) -> str:
+        """As tables have it: "0.12 ± 0.01"."""
+        return f"{self.mean:.{digits}f}" + (f" ± {self.error:.{digits}f}" if np.isfinite(self.error) else "")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +12,7 @@ import torch
 from torch import Tensor
 
 from posteriori.experiments.engine.plan import Item, Run, distinct
+from posteriori.experiments.engine.pool import share
 from posteriori.experiments.engine.store import Store
 from posteriori.experiments.engine.work import compute
 from posteriori.prior import Prior
@@ -105,7 +102,8 @@ def execute(
             _do(task.item.run, task.i, pictures, prior, store, tick)
             finished(task)
     elif tasks:
-        _share(tasks, pictures, loader, store, jobs, watch, finished)
+        began = lambda task: watch.begin(task.item, task.i)  # noqa: E731
+        share(_work, tasks, jobs, _start, (store.folder, pictures, loader), began, finished)
 
 
 def _environment(loader: Loader, prior: Any, jobs: int) -> dict[str, Any]:
@@ -136,42 +134,9 @@ def _do(
 _worker: dict[str, Any] = {}
 
 
-def _start(folder: Path, pictures: Mapping[str, Tensor], loader: Loader, parent: int) -> None:
-    def leave_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)  # a killed parent cannot say so, and nobody would read the results
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+def _start(folder: Path, pictures: Mapping[str, Tensor], loader: Loader) -> None:
     _worker.update(pictures=pictures, prior=loader(), store=Store(folder))
 
 
-def _work(run: Run, i: int) -> None:
-    _do(run, i, _worker["pictures"], _worker["prior"], _worker["store"], lambda calls: None)
-
-
-def _share(
-    tasks: Sequence[Task],
-    pictures: Mapping[str, Tensor],
-    loader: Loader,
-    store: Store,
-    jobs: int,
-    watch: Watcher,
-    finished: Callable[[Task], None],
-) -> None:
-    context = multiprocessing.get_context("spawn")
-    arguments = (store.folder, pictures, loader, os.getpid())
-    with ProcessPoolExecutor(jobs, context, _start, arguments) as pool:
-        queue, running = list(tasks), {}
-        try:
-            while queue or running:
-                while queue and len(running) < jobs:
-                    task = queue.pop(0)
-                    running[pool.submit(_work, task.item.run, task.i)] = task
-                    watch.begin(task.item, task.i)
-                for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    finished(running.pop(future))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _work(task: Task) -> None:
+    _do(task.item.run, task.i, _worker["pictures"], _worker["prior"], _worker["store"], lambda calls: None)

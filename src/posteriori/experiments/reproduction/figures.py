@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from posteriori.experiments import plots
 from posteriori.experiments.engine.store import Result
+from posteriori.experiments.page import Picture
 from posteriori.experiments.plots import COLOURS
 from posteriori.experiments.reproduction.experiment import OnTask, Reproduction
 from posteriori.experiments.reproduction.plan import LABELS, T_START
@@ -27,15 +27,6 @@ from posteriori.rng import Rng, image_key
 #: times of the forward process's figure
 _TIMES = (0, 50, 100, 250, 500, 750, 1000)
 _METRICS = {"psnr": "PSNR (dB)", "lpips": "LPIPS"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure on disk: a PNG, with a PDF beside it; ``alt`` says what it shows to who cannot see it."""
-
-    path: Path
-    caption: str
-    alt: str
 
 
 def draw(done: Reproduction, folder: Path) -> dict[str, Picture]:

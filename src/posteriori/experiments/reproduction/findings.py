@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from posteriori.experiments.page import Finding
 from posteriori.experiments.reproduction.experiment import OnTask, Reproduction, paired
 from posteriori.experiments.reproduction.tables import longest_of, profile, seconds
 from posteriori.experiments.statistics import Estimate
 
 #: dB that count as no loss
 NEGLIGIBLE = 0.1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim of the report, whether it held here, and by how much."""
-
-    claim: str
-    verdict: str
-    evidence: str
 
 
 def findings(done: Reproduction) -> list[Finding]:

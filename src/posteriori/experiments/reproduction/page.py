@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from textwrap import fill
 
-from jinja2 import Environment
-
+from posteriori.experiments.page import Page, Picture, Section, write_page
 from posteriori.experiments.reproduction import tables
 from posteriori.experiments.reproduction.experiment import Reproduction
-from posteriori.experiments.reproduction.figures import Picture, draw
-from posteriori.experiments.reproduction.findings import Finding, findings
+from posteriori.experiments.reproduction.figures import draw
+from posteriori.experiments.reproduction.findings import findings
 from posteriori.experiments.table import Table, write_csv
-from posteriori.files import atomic_path, write_json
+from posteriori.files import write_json
 
 PAGE, TEXT = "index.html", "report.md"
 TITLE = "Diffusion models for solving inverse problems: the report, run again"
-
-
-@dataclass(frozen=True)
-class Section:
-    title: str
-    paragraphs: Sequence[str] = ()
-    findings: Sequence[Finding] = ()
-    tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = field(default=())
 
 
 def write(done: Reproduction, out: Path, *, command: Sequence[str] | None = None) -> Path:
@@ -55,13 +41,7 @@ def write(done: Reproduction, out: Path, *, command: Sequence[str] | None = None
     sections = _sections(done, {name: table for name, (_, table) in csv.items()}, pictures)
     keys = sorted({key for part in done.campaign.plan["parts"].values() for key in part})
     write_json(done.campaign.store.manifests(keys), out / "manifests.json")
-    data = {picture.path.name: base64.b64encode(picture.path.read_bytes()).decode() for picture in pictures.values()}
-    template = resources.files("posteriori.experiments.reproduction").joinpath("page.html.j2").read_text("utf-8")
-    page = Environment(autoescape=True, trim_blocks=True).from_string(template)
-    html = page.render(title=TITLE, lead=_lead(done), command=text, sections=sections, data=data)
-    for name, content in ((PAGE, html), (TEXT, _markdown(done, sections, text))):
-        with atomic_path(out / name) as path:
-            path.write_text(content, "utf-8")
+    write_page(Page(TITLE, _lead(done), text, sections), out, html=PAGE, markdown=TEXT)
     return out / PAGE
 
 
@@ -109,19 +89,3 @@ def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, P
         ),
         Section("Fewer steps", tables=[found["fewer-steps"]], pictures=shown("fewer-steps")),
     ]  # fmt: skip
-
-
-def _markdown(done: Reproduction, sections: Sequence[Section], command: str) -> str:
-    lines = [f"# {TITLE}", "", *(line for text in _lead(done) for line in (fill(text, 120), "")), f"    {command}", ""]
-    for section in sections:
-        lines += [f"## {section.title}", ""]
-        lines += [line for paragraph in section.paragraphs for line in (fill(paragraph, 120), "")]
-        for finding in section.findings:
-            lines += [fill(f"- {finding.claim} **{finding.verdict.capitalize()}.** {finding.evidence}", 120,
-                           subsequent_indent="  ", break_on_hyphens=False)]  # fmt: skip
-        lines += [""] * bool(section.findings)
-        for table in section.tables:
-            lines += [f"### {table.title}", "", table.markdown(), "", fill(table.note, 120), ""]
-        for picture in section.pictures:
-            lines += [f"![{picture.alt}](figures/{picture.path.name})", "", fill(picture.caption, 120), ""]
-    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,58 @@
+"""What is verified: the problems, their seeds, and the cells that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posteriori.experiments.verification.cells import EXACT, Cell
+from posteriori.experiments.verification.grid import Grid
+from posteriori.experiments.verification.pictures import Pictures
+from posteriori.experiments.verification.problem import Problem
+from posteriori.experiments.verification.settings import configured
+from posteriori.sampler import Sampler
+from posteriori.spec import format_spec
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions."""
+
+    problems: tuple[tuple[Problem, int], ...]
+    steps: tuple[int, ...]
+    pictured: Grid
+
+
+def _pictures(side: int, hole: int, pairs: int) -> list[Pictures]:
+    operators = (f"box-mask(size={hole})", "gaussian-blur(sigma=1.0, size=7)", "downsample(factor=2)")
+    return [Pictures(n=39, operator=operator, side=side, pairs=pairs) for operator in operators]
+
+
+FULL = Scope(
+    (
+        *((Grid(n=2000, d=d, d_y=d_y), seeds) for d, seeds in ((8, 20), (80, 20), (800, 5)) for d_y in (1, 2, 4)),
+        *((problem, 10) for problem in _pictures(16, hole=6, pairs=30)),
+    ),
+    (100, 20),
+    Grid(n=2000, d=8, d_y=1),
+)
+QUICK = Scope(
+    ((Grid(n=500, d=8, d_y=1), 10), *((problem, 5) for problem in _pictures(8, hole=3, pairs=10))),
+    (20,),
+    Grid(n=500, d=8, d_y=1),
+)
+
+
+def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Cell]:
+    """The floors and every sampler on every problem; a problem's seed together, for what it draws is kept at hand."""
+    found = []
+    for problem, seeds in scope.problems:
+        texts = [
+            (cls.name, steps, format_spec(configured(cls, problem.family, steps)))
+            for steps in scope.steps
+            for cls in samplers
+        ]
+        for own in range(seed, seed + seeds):
+            points = problem == scope.pictured and own == seed
+            found += [Cell(problem, *method, own, points) for method in [(EXACT, 0, EXACT), *texts]]
+    return found

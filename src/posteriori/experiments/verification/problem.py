@@ -1,0 +1,67 @@
+"""What an inverse problem is whose posterior is known in closed form."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from posteriori.likelihood import Gaussian
+from posteriori.prior import Prior
+from posteriori.rng import Purpose, generator
+
+#: directions of a sliced Wasserstein distance
+SLICES = 100
+
+
+class Statistic(NamedTuple):
+    """A figure of a set of samples; ``above`` and ``below`` say what is wrong where it is not that of exact samples."""
+
+    name: str
+    title: str
+    above: str = ""
+    below: str = ""
+
+
+@dataclass(frozen=True)
+class Problem(ABC):
+    """A prior, an operator and noise for every seed, with the posterior of the measurements that it draws.
+
+    The fields decide the figures; ``n`` samples are drawn of each measurement's posterior.
+    """
+
+    statistics: ClassVar[tuple[Statistic, ...]]
+
+    n: int
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the tables call it."""
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """The name that settings go by: one for all problems that need the same ones."""
+
+    def stream(self, seed: int, *what: int) -> torch.Generator:
+        """Random numbers of this problem alone: 0 for what is given, (1, k) for exact samples, 2 for the reference's,
+        3 for directions, 4 for the truth.
+        """
+        return generator(seed, Purpose.OPERATOR, crc32(self.name.encode()), *what)
+
+    @abstractmethod
+    def given(self, seed: int) -> tuple[Prior, Gaussian]:
+        """The prior, and the likelihood of N measurements."""
+
+    @abstractmethod
+    def exact(self, seed: int, k: int) -> Tensor:
+        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``figures`` compares with."""
+
+    @abstractmethod
+    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
+        """The statistics of samples x, (N, n, *shape); and ``ranks``, counts by name, where there are any."""
