@@ -25,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     network = load_prior(args.prior)
     prior = network.at(args.size) if args.size else network
-    kept = held_out_photographs if network.convolutional else held_out_faces
+    kept = held_out_faces if network.name.startswith("faces") else held_out_photographs
     truth = kept(args.data, CHOOSING, prior.shape[-1])[: args.images]
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "presets.csv").open("a", newline="") as file:

@@ -20,6 +20,7 @@ from posteriori.spec import (
     parse_operator,
     parse_sampler,
     read_sampler,
+    read_samplers,
 )
 
 SHAPE = (3, 256, 256)
@@ -250,3 +251,10 @@ def test_every_field_has_a_meaning_and_every_class_a_summary(cls):
     assert not summary.startswith(cls.__name__ + "(")  # a dataclass without a docstring has its signature
     if issubclass(cls, Sampler):
         assert paper
+
+
+def test_several_samplers_by_name():
+    assert read_samplers("dps, ddim") == [DDIM, DPS]
+    assert read_samplers("all") == list(SAMPLERS)
+    with pytest.raises(ValueError, match="no sampler is called 'dsp': there are dps"):
+        read_samplers("ddim,dsp")

@@ -66,6 +66,18 @@ def read_sampler(text: str) -> Spec[Sampler]:
     return _Reader(text).whole("sampler", SAMPLERS)
 
 
+def read_samplers(text: str) -> list[type[Sampler]]:
+    """The samplers of "dps,ddim", or of "all", in the order in which they are listed; ValueError where one is none."""
+    if text == "all":
+        return list(SAMPLERS)
+    known = {cls.name: cls for cls in SAMPLERS}
+    asked = [name.strip() for name in text.split(",")]
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"no sampler is called {name!r}: there are {', '.join(nearest(name, known))}")
+    return [cls for cls in SAMPLERS if cls.name in asked]
+
+
 def parse_sampler(text: str) -> Sampler:
     """The sampler of ``text``; fields not given have the class's defaults. ValueError as ``read_sampler``."""
     return read_sampler(text).build()

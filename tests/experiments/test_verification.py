@@ -24,7 +24,7 @@ from posteriori.experiments.verification.pictures import Pictures
 from posteriori.experiments.verification.plan import QUICK, Scope, cells
 from posteriori.experiments.verification.results import UNBIASED, Row, rows
 from posteriori.experiments.verification.run import run
-from posteriori.experiments.verification.settings import chosen, configured
+from posteriori.experiments.verification.settings import configured
 from posteriori.files import claimed_folder
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
@@ -312,6 +312,12 @@ def test_the_full_scope_is_the_papers():
     assert sizes == {(d, m): seeds for d, seeds in ((8, 20), (80, 20), (800, 5)) for m in (1, 2, 4)}
     assert {p.n for p, _ in plan.FULL.problems if isinstance(p, Grid)} == {2000}
     assert {p.pairs * seeds for p, seeds in plan.FULL.problems if isinstance(p, Pictures)} == {300}
+    todo = cells(plan.FULL, SAMPLERS, 0)  # with the settings of all of them
+    assert plan.FULL.dimensions == [8, 80, 800]
+    assert plan.FULL.up_to(80).dimensions == [8, 80]
+    assert plan.FULL.up_to(80).problems[-3:] == plan.FULL.problems[-3:]
+    seeds = sum(seeds for _, seeds in plan.FULL.problems)
+    assert len(todo) == len(set(todo)) == seeds * (1 + 2 * len(SAMPLERS))
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
@@ -329,9 +335,6 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 
 def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):
-    with pytest.raises(ValueError, match="no sampler is called 'dsp': there are dps"):
-        chosen("ddim,dsp")
-    assert list(chosen("dps, ddim")) == [DDIM, DPS]
     out = tmp_path / "out"
     monkeypatch.setattr("sys.argv", ["posteriori", "verify", "--samplers", "dsp", "--out", str(out)])
     with pytest.raises(SystemExit) as stopped:

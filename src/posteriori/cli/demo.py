@@ -55,16 +55,11 @@ def demo(
     from posteriori.images import load_image
     from posteriori.presets import DEFAULT_STEPS
     from posteriori.priors.load import load_prior
-    from posteriori.samplers import DDIM, SAMPLERS
-    from posteriori.spec import read_sampler
+    from posteriori.samplers import DDIM
+    from posteriori.spec import read_samplers
 
     # DDIM draws from the prior alone, which the demo does anyway
-    chosen = [cls for cls in SAMPLERS if cls is not DDIM]
-    if samplers != "all":
-        specs = [read_sampler(name) for name in samplers.split(",")]
-        if any(spec.fields for spec in specs):
-            raise ValueError(f"--samplers is {samplers!r}: give names alone, their settings are the presets'")
-        chosen = [spec.cls for spec in specs]
+    chosen = [cls for cls in read_samplers(samplers) if cls is not DDIM]
     console = Console(stderr=True, quiet=quiet)
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)

@@ -46,6 +46,7 @@ def report(
     Table 1 and figures 1 to 8, |g_t| and what each scaling makes of it, the ablation, the sensitivity, and fewer steps:
     OUT/index.html, report.md, tables as CSV and figures as PNG and PDF. The first third of the held-out pictures
     chooses settings, 8 of the others are reported; without --images, bundled pictures and the prior's own samples.
+    The more --pictures there are, the more of them tune, and are run with fewer steps and for the ablation.
     Stopped at any moment, the same command goes on where it was.
     """
     from posteriori.experiments.engine.execute import Loader
@@ -58,7 +59,7 @@ def report(
     if steps:
         scope = replace(scope, steps=steps)
     if pictures:
-        scope = replace(scope, reported=pictures)
+        scope = scope.with_pictures(pictures)
     rows = rows_of(batch)
     with campaign(out, Loader(prior, None, device, dtype, threads), rows, jobs, quiet) as run:
         size = run.prior.shape[-1]

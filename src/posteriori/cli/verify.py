@@ -15,14 +15,17 @@ Examples:
 
   posteriori verify --quick --out out/quick
 
-  posteriori verify --samplers dps,ddim --jobs 4 --out out/verify
+  posteriori verify --samplers dps,ddim --largest 80 --jobs 4 --out out/verify
 """
 
 
 def verify(
     out: Out = Path("out/verify"),
     samplers: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Names of `posteriori samplers`, like dps,ddim (default: all).")
+        str, typer.Option(metavar="NAMES", help="Names of `posteriori samplers`, like dps,ddim, or all.")
+    ] = "all",
+    largest: Annotated[
+        int | None, typer.Option(metavar="D", min=8, help="Leave out grids of more than D dimensions: 8, 80 or 800.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small problems and 20 steps: a minute, and what the tests check.")
@@ -44,10 +47,12 @@ def verify(
     from posteriori.experiments.verification.plan import FULL, QUICK, cells
     from posteriori.experiments.verification.results import rows
     from posteriori.experiments.verification.run import run
-    from posteriori.experiments.verification.settings import chosen
     from posteriori.files import claimed_folder
+    from posteriori.spec import read_samplers
 
-    scope, classes = QUICK if quick else FULL, chosen(samplers)
+    scope, classes = QUICK if quick else FULL, read_samplers(samplers)
+    if largest:
+        scope = scope.up_to(largest)
     console = Console(stderr=True, quiet=quiet)
     with claimed_folder(out):
         say = lambda text: console.print(text, style="dim", highlight=False, soft_wrap=True)  # noqa: E731

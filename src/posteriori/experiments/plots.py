@@ -28,7 +28,7 @@ def figure(columns: int, rows: int = 1, *, width: float = 4.2, height: float = 3
     for each in axes:
         each.grid(alpha=0.25)
         each.spines[["top", "right"]].set_visible(False)
-        each.tick_params(labelsize=8)
+        each.tick_params(labelsize=8, which="both")
     return drawn, axes
 
 

@@ -28,7 +28,7 @@ class Table:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

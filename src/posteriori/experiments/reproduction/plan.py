@@ -31,6 +31,11 @@ class Scope:
     ddim: int
     fewer: int | None
 
+    def with_pictures(self, n: int) -> Scope:
+        """``n`` pictures reported; an eighth of them for ladder and ablation, a sixteenth to tune on, or as before."""
+        fewer = self.fewer and max(self.fewer, n // 8)
+        return replace(self, reported=n, fewer=fewer, tuning=max(self.tuning, n // 16))
+
 
 SMALL = Scope(reported=8, tuning=2, steps=100, ladder=(20, 50, 100, 250), ddim=100, fewer=4)
 FULL = Scope(reported=None, tuning=8, steps=1000, ladder=(20, 50, 100, 250, 1000), ddim=1000, fewer=None)

@@ -55,10 +55,10 @@ def _lead(scope: Scope) -> list[str]:
         f"figure is more than {LIMIT:g} standard errors from those of exact samples, by their scatter; else it is "
         "biased, in what and by how much. With more samples a smaller bias would show. "
         f"{' and '.join(map(str, scope.steps))} steps on the schedule of linear "
-        "betas with 1,000 levels. Fields that differ from a sampler's class are in "
-        "experiments/verification/settings.toml, chosen on seeds that are not reported; verification.csv has the "
-        "samplers with all their fields. The samples of TDS and MCGDiff are the particles of one run, which repeat and "
-        "err together, while the floor's are independent.",
+        f"betas with 1,000 levels; grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ "
+        "from a sampler's class are in experiments/verification/settings.toml, chosen on seeds that are not reported; "
+        "verification.csv has the samplers with all their fields. The samples of TDS and MCGDiff are the particles of "
+        "one run, which repeat and err together, while the floor's are independent.",
     ]
 
 

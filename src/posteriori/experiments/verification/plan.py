@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posteriori.experiments.verification.cells import EXACT, Cell
 from posteriori.experiments.verification.grid import Grid
@@ -21,6 +21,16 @@ class Scope:
     problems: tuple[tuple[Problem, int], ...]
     steps: tuple[int, ...]
     pictured: Grid
+
+    def up_to(self, d: int) -> Scope:
+        """Without the grids of more than ``d`` dimensions."""
+        kept = [(p, seeds) for p, seeds in self.problems if not isinstance(p, Grid) or p.d <= d]
+        return replace(self, problems=tuple(kept))
+
+    @property
+    def dimensions(self) -> list[int]:
+        """Those of its grids."""
+        return sorted({problem.d for problem, _ in self.problems if isinstance(problem, Grid)})
 
 
 def _pictures(side: int, hole: int, pairs: int) -> list[Pictures]:

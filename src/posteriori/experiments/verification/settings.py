@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from posteriori.names import nearest
 from posteriori.sampler import Sampler
-from posteriori.samplers import SAMPLERS
 
 
 @cache
@@ -25,15 +22,3 @@ def configured(cls: type[Sampler], family: str, steps: int) -> Sampler:
     asked = {"sampler": cls.name, "on": family, "steps": steps}
     fits = (entry for entry in _entries() if all(entry.get(name, value) == value for name, value in asked.items()))
     return replace(cls().with_steps(steps), **next(fits, {"fields": {}})["fields"])
-
-
-def chosen(names: str | None) -> Sequence[type[Sampler]]:
-    """The samplers of "dps,ddim", all of them for None; ValueError names the nearest where there is none."""
-    if names is None:
-        return SAMPLERS
-    known = {cls.name: cls for cls in SAMPLERS}
-    asked = [name.strip() for name in names.split(",")]
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"--samplers: no sampler is called {name!r}: there are {', '.join(nearest(name, known))}")
-    return [cls for cls in SAMPLERS if cls.name in asked]
