@@ -33,8 +33,7 @@ class MALA(Sampler):
     log-ratio is the line integral of the score from x to x' by the trapezoid rule, which takes no further call.
 
     Paper: Roberts and Tweedie 1996, "Exponential convergence of Langevin distributions and their discrete
-    approximations"; Sjoberg et al. 2023, "MCMC-correction of score-based diffusion models for model composition", for
-    the line integral.
+    approximations"; Sjoberg et al. 2023, "MCMC-correction of score-based diffusion models for model composition".
 
     Operators: with an SVD. Cost: inner + 1 network calls and twice as many vjps a level.
 
