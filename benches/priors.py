@@ -19,7 +19,7 @@ from posteriori.files import atomic_path
 FACES = "--images faces-128.zip --holdout 52::53 --skip 32"
 EVALUATIONS = {
     "faces-64": f"{FACES} --bm3d",
-    "faces-128": f"{FACES} --samples 100",
+    "faces-128": f"{FACES} --samples 32",
     "photo": "--images bsds500-train --holdout 19::20",
 }
 INTRODUCTION = """# What the embedded priors are worth
