@@ -313,11 +313,10 @@ def _ladder(done: Reproduction, stem: Path) -> Path:
                 against = ([float(p.calls) for p in points], [seconds(done, r) for r in rungs.values()])
                 for row, x in enumerate(against):
                     plots.band(axes[2 * row + column], x, points, metric, f"{name}, {on.task.name}", colour)
+    took = [seconds(done, result) for result in done.tasks[0].ladder["DPS"].values()]
     for i, axis in enumerate(axes):
-        axis.set_xscale("log")
+        plots.logarithmic(axis, (done.scope.ladder, took)[i // 2])
         axis.set_xlabel(("network calls", "seconds a picture")[i // 2], fontsize=8)
         axis.set_ylabel(list(_METRICS.values())[i % 2], fontsize=9)
-    plots.logarithmic(axes[0], done.scope.ladder)
-    plots.logarithmic(axes[1], done.scope.ladder)
     axes[0].legend(fontsize=7)
     return plots.save(drawn, stem)
