@@ -56,8 +56,10 @@ class Rng:
 
     def normal(self, shape: Iterable[int]) -> Tensor:
         """N(0, I), (B, *shape) float32."""
-        shape = tuple(shape)
-        return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+        draws = torch.empty(len(self.generators), *shape)
+        for row, own in zip(draws.unbind(), self.generators, strict=True):
+            row.normal_(generator=own)
+        return draws.to(self.device)
 
     def uniform(self) -> Tensor:
         """A number of [0, 1) for each row, (B,) float32."""

@@ -16,7 +16,7 @@ _ROWS = 1000
 
 
 def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
-    """Estimated seconds of each cell; one step of each sampler is timed on the first problem of each family."""
+    """Estimated seconds of each cell; a step of each sampler is timed on the first problem of each family."""
     figures: dict[str, float] = {}
     rates: dict[tuple[str, str], float] = {}
     estimate = {}
@@ -27,7 +27,7 @@ def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
         if cell.method == EXACT:
             estimate[cell] = SETS * figures[family]
             continue
-        kind = (family, cell.method)
+        kind = (family, cell.sampler)
         if kind not in rates:
             rates[kind] = _seconds_of_a_step(cell)
         prior, like = cell.problem.given(cell.seed)
