@@ -1,7 +1,20 @@
-"""How close a reconstruction is to the truth (PSNR, SSIM, LPIPS), and one set of pictures to another (KID)."""
+"""How close a reconstruction is to the truth (PSNR, SSIM, LPIPS) and how sure, and sets of pictures to others (KID)."""
 
+from posteriori.metrics.calibration import Interval, chi_square_range, credible_interval, standardized, t_quantile
 from posteriori.metrics.fidelity import psnr, ssim
 from posteriori.metrics.kernel_distance import kernel_distance, kernel_distance_interval, pooled_features
 from posteriori.metrics.lpips import lpips
 
-__all__ = ["kernel_distance", "kernel_distance_interval", "lpips", "pooled_features", "psnr", "ssim"]
+__all__ = [
+    "Interval",
+    "chi_square_range",
+    "credible_interval",
+    "kernel_distance",
+    "kernel_distance_interval",
+    "lpips",
+    "pooled_features",
+    "psnr",
+    "ssim",
+    "standardized",
+    "t_quantile",
+]

@@ -1,0 +1,61 @@
+"""How sure a set of posterior samples is of every pixel, and whether it may be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from scipy import special
+from torch import Tensor
+
+
+class Interval(NamedTuple):
+    """The ends of an interval for every pixel, of one shape."""
+
+    low: Tensor
+    high: Tensor
+
+    @property
+    def width(self) -> Tensor:
+        return self.high - self.low
+
+    def covers(self, truth: Tensor) -> Tensor:
+        """True where the truth lies inside, of the ends' shape."""
+        return (self.low <= truth) & (truth <= self.high)
+
+
+def credible_interval(x: Tensor, level: float, *, widen: float = 1.0, bounds: tuple[float, float] | None) -> Interval:
+    """Where each pixel's true value lies with a probability of ``level``, from n samples x (n, ...): (...) each.
+
+    mean +- widen t std sqrt(1 + 1/n), t the quantile of Student's distribution with n - 1 degrees of freedom: the
+    prediction interval for one more draw of a Gaussian of which n are known (Gelman et al. 2013, "Bayesian data
+    analysis", section 3.2), so that a few samples are enough, and few give wider intervals instead of wrong ones. The
+    ends are clamped to ``bounds``. Raises ValueError for fewer than 2 samples, and a level outside (0, 1).
+    """
+    if len(x) < 2:
+        raise ValueError(f"got {len(x)} sample: an interval needs at least 2")
+    half = widen * t_quantile(level, len(x)) * x.std(0) * (1 + 1 / len(x)) ** 0.5
+    low, high = x.mean(0) - half, x.mean(0) + half
+    return Interval(low.clamp(*bounds), high.clamp(*bounds)) if bounds else Interval(low, high)
+
+
+def t_quantile(level: float, n: int) -> float:
+    """Standard deviations to each side of a mean of n that hold ``level`` of Student's distribution."""
+    if not 0 < level < 1:
+        raise ValueError(f"the level is {level}: give one between 0 and 1, like 0.9")
+    return float(special.stdtrit(n - 1, (1 + level) / 2))
+
+
+def standardized(x: Tensor, truth: Tensor) -> Tensor:
+    """|truth - mean| / (std sqrt(1 + 1/n)) of the n samples x (n, ...); infinite where they are all the same.
+
+    ``credible_interval`` at a level covers a pixel if this is at most ``t_quantile`` of that level, times ``widen``.
+    """
+    off, std = (truth - x.mean(0)).abs(), x.std(0) * (1 + 1 / len(x)) ** 0.5
+    return torch.where(off == 0, 0.0, off / std)
+
+
+def chi_square_range(m: int, level: float = 0.95) -> tuple[float, float]:
+    """Where |y - A x|^2 / (m sigma_y^2) of the true x lies with a probability of ``level``, y having m entries."""
+    low, high = (2 * special.gammaincinv(m / 2, p) / m for p in ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
