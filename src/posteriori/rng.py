@@ -36,8 +36,8 @@ def generator(seed: int, *key: int) -> torch.Generator:
 class Rng:
     """Normal and uniform numbers for a batch of rows, each row from its own generator.
 
-    Rows are grouped by image: n rows for each key, all of one ``seed`` or each key's of its own. Numbers are
-    drawn on the CPU in float32 and then moved to ``device``, so that a GPU sees what a CPU sees.
+    Rows are grouped by image: n rows for each key, its samples from ``first`` on, all of one ``seed`` or each key's of
+    its own. Numbers are drawn on the CPU in float32 and then moved to ``device``, so that a GPU sees what a CPU sees.
     """
 
     def __init__(
@@ -46,12 +46,13 @@ class Rng:
         keys: Sequence[int],
         n: int = 1,
         *,
+        first: int = 0,
         purpose: Purpose = Purpose.SAMPLER,
         device: torch.device | str = "cpu",
     ):
         seeds = [seed] * len(keys) if isinstance(seed, int) else seed
         self.images = list(zip(seeds, keys, strict=True))
-        self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(n)]
+        self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(first, first + n)]
         self.device = device
 
     def normal(self, shape: Iterable[int]) -> Tensor:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
@@ -98,8 +99,9 @@ def sample(
     """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
 
     ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
-    rows of one network call, default all; a measurement's samples are never split. ``rng`` gives the
-    draws of a chunk of measurements in the place of the seeded streams, e.g. a ``Tape``.
+    rows of one network call, default all; a measurement's samples are split where there are more and the sampler
+    does not draw them together. ``rng`` gives the draws of a chunk of measurements, with all samples of each, in the
+    place of the seeded streams, e.g. a ``Tape``.
     ``callbacks`` see every step. ``progress`` shows a bar on a terminal.
 
     Raises ValueError where prior, likelihood and sampler do not fit, and FloatingPointError at the
@@ -124,21 +126,25 @@ def sample(
     path = sampler.path(prior.schedule)
     group = N if batch is None else max(1, batch // n)
     chunks = [slice(i, min(i + group, N)) for i in range(0, N, group)]
+    most = n if batch is None or sampler.coupled or rng else batch
+    shares = [(first, min(most, n - first)) for first in range(0, n, most)]
     samples = []
-    bar = progress_bar(type(sampler).__name__, len(chunks) * (len(path) - 1)) if progress else nullcontext()
+    total = len(chunks) * len(shares) * (len(path) - 1)
+    bar = progress_bar(type(sampler).__name__, total) if progress else nullcontext()
     with bar as show:
         watchers = [*callbacks, *([show] if show else [])]
-        for rows in chunks:
-            like = likelihood.select(rows).expand(n).to(prior.device)
-            streams = rng(rows) if rng else Rng(seed, keys[rows], n, device=prior.device)
-            state = sampler.init(path[0], prior, like, streams, n)
+        for rows, (first, count) in product(chunks, shares):
+            like = likelihood.select(rows).expand(count).to(prior.device)
+            streams = rng(rows) if rng else Rng(seed, keys[rows], count, first=first, device=prior.device)
+            state = sampler.init(path[0], prior, like, streams, count)
             for k, s in enumerate(path[1:], 1):
                 state = sampler.step(state, s, prior, like, streams)
                 _check_finite(state, k, len(path) - 1, sampler)
                 for watch in watchers:
                     watch(state, k, len(path) - 1, rows)
-            samples.append(state.x.unflatten(0, (rows.stop - rows.start, n)))
-    return torch.cat(samples)
+            samples.append(state.x.unflatten(0, (-1, count)))
+    chunked = [samples[i : i + len(shares)] for i in range(0, len(samples), len(shares))]
+    return torch.cat([torch.cat(own, dim=1) for own in chunked])
 
 
 def _check_finite(state: State, step: int, steps: int, sampler: Sampler) -> None:
