@@ -50,6 +50,13 @@ def restore(
     ] = "0.05",
     simulate: Simulate = False,
     samples: Annotated[int, typer.Option(min=1, help="Posterior samples of each; 2 or more give mean and std.")] = 1,
+    interval: Annotated[
+        float | None,
+        typer.Option(metavar="LEVEL", help="Map the interval that holds each pixel with this probability, e.g. 0.9."),
+    ] = None,
+    widen: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Widen the intervals: what docs/uncertainty.md found they lack.")
+    ] = 1.0,
     steps: Steps = None,
     mask: Annotated[
         str | None, typer.Option(help="Picture of what to restore: white is restored, black is kept.")
@@ -75,6 +82,7 @@ def restore(
     from posteriori.noise import parse_noise
     from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
+    from posteriori.runs.intervals import IntervalRequest
     from posteriori.runs.methods import Posterior
     from posteriori.runs.restoration import Restoration
     from posteriori.spec import read_operator, read_sampler
@@ -83,6 +91,10 @@ def restore(
         raise typer.BadParameter("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
     if mask_invert and mask is None:
         raise typer.BadParameter("--mask-invert swaps the colours of a mask: give --mask FILE too")
+    if interval is None and widen != 1:
+        raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
+    if interval is not None and samples < 2:
+        raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     spec, sigma, sources = read_sampler(sampler), parse_noise(noise), find_sources(files)
     count = spec.cls.count
     if steps is not None and spec.fields.get(count, steps) != steps:
@@ -100,5 +112,6 @@ def restore(
         simulate=simulate,
         fit=fit,
         batch=batch,
+        interval=IntervalRequest(interval, widen) if interval is not None else None,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

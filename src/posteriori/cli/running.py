@@ -102,11 +102,12 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    forms = {"psnr": ("PSNR (dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
+    forms = {"psnr": ("PSNR\n(dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
+    forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
     forms |= {"residual": ("residual", ".2f"), "seconds": ("seconds", ".1f")}
     shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
     table = Table()
-    table.add_column("restored", overflow="fold")
+    table.add_column("restored", overflow="fold", min_width=min(16, max(len(row["name"]) for row in rows)))
     for title, _ in shown.values():
         table.add_column(title, justify="right")
     for row in rows:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posteriori.figures import comparison, heat_map
 from posteriori.images import save_image
+from posteriori.metrics import chi_square_range
 from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.runs.inputs import Loaded, Source
@@ -49,6 +50,7 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
         figures["residual"] = {
             "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",
             "samples": (r.norm(dim=1) / (sigma * math.sqrt(r.shape[1]))).tolist(),
+            "95% of true images": [math.sqrt(end) for end in chi_square_range(r.shape[1])],
         }
     np.save(folder / "measurement.npy", y[0].numpy())
     shown = job.window(y) if y.shape[1:] == x.shape[1:] else y

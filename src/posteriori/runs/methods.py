@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,14 @@ from posteriori.trace import CountedPrior
 
 #: called after every step with the mean residual, where there is one
 Tick = Callable[[float | None], None]
+
+
+class Drawn(NamedTuple):
+    """Images x (N, n, *shape), and the network ``calls`` they took with ``rows`` images in each."""
+
+    x: Tensor
+    calls: int
+    rows: int
 
 
 class Method(Protocol):
@@ -42,8 +50,8 @@ class Method(Protocol):
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
-        """((N, n, *shape) images of ``y``, (N, ...), network calls)."""
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
+        """The images of ``y``, (N, ...), with at most ``batch`` rows in a network call where they can be split."""
         ...
 
 
@@ -88,15 +96,20 @@ class Posterior:
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
-        def watch(state: State, step: int, steps: int, rows: slice) -> None:
-            residual = state.stats.get("residual")
-            tick(None if residual is None else float(residual.mean()))
-
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
         counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
         sampler = self.resolved(prior, operator).sampler
-        x = sample(counted, like, sampler, n=self.n, seed=self.seed, callbacks=[watch], progress=False)
-        return x, counted.calls
+        passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
+
+        def watch(state: State, step: int, steps: int, rows: slice) -> None:
+            nonlocal done
+            done += 1
+            if done % passes == 0:
+                residual = state.stats.get("residual")
+                tick(None if residual is None else float(residual.mean()))
+
+        x = sample(counted, like, sampler, n=self.n, seed=self.seed, batch=batch, callbacks=[watch], progress=False)
+        return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
 
 @final
@@ -117,11 +130,11 @@ class OnePass:
         return [("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
 
     @torch.no_grad()
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, tick: Tick) -> tuple[Tensor, int]:
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
         x0 = prior.denoise(y.to(prior.device), self.level).x0
         if not torch.isfinite(x0).all():
             raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
         if prior.bounds:
             x0 = x0.clamp(*prior.bounds)
         tick(None)
-        return x0[:, None], 1
+        return Drawn(x0[:, None], 1, len(x0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from posteriori.prior import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.entry import Job
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
+from posteriori.runs.intervals import IntervalRequest
 from posteriori.runs.manifest import arithmetic
 from posteriori.runs.methods import Method
 from posteriori.spec import Spec, format_spec
@@ -50,6 +51,7 @@ class Restoration:
     simulate: bool
     fit: Fit | None
     batch: int | None
+    interval: IntervalRequest | None = None
     _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,18 +82,20 @@ class Restoration:
             "simulate": self.simulate,
             "fit": self.fit,
             "seed": self.seed,
+            "interval": self.interval and asdict(self.interval),
             "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
-            "batch": self._rows,
+            "batch": self.rows,
             **arithmetic(self.prior),
         }
 
     @property
-    def _rows(self) -> int:
+    def rows(self) -> int:
+        """Of one network call."""
         return self.batch or (1 if self._any_size else batch_for(self.prior))
 
     def groups(self, sources: Sequence[Source]) -> list[Sequence[Source]]:
         """``sources`` in the order and company in which they are restored."""
-        size = max(1, self._rows // self.method.n)
+        size = max(1, self.rows // self.method.n)
         return [sources[i : i + size] for i in range(0, len(sources), size)]
 
     def job(self, source: Source) -> Job:

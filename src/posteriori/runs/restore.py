@@ -18,6 +18,7 @@ from posteriori.prior import Prior
 from posteriori.priors.folder import read_json
 from posteriori.runs.entry import Job, write_entry
 from posteriori.runs.inputs import Source
+from posteriori.runs.intervals import write_intervals
 from posteriori.runs.manifest import MANIFEST, peak_memory, versions
 from posteriori.runs.restoration import Restoration
 
@@ -104,22 +105,23 @@ def _solve(
 ) -> Iterator[tuple[Job, Tensor, dict[str, Any]]]:
     """(job, its images (n, C, H, W) on the CPU, what they cost) of each of ``jobs``, in one batch."""
     started, names = time.perf_counter(), [job.source.name for job in jobs]
+    told = lambda residual: tick(names, residual)  # noqa: E731
     try:
         y = torch.cat([job.y for job in jobs])
-        x, calls = restoration.method(jobs[0].prior, jobs[0].operator, y, lambda residual: tick(names, residual))
+        drawn = restoration.method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
-        rows = len(jobs) * restoration.method.n
+        rows = min(len(jobs) * restoration.method.n, restoration.rows)
         raise MemoryError(f"out of memory with {rows} images at once: lower --batch or --samples") from None
     seconds = (time.perf_counter() - started) / len(jobs)
     cost = {
-        "network_calls": calls,
-        "rows_per_call": len(jobs) * restoration.method.n,
+        "network_calls": drawn.calls,
+        "rows_per_call": drawn.rows,
         "seconds": round(seconds, 3),
         "peak_memory_bytes": peak_memory(restoration.prior.device),
     }
-    for job, samples in zip(jobs, x.cpu(), strict=True):
+    for job, samples in zip(jobs, drawn.x.cpu(), strict=True):
         yield job, samples, cost
 
 
@@ -133,6 +135,8 @@ def _write(restoration: Restoration, job: Job, x: Tensor, cost: dict[str, Any], 
     }
     with atomic_folder(out / job.source.name) as folder:
         manifest |= write_entry(folder, job, x, restoration.sigma)
+        if restoration.interval:
+            manifest |= write_intervals(folder, job, job.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
     return manifest
 
@@ -146,15 +150,22 @@ def seconds_per_step(prior: Prior) -> float:
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """One input as a line of a table; figures are those of the samples' mean."""
+    """One input as a line of a table; figures are those of the samples' mean, but for ``psnr_of_a_sample``.
+
+    ``coverage`` is that of the pixels that a mask hides, or of all where there is none.
+    """
     name, manifest = outcome.source.name, outcome.manifest or {}
     scores = (manifest.get("metrics") or {}).get("mean", {})
+    samples = (manifest.get("metrics") or {}).get("samples", [])
+    coverage = (manifest.get("interval") or {}).get("coverage", {})
     residuals = (manifest.get("residual") or {}).get("samples")
     return {
         "name": name,
         "input": outcome.source.path,
         "folder": str(out / name) if manifest else None,
         **{metric: scores.get(metric) for metric in ("psnr", "ssim", "lpips")},
+        "psnr_of_a_sample": sum(s["psnr"] for s in samples) / len(samples) if len(samples) > 1 else None,
+        "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
         "residual": sum(residuals) / len(residuals) if residuals else None,
         "network_calls": manifest.get("network_calls"),
         "seconds": manifest.get("seconds"),
