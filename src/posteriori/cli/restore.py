@@ -29,6 +29,10 @@ Examples:
 
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
+  posteriori restore blurred.png --operator 'gaussian-blur(sigma=1.5)' --sampler auto:looks --fit crop
+
+  posteriori restore chelsea --simulate --operator box-mask --fit resize --samples 8 --interval 0.9
+
   posteriori restore scratched.png --mask scratches.png --noise 5/255 --out out/scratched
 
   posteriori restore blurred.npy --operator 'gaussian-blur(sigma=1.5)' --sampler 'dps(scale=1.0)' --seed 1
@@ -42,7 +46,11 @@ def restore(
         typer.Option(help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`."),
     ] = None,
     sampler: Annotated[
-        str, typer.Option(help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`.")
+        str,
+        typer.Option(
+            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; auto, auto:looks or "
+            "auto:uncertainty: what was measured to be best for the operator."
+        ),
     ] = "dps",
     noise: Annotated[
         str,
@@ -79,7 +87,9 @@ def restore(
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on where it was stopped.
     """
+    from posteriori.choosing import choose, is_auto
     from posteriori.noise import parse_noise
+    from posteriori.operators import Mask
     from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.intervals import IntervalRequest
@@ -95,17 +105,20 @@ def restore(
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
-    spec, sigma, sources = read_sampler(sampler), parse_noise(noise), find_sources(files)
+    degraded = None if mask else read_operator(operator or "")
+    choice = choose(sampler, degraded.cls.name if degraded else Mask.name) if is_auto(sampler) else None
+    spec, sigma, sources = read_sampler(choice.sampler if choice else sampler), parse_noise(noise), find_sources(files)
     count = spec.cls.count
     if steps is not None and spec.fields.get(count, steps) != steps:
         raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
+    asked = steps or (choice.steps if choice else default_steps(spec.cls))
     mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
     network, record = load(prior, device, dtype)
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=Posterior(spec, steps or default_steps(spec.cls), sigma, samples, seed),
-        operator=None if mask_file else read_operator(operator or ""),
+        method=Posterior(spec, asked, sigma, samples, seed, choice),
+        operator=degraded,
         mask=mask_file,
         sigma=sigma,
         seed=seed,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor
 
+from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator
 from posteriori.presets import Resolved, resolve
@@ -60,7 +61,8 @@ class Method(Protocol):
 class Posterior:
     """``n`` posterior samples by the sampler of ``spec``, its presets resolved for the prior and the operator.
 
-    ``asked`` is the number of steps where the spec gives none; ``sigma`` the measurements' noise on [-1, 1].
+    ``asked`` is the number of steps where the spec gives none; ``sigma`` the measurements' noise on [-1, 1];
+    ``choice`` why it is this sampler, where the user left that open.
     """
 
     spec: Spec[Sampler]
@@ -68,6 +70,7 @@ class Posterior:
     sigma: float
     n: int
     seed: int
+    choice: Choice | None = None
 
     def resolved(self, prior: Prior, operator: Operator) -> Resolved[Sampler]:
         return resolve(self.spec.cls, operator, prior, **{"steps": self.asked} | self.spec.fields)
@@ -84,6 +87,7 @@ class Posterior:
         counted = {sampler.count: "the steps asked for"} if sampler.count else {}
         return {
             "sampler": format_spec(sampler),
+            "chosen": self.choice and asdict(self.choice),
             "sources": fields | counted | resolved.sources,
             "warning": resolved.warning or None,
             "samples": self.n,
@@ -92,7 +96,8 @@ class Posterior:
 
     def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
         resolved = self.resolved(prior, operator)
-        lines = [("sampler", format_spec(resolved.sampler))]
+        lines = [("chosen", self.choice.reason)] if self.choice else []
+        lines += [("sampler", format_spec(resolved.sampler))]
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 

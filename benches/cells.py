@@ -1,0 +1,222 @@
+"""One sampler on one operator over held-out faces: measured once, kept in a file of its own.
+
+Shared by the benches that write the pages on uncertainty and on choosing. What was measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heldout import held_out_faces
+from posteriori import __version__
+from posteriori.experiments.engine.pool import share
+from posteriori.experiments.tasks import SIGMA_Y
+from posteriori.files import atomic_path
+from posteriori.likelihood import Gaussian
+from posteriori.metrics import credible_interval, lpips, psnr, standardized
+from posteriori.operator import Operator
+from posteriori.presets import resolve
+from posteriori.priors.load import load_prior, prior_record
+from posteriori.priors.unet import UNetPrior
+from posteriori.progress import bar
+from posteriori.sampler import Sampler, sample
+from posteriori.samplers import DDIM, SAMPLERS
+from posteriori.spec import format_spec, parse_operator, parse_sampler
+from posteriori.trace import CountedPrior
+
+PRIOR = "faces-64"
+#: the operators as the pages name them, all with noise of SIGMA_Y
+OPERATORS = {
+    "inpainting": "box-mask",
+    "deconvolution": "gaussian-blur(sigma=1.5)",
+    "super-resolution": "downsample(factor=2)",
+    "denoising": "identity",
+}
+#: fields for time alone: these make many calls at every one of their steps
+FEWER: dict[str, dict[str, Any]] = {
+    "daps": {"langevin_steps": 20},
+    "mala": {"inner": 2},
+    "pnpdm": {"inner": 5},
+    "repaint": {"repeats": 3},
+}
+#: all but the one that looks at no measurement
+METHODS = tuple(cls for cls in SAMPLERS if cls is not DDIM)
+#: of the intervals that are scored
+LEVEL = 0.9
+#: ends of the bins of a histogram of |z|; zeros fall below the first
+EDGES = np.geomspace(1e-3, 1e3, 601)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``sampler`` is a text with all fields; ``faces`` the first and the end of the held-out ones; ``n`` samples."""
+
+    operator: str
+    sampler: str
+    faces: tuple[int, int]
+    n: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"posteriori": __version__, "prior": _record()["sha256"], "sigma": SIGMA_Y, **asdict(self)}
+
+    @property
+    def file(self) -> str:
+        text = json.dumps(self.settings, sort_keys=True)
+        return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options of the benches that share these."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
+    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
+    return parser
+
+
+def fewer() -> str:
+    """FEWER in words."""
+    return "; ".join(f"{name} {', '.join(f'{k} = {v}' for k, v in fields.items())}" for name, fields in FEWER.items())
+
+
+def filled(text: str) -> str:
+    """Paragraphs of Markdown broken to lines."""
+    parts = [" ".join(part.split()) for part in text.strip().split("\n\n")]
+    return "\n\n".join(fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)
+
+
+def cell(cls: type[Sampler], operator: str, steps: int, faces: tuple[int, int], n: int) -> Cell:
+    """With the sampler's preset, and for some fewer inner steps."""
+    prior = network()
+    spec = resolve(cls, parse_operator(operator, prior.shape), prior, steps=steps).sampler
+    return Cell(operator, format_spec(replace(spec, **FEWER.get(cls.name, {}))), faces, n)
+
+
+@cache
+def network() -> UNetPrior:
+    return load_prior(PRIOR)
+
+
+@cache
+def _record() -> dict[str, Any]:
+    return prior_record(PRIOR)
+
+
+def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
+    """What the samples x of every face are worth.
+
+    psnr, lpips, residual (F, n), and the first two of the mean of n (F,); of n > 1 interval_score (F,), the standard
+    deviation std (F, 2) and the histogram z of |z| (F, 2, bins), where A sees and where a mask hides. The cost of one
+    sample of one face: network calls, vjps and seconds of one core. Nothing else where the sampler diverged.
+    """
+    prior = network()
+    operator = parse_operator(own.operator, prior.shape)
+    truth = held_out_faces(data, slice(*own.faces), prior.shape[-1])
+    like = Gaussian(operator.measure(truth, SIGMA_Y), operator, SIGMA_Y)
+    counted, started = CountedPrior(prior), time.process_time()
+    try:
+        x = sample(counted, like, parse_sampler(own.sampler), n=own.n, batch=max(16, own.n), progress=False)
+    except FloatingPointError:
+        x = None
+    rows = len(truth) * own.n
+    cost = {"calls": counted.images / rows, "vjps": counted.vjps / rows}
+    found = {name: np.array(value) for name, value in cost.items()}
+    found["seconds"] = np.array((time.process_time() - started) / rows)
+    return found | (_figures(x, truth, operator, like) if x is not None else {})
+
+
+def _figures(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> dict[str, np.ndarray]:
+    faces, n = x.shape[:2]
+    flat, each, mean = x.flatten(0, 1), truth.repeat_interleave(n, 0), x.mean(1)
+    residual = like.expand(n).residual(flat)
+    found = {
+        "psnr": psnr(flat, each).reshape(faces, n),
+        "lpips": lpips(flat, each).reshape(faces, n),
+        "residual": (residual.norm(dim=1) / (SIGMA_Y * residual.shape[1] ** 0.5)).reshape(faces, n),
+        "psnr_mean": psnr(mean, truth),
+        "lpips_mean": lpips(mean, truth),
+    }
+    if n > 1:
+        seen = operator.hide(torch.ones_like(truth[:1]))[0] != 0
+        parts = (seen, ~seen)
+        z, std = standardized(x.transpose(0, 1), truth), x.std(1)
+        found["interval_score"] = torch.stack([_interval_score(own, row) for own, row in zip(x, truth, strict=True)])
+        found["z"] = torch.stack([torch.stack([_histogram(row[part]) for part in parts]) for row in z])
+        found["std"] = torch.stack([torch.stack([row[part].square().mean().sqrt() for part in parts]) for row in std])
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def _interval_score(x: Tensor, truth: Tensor) -> Tensor:
+    """Width of the intervals at LEVEL plus 2 / (1 - LEVEL) of what the truth lies outside: the mean, low is good.
+
+    Gneiting and Raftery 2007, "Strictly proper scoring rules, prediction, and estimation", eq. 43.
+    """
+    low, high = credible_interval(x, LEVEL, bounds=(-1, 1))
+    return ((high - low) + 2 / (1 - LEVEL) * ((low - truth).clamp(min=0) + (truth - high).clamp(min=0))).mean()
+
+
+def _histogram(z: Tensor) -> Tensor:
+    """Counts of |z|: below the first edge, between two, and above the last (infinite ones as well)."""
+    return torch.bincount(torch.bucketize(z.double(), torch.from_numpy(EDGES)), minlength=len(EDGES) + 1)
+
+
+def read(own: Cell, out: Path) -> dict[str, np.ndarray] | None:
+    """What ``own`` gave, None where it has not been measured."""
+    path = out / own.file
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
+    """Measures what is missing of ``cells``, in ``jobs`` processes of one thread each."""
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [own for own in dict.fromkeys(cells) if read(own, out) is None]
+    with _progress(missing) as (began, finished):
+        share(_work, missing, jobs, _start, (data, out), began, finished)
+
+
+@contextmanager
+def _progress(missing: Sequence[Cell]) -> Iterator[Any]:
+    """By rows and levels: what a sampler does at each is not known before."""
+    rows = {
+        own: (own.faces[1] - own.faces[0]) * own.n * len(parse_sampler(own.sampler).path(network().schedule))
+        for own in missing
+    }
+    with bar("{task.fields[cell]}") as progress:
+        task = progress.add_task("measuring", total=sum(rows.values()), cell="")
+        yield (
+            lambda own: progress.update(task, cell=f"{own.sampler.partition('(')[0]}, {own.operator}"),
+            lambda own: progress.advance(task, rows[own]),
+        )
+
+
+_given: dict[str, Path] = {}
+
+
+def _start(data: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    _given.update(data=data, out=out)
+
+
+def _work(own: Cell) -> None:
+    found = measure(own, _given["data"])
+    with atomic_path(_given["out"] / own.file) as path:
+        np.savez_compressed(path, allow_pickle=False, settings=np.array(json.dumps(own.settings)), **found)
