@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from posteriori.presets import SAME_AS
+
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
 AUTO = "auto"
-#: operators that share the measurements of another
-_SAME_AS = {"mask": "box-mask"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def choose(sampler: str, operator: str) -> Choice:
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
-    own = _SAME_AS.get(operator, operator)
+    own = SAME_AS.get(operator, operator)
     found = [choice for choice in _choices() if (choice.goal, choice.operator) == (goal, own)]
     if not found:
         known = ", ".join(dict.fromkeys(choice.operator for choice in _choices()))

@@ -16,7 +16,7 @@ from posteriori.sampler import Sampler
 from posteriori.spec import Spec
 
 #: operators that share the measurements of another
-_SAME_AS = {"mask": "box-mask"}
+SAME_AS = {"mask": "box-mask"}
 #: steps where none are asked for, unless the sampler's paper has fewer
 DEFAULT_STEPS = 250
 #: the prior of the papers' own settings
@@ -50,7 +50,7 @@ def default_steps(sampler: type[Sampler], most: int = DEFAULT_STEPS) -> int:
 
 def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str) -> list[dict[str, Any]]:
     """The entries for these, at whatever size and number of steps."""
-    key, own = (sampler.name, _SAME_AS.get(operator, operator), prior), _defaults(sampler) | given
+    key, own = (sampler.name, SAME_AS.get(operator, operator), prior), _defaults(sampler) | given
     entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"]) == key]
     return [e for e in entries if all(own.get(name) == value for name, value in e.get("when", {}).items())]
 

@@ -60,6 +60,8 @@ def demo(
 
     # DDIM draws from the prior alone, which the demo does anyway
     chosen = [cls for cls in read_samplers(samplers) if cls is not DDIM]
+    if not chosen:
+        raise typer.BadParameter("ddim draws from the prior alone, which the demo does anyway: name others, like dps")
     console = Console(stderr=True, quiet=quiet)
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)
