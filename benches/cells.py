@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from textwrap import fill
@@ -50,6 +50,7 @@ OPERATORS = {
 FEWER: dict[str, dict[str, Any]] = {
     "daps": {"langevin_steps": 20},
     "mala": {"inner": 2},
+    "mmps": {"iterations": 1},
     "pnpdm": {"inner": 5},
     "repaint": {"repeats": 3},
 }
@@ -104,8 +105,10 @@ def filled(text: str) -> str:
 def cell(cls: type[Sampler], operator: str, steps: int, faces: tuple[int, int], n: int) -> Cell:
     """With the sampler's preset, and for some fewer inner steps."""
     prior = network()
-    spec = resolve(cls, parse_operator(operator, prior.shape), prior, steps=steps).sampler
-    return Cell(operator, format_spec(replace(spec, **FEWER.get(cls.name, {}))), faces, n)
+    asked = {"steps": steps} | FEWER.get(cls.name, {})
+    return Cell(
+        operator, format_spec(resolve(cls, parse_operator(operator, prior.shape), prior, **asked).sampler), faces, n
+    )
 
 
 @cache

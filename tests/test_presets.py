@@ -6,7 +6,7 @@ import torch
 from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
 from posteriori.presets import default_steps, preset, resolve
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, PiGDM, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
 from posteriori.spec import read_sampler
 
@@ -87,6 +87,15 @@ def test_lengths_measured_at_other_steps_are_scaled_from_the_nearest():
         assert resolved.sampler.scale == pytest.approx(expected)
         assert resolved.sources["scale"].startswith("the value measured times")
         assert resolved.warning
+
+
+def test_fields_that_are_no_lengths_are_taken_from_the_nearest_as_they_are():
+    measured, other = (resolve(PiGDM, blur(64), prior("faces-64"), steps=steps) for steps in (100, 30))
+    assert (other.sampler.data_var, other.sampler.weight) == (measured.sampler.data_var, measured.sampler.weight)
+    assert not measured.warning
+    assert other.warning.endswith(
+        "30 steps: data_var = 0.3, weight = adaptive is the value measured at 64 px and 100 steps"
+    )
 
 
 def test_steps_and_size_are_part_of_the_key():

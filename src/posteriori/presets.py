@@ -74,9 +74,15 @@ def _scaled(entry: dict[str, Any], whose: str, sampler: type[Sampler], side: flo
     """
     ratio = side / entry["size"] * entry["steps"] / steps
     fields = {name: value * ratio if name in sampler.lengths else value for name, value in entry["fields"].items()}
+    if not any(name in sampler.lengths for name in fields):
+        return fields, f"{whose} at {entry['size']} px and {entry['steps']} steps"
     changes = ((entry["size"] != side, f" times {side:.4g}/{entry['size']} px"),)
     changes += ((entry["steps"] != steps, f" times {entry['steps']}/{steps} steps"),)
     return fields, whose + "".join(text for changed, text in changes if changed)
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
@@ -107,7 +113,7 @@ def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, *
         settings, source = _scaled(entry, whose, sampler, side, steps)
         free = [name for name in settings if name not in given]
         if free:
-            values = ", ".join(f"{name} = {settings[name]:.3g}" for name in free)
+            values = ", ".join(f"{name} = {_shown(settings[name])}" for name in free)
             warning = (
                 f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
                 f"{side:.4g} px and {steps} steps: {values} is {source}"
