@@ -151,6 +151,15 @@ def test_systematic_resampling_keeps_every_count_within_one():
     torch.testing.assert_close(many.flatten().bincount() / 20_000, (7 * log_w[0].softmax(0)).float(), atol=1e-3, rtol=0)
 
 
+def test_every_sample_alone_has_the_law_of_all():
+    weights, N = torch.tensor([0.1, 0.1, 0.1, 0.7]), 4000
+    log_w = weights.log().double().repeat(N)
+    rows = resample(log_w, 4, Bulk(4 * N, n=4), last=True).rows.unflatten(0, (N, 4)) % 4
+    for position in range(4):
+        counts = rows[:, position].bincount(minlength=4)
+        assert ((counts / N - weights).abs() < 4 * (weights * (1 - weights) / N).sqrt()).all()
+
+
 def test_equal_weights_change_nothing_and_the_effective_size_counts():
     equal = torch.zeros(2, 5, dtype=torch.float64)
     assert (systematic(equal, torch.tensor([0.1, 0.99])) == torch.arange(5)).all()

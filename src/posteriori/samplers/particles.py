@@ -22,13 +22,17 @@ def resample(log_w: Tensor, n: int, rng: Rng, *, last: bool) -> Resampled:
     """Particles in proportion to their weights, which are then equal, where fewer than n / 2 are effective.
 
     ``log_w`` is (B,), the n particles of a measurement side by side; only differences within a measurement count.
-    At the ``last`` step every measurement's particles are resampled, so that samples need no weights.
+    At the ``last`` step every measurement's particles are resampled, so that samples need no weights, and begin at a
+    random one of them, so that each sample alone has their law.
     """
     grouped = log_w.unflatten(0, (-1, n))
     ess = effective_size(grouped)
     due = (ess < n / 2)[:, None] | last
     own = torch.arange(n, device=log_w.device)
     chosen = torch.where(due, systematic(grouped, rng.resampling.uniform()), own)
+    if last:  # systematic resampling keeps the order, and its first sample alone would not have the particles' law
+        start = (n * rng.resampling.uniform()).long()[:, None]
+        chosen = chosen.gather(1, (start + own) % n)
     first = n * torch.arange(len(grouped), device=log_w.device)[:, None]
     left = torch.where(due, 0.0, grouped.log_softmax(1))
     return Resampled((first + chosen).flatten(), left.flatten(), ess.repeat_interleave(n))
