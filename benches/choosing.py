@@ -27,12 +27,11 @@ from posteriori.sampler import Sampler
 from posteriori.spec import read_operator
 from uncertainty import Calibration
 
-LADDER = (10, 20, 50, 100)
+#: the rung at STEPS has N samples of each face, and scores their intervals
+LADDER, N, STEPS = (10, 30, 100), 4, 30
 #: these make so many calls at every step that they have no 100
 LONG = ("daps", "mala", "pnpdm", "repaint")
-TUNING, TESTED = (0, 8), (32, 48)
-#: samples and steps where intervals are scored
-N, STEPS = 4, 30
+TUNING, TESTED = (0, 8), (32, 40)
 #: what is no worse than the best: dB for fidelity, shares of the figure for the others
 ENOUGH = {"fidelity": 0.1, "looks": 0.05, "uncertainty": 0.05}
 
@@ -65,26 +64,24 @@ class Choice:
     tested: Point
 
 
-def planned(operator: str, cls: type[Sampler], steps: int, faces: tuple[int, int], n: int) -> Cell:
-    return cell(cls, OPERATORS[operator], steps, faces, n)
+def planned(operator: str, cls: type[Sampler], steps: int, faces: tuple[int, int]) -> Cell:
+    return cell(cls, OPERATORS[operator], steps, faces, N if steps == STEPS else 1)
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--verification", type=Path, required=True, help="folder that `posteriori verify` wrote")
     asked = parser.parse_args()
-    rungs = [(cls, steps, 1) for cls in METHODS for steps in LADDER if steps <= 50 or cls.name not in LONG]
-    rungs += [(cls, STEPS, N) for cls in METHODS]
-    cells = {(name, *rung): planned(name, rung[0], rung[1], TUNING, rung[2]) for name in OPERATORS for rung in rungs}
+    rungs = [(cls, steps) for cls in METHODS for steps in LADDER if steps < LADDER[-1] or cls.name not in LONG]
+    cells = {(name, *rung): planned(name, *rung, TUNING) for name in OPERATORS for rung in rungs}
     do(list(cells.values()), asked.data, asked.out, asked.jobs)
     points: dict[str, list[Point]] = {name: [] for name in OPERATORS}
-    for (name, cls, steps, _), own in cells.items():
+    for (name, cls, steps), own in cells.items():
         figures = read(own, asked.out)
         if figures and "psnr" in figures:
             points[name].append(Point(cls, steps, figures))
     chosen = [(goal, name, pick(goal, points[name])) for name in OPERATORS for goal in GOALS]
-    tested = [planned(name, point.cls, point.steps, TESTED, N if goal == "uncertainty" else 1)
-              for goal, name, point in chosen]  # fmt: skip
+    tested = [planned(name, point.cls, point.steps, TESTED) for _, name, point in chosen]
     do(tested, asked.data, asked.out, asked.jobs)
     choices = []
     for (goal, name, point), own in zip(chosen, tested, strict=True):
@@ -95,7 +92,7 @@ def main() -> None:
     pictures = asked.page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     for name, own in points.items():
-        fronts_figure(single(own), pictures / f"{name}.png")
+        fronts_figure(own, pictures / f"{name}.png")
     write_csv([row(name, point) for name in OPERATORS for point in points[name]], pictures / "choosing.csv")
     distances = read_distances(asked.verification)
     with atomic_path(asked.page) as path:
@@ -104,22 +101,16 @@ def main() -> None:
         path.write_text(settings(choices), "utf-8")
 
 
-def single(points: Sequence[Point]) -> list[Point]:
-    return [point for point in points if "z" not in point.figures]
-
-
 def pick(goal: str, points: Sequence[Point]) -> Point:
     """The fastest that is no worse than the best: in PSNR, in LPIPS, or in the score of its intervals."""
-    if goal == "uncertainty":
-        able = [point for point in points if "z" in point.figures]
-        best = min(point.mean("interval_score") for point in able)
-        good = [point for point in able if point.mean("interval_score") <= best * (1 + ENOUGH[goal])]
-    elif goal == "looks":
-        best = min(point.mean("lpips") for point in single(points))
-        good = [point for point in single(points) if point.mean("lpips") <= best * (1 + ENOUGH[goal])]
+    if goal == "fidelity":
+        best = max(point.mean("psnr") for point in points)
+        good = [point for point in points if point.mean("psnr") >= best - ENOUGH[goal]]
     else:
-        best = max(point.mean("psnr") for point in single(points))
-        good = [point for point in single(points) if point.mean("psnr") >= best - ENOUGH[goal]]
+        name = "lpips" if goal == "looks" else "interval_score"
+        able = [point for point in points if name in point.figures]
+        best = min(point.mean(name) for point in able)
+        good = [point for point in able if point.mean(name) <= best * (1 + ENOUGH[goal])]
     return min(good, key=lambda point: point.mean("seconds"))
 
 
@@ -220,12 +211,14 @@ def recommended(choices: Sequence[Choice]) -> Table:
 
 def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Table:
     """What is on a front of PSNR or LPIPS against seconds or calls, and how it is calibrated."""
-    own, scored = single(points), {p.cls.name: p for p in points if "z" in p.figures}
-    fronted = {id(p) for cost in ("seconds", "calls") for metric in ("psnr", "lpips") for p in front(own, cost, metric)}
+    scored = {p.cls.name: p for p in points if "z" in p.figures}
+    fronted = {
+        id(p) for cost in ("seconds", "calls") for metric in ("psnr", "lpips") for p in front(points, cost, metric)
+    }
     columns = ("sampler", "steps", "seconds", "network calls", "vjps", "PSNR (dB)", "LPIPS", f"coverage of {LEVEL:.0%}",
                "interval score", "distance over floor")  # fmt: skip
     rows = []
-    for point in sorted(own, key=lambda p: p.mean("seconds")):
+    for point in sorted(points, key=lambda p: p.mean("seconds")):
         if id(point) not in fronted:
             continue
         score = scored.get(point.cls.name)

@@ -21,17 +21,17 @@ from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
 from posteriori.metrics import t_quantile
 from posteriori.sampler import Sampler
-from posteriori.samplers import DDRM, DPS, DiffPIR, PiGDM
+from posteriori.samplers import DPS, DiffPIR
 
 TASKS = ("inpainting", "deconvolution")
 STEPS, N = 30, 4
 TUNING, REPORTED, FIRST = (0, 8), (32, 96), (32, 40)
-#: for time alone: these make several calls at every step, and have a quarter of the faces
-FEWER_FACES, DEAR = (32, 48), ("annealed-langevin", "daps", "mala", "mmps", "pnpdm", "repaint")
+#: for time alone: these make several calls at every step, and have an eighth of the faces
+FEWER_FACES, DEAR = (32, 40), ("annealed-langevin", "daps", "mala", "mmps", "pnpdm", "repaint")
 #: the coverage at LEVEL with which intervals are called right
 RIGHT = (0.85, 0.95)
 #: measured again with more steps, on the first of the reported faces
-AGAIN, MORE = (DPS, PiGDM, DiffPIR, DDRM), 100
+AGAIN, MORE = (DPS, DiffPIR), 100
 LEVELS = np.linspace(0.02, 0.98, 49)
 
 
@@ -218,7 +218,7 @@ INTRODUCTION = """
 0.9 if the samples are from the posterior: mean ± t · std · sqrt(1 + 1/n), t of Student's distribution, which is right
 for a Gaussian from n = 2 on. With `--simulate` it counts how often that is so. This page counts it for every sampler,
 with the prior {prior} and noise of sigma 0.05, on the {reported} held-out faces that chose nothing: {n} samples of
-each, {steps} steps, the settings of `presets.toml` (for time: {fewer}; and a quarter of the faces for samplers that
+each, {steps} steps, the settings of `presets.toml` (for time: {fewer}; and an eighth of the faces for samplers that
 make several calls a step). TDS and MCGDiff draw the {n} samples together, as {n} particles: far too few for pictures,
 and their copies of one particle are sure of everything.
 
