@@ -334,6 +334,26 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "exact (the floor)" in page
 
 
+def test_the_page_of_what_is_done(tmp_path, capsys, monkeypatch):
+    def command(*arguments):
+        words = ["posteriori", "verify", "--quick", "--samplers", "ddim", "--out", str(tmp_path), *arguments]
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code
+
+    monkeypatch.setattr(plan, "QUICK", TINY)
+    assert command("--done") == 1
+    assert "grid d=8 d_y=1 is not done, and the page begins with it: run it first" in capsys.readouterr().err
+    extra = replace(TINY, problems=(*TINY.problems, (Grid(n=100, d=80, d_y=2), 2)))
+    assert not command()
+    whole = (tmp_path / "verification.csv").read_bytes()
+    monkeypatch.setattr(plan, "QUICK", extra)
+    assert not command("--done")
+    assert (tmp_path / "verification.csv").read_bytes() == whole
+    assert "Not run: grid d=80 d_y=2." in (tmp_path / "verification.md").read_text("utf-8")
+
+
 def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr("sys.argv", ["posteriori", "verify", "--samplers", "dsp", "--out", str(out)])

@@ -16,6 +16,8 @@ Examples:
   posteriori verify --quick --out out/quick
 
   posteriori verify --samplers dps,ddim --largest 80 --jobs 4 --out out/verify
+
+  posteriori verify --done --out out/verify
 """
 
 
@@ -29,6 +31,9 @@ def verify(
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small problems and 20 steps: a minute, and what the tests check.")
+    ] = False,
+    done: Annotated[
+        bool, typer.Option("--done", help="Write the page of the problems that are done in OUT, and compute nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
     jobs: Jobs = 1,
@@ -46,6 +51,7 @@ def verify(
     from posteriori.experiments.verification.page import write
     from posteriori.experiments.verification.plan import FULL, QUICK, cells
     from posteriori.experiments.verification.results import rows
+    from posteriori.experiments.verification.run import done as read_done
     from posteriori.experiments.verification.run import run
     from posteriori.files import claimed_folder
     from posteriori.spec import read_samplers
@@ -56,7 +62,13 @@ def verify(
     console = Console(stderr=True, quiet=quiet)
     with claimed_folder(out):
         say = lambda text: console.print(text, style="dim", highlight=False, soft_wrap=True)  # noqa: E731
-        records = run(cells(scope, classes, seed), out, jobs=jobs, quiet=quiet, say=say)
+        planned = cells(scope, classes, seed)
+        if done:
+            records = read_done(planned, out)
+            scope = scope.without({cell.problem for cell in planned if cell not in records})
+            records = {cell: records[cell] for cell in cells(scope, classes, seed)}
+        else:
+            records = run(planned, out, jobs=jobs, quiet=quiet, say=say)
         page = write(rows(records), scope, seed, out)
     if not quiet:
         typer.echo(f"report: {page}")

@@ -59,6 +59,7 @@ def _lead(scope: Scope) -> list[str]:
         "from a sampler's class are in experiments/verification/settings.toml, chosen on seeds that are not reported; "
         "verification.csv has the samplers with all their fields. The samples of TDS and MCGDiff are the particles of "
         "one run, which repeat and err together, while the floor's are independent.",
+        *([f"Not run: {'; '.join(scope.left_out)}."] if scope.left_out else []),
     ]
 
 

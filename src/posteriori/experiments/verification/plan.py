@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from posteriori.experiments.verification.cells import EXACT, Cell
@@ -16,16 +16,27 @@ from posteriori.spec import format_spec
 
 @dataclass(frozen=True)
 class Scope:
-    """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions."""
+    """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions.
+
+    ``left_out`` names problems that were to be part of it.
+    """
 
     problems: tuple[tuple[Problem, int], ...]
     steps: tuple[int, ...]
     pictured: Grid
+    left_out: tuple[str, ...] = ()
 
     def up_to(self, d: int) -> Scope:
         """Without the grids of more than ``d`` dimensions."""
-        kept = [(p, seeds) for p, seeds in self.problems if not isinstance(p, Grid) or p.d <= d]
-        return replace(self, problems=tuple(kept))
+        return self.without({p for p, _ in self.problems if isinstance(p, Grid) and p.d > d})
+
+    def without(self, problems: Collection[Problem]) -> Scope:
+        """Without these; ValueError where that leaves no grid, of which a page is made first of all."""
+        kept = tuple((p, seeds) for p, seeds in self.problems if p not in problems)
+        if self.pictured not in dict(kept):
+            raise ValueError(f"{self.pictured.name} is not done, and the page begins with it: run it first")
+        names = tuple(p.name for p, _ in self.problems if p in problems)
+        return replace(self, problems=kept, left_out=self.left_out + names)
 
     @property
     def dimensions(self) -> list[int]:

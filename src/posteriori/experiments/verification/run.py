@@ -44,7 +44,13 @@ def run(
                     began(cell)
                     _work(cell)
                     finished(cell)
-    return {cell: record for cell in cells if (record := _store.read(cell))}
+    return done(cells, out)
+
+
+def done(cells: Sequence[Cell], out: Path) -> dict[Cell, Record]:
+    """The records that ``out``/cells has of ``cells``."""
+    store = Store(out / "cells")
+    return {cell: record for cell in cells if (record := store.read(cell))}
 
 
 _store: Store
