@@ -17,7 +17,7 @@ from statistics import fmean
 
 from torch import Tensor
 
-from posteriori.experiments.evaluate import bm3d, network_call
+from posteriori.experiments.evaluation.denoising import bm3d, network_call
 from posteriori.images import load_image
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior

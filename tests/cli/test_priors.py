@@ -139,7 +139,7 @@ def pictures(tmp_path):
 
 
 def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prior, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("posteriori.experiments.evaluate.STEPS", 2)
+    monkeypatch.setattr("posteriori.experiments.evaluation.run.STEPS", 2)
     monkeypatch.setenv("COLUMNS", "120")
     words = ["priors", "evaluate", tiny_prior, "--images", pictures, "--holdout", "::2", "--skip", 1]
     options = ["--samples", 3, "--out", tmp_path / "out"]
@@ -184,7 +184,7 @@ def test_evaluate_a_convolutional_prior_at_the_pictures_own_size(posteriori, any
     assert answer.code == 0, answer.err
     assert "mean over 8 held-out pictures" in answer.out
     assert "Samples" not in answer.out
-    monkeypatch.setattr("posteriori.experiments.evaluate.STEPS", 2)
+    monkeypatch.setattr("posteriori.experiments.evaluation.run.STEPS", 2)
     words = ["priors", "evaluate", any_size_prior, "--images", pictures, "--holdout", "::2", "--samples", 3]
     found = json.loads(posteriori(*words, "--json").out)
     assert [(d["m"], d["n"]) for d in found["distances"]] == [(3, 4), (3, 3), (3, 4)]

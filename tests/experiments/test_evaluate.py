@@ -10,18 +10,10 @@ from PIL import Image
 from scipy.special import digamma, polygamma
 
 from posteriori.experiments.demo import single_pass
-from posteriori.experiments.evaluate import (
-    bm3d,
-    denoising,
-    kernel_distances,
-    memorisation,
-    nearest,
-    network_call,
-    noise_levels,
-    psnr_table,
-    read_data,
-)
-from posteriori.experiments.evaluation import Evaluation, Mean, Memorisation, Request, markdown, tables
+from posteriori.experiments.evaluation.data import read_data
+from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
+from posteriori.experiments.evaluation.likeness import kernel_distances, memorisation, nearest
+from posteriori.experiments.evaluation.result import Evaluation, Mean, Memorisation, Request, markdown, tables
 from posteriori.metrics import kernel_distance, pooled_features, psnr
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas

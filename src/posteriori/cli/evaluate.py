@@ -12,7 +12,7 @@ import typer
 from posteriori.cli.options import Device, Dtype, Json, Overwrite, Quiet, Seed
 
 if TYPE_CHECKING:
-    from posteriori.experiments.evaluation import Evaluation
+    from posteriori.experiments.evaluation.result import Evaluation
 
 EPILOG = """
 Examples:
@@ -59,8 +59,8 @@ def evaluate(
     from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
-    from posteriori.experiments.evaluate import evaluate as run
-    from posteriori.experiments.evaluation import Request
+    from posteriori.experiments.evaluation.result import Request
+    from posteriori.experiments.evaluation.run import evaluate as run
     from posteriori.files import claimed_folder
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
@@ -85,7 +85,7 @@ def _print(evaluation: Evaluation, out: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from posteriori.experiments.evaluation import tables
+    from posteriori.experiments.evaluation.result import tables
 
     console = Console(highlight=False)
     for content in tables(evaluation):

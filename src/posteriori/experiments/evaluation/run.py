@@ -1,0 +1,106 @@
+"""How good a prior is: held-out denoising, how far its samples are from real pictures, and whether it memorised any."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posteriori import __version__
+from posteriori.experiments.evaluation.data import floats, read_data
+from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
+from posteriori.experiments.evaluation.likeness import Phase, kernel_distances, memorisation
+from posteriori.experiments.evaluation.result import STEPS, Evaluation, Request, markdown
+from posteriori.figures import sheet
+from posteriori.files import atomic_path, write_json
+from posteriori.images import load_image
+from posteriori.metrics import pooled_features
+from posteriori.priors.folder import read_json
+from posteriori.priors.unet import UNetPrior
+from posteriori.runs.manifest import arithmetic, versions
+from posteriori.runs.restoration import batch_for
+from posteriori.runs.unconditional import draw
+from posteriori.samplers import DDIM
+from posteriori.spec import format_spec
+
+#: samples on the sheet
+SHEET = 100
+RESULT, LOG = "evaluation.json", "denoising.json"
+
+
+def evaluate(
+    prior: UNetPrior,
+    request: Request,
+    out: Path,
+    *,
+    record: dict[str, Any],
+    overwrite: bool,
+    phase: Phase,
+) -> Evaluation:
+    """Evaluates ``prior``, of which ``record`` is ``prior_record``; ``phase`` shows the progress.
+
+    ``out`` gets denoising.json (every picture's PSNR), samples/, samples.png, nearest.png, evaluation.json and
+    evaluation.md; what a stopped run left there is gone on from. Raises FileExistsError where ``out`` holds what
+    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read.
+    """
+    denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
+    sampler = DDIM(steps=STEPS)
+    tick = phase("reading pictures", 1)
+    data = read_data(prior, request)
+    tick(1)
+    settings = _claim(prior, request, out, record, format_spec(sampler), overwrite)
+    levels = noise_levels(prior.schedule)
+    tick = phase("denoising", len(data.held_out) * len(levels) * len(denoisers))
+    figures = denoising(denoisers, levels, data.held_out, out / LOG, seed=request.seed, tick=tick)
+    distances, memorised = [], None
+    if request.samples:
+        real = pooled_features(floats(data.windows))  # before the samples: it says what is wrong with the pictures
+        folder = out / "samples"
+        folder.mkdir(exist_ok=True)
+        draw(
+            prior,
+            sampler,
+            request.samples,
+            folder,
+            record=record,
+            seed=request.seed,
+            batch=batch_for(prior),
+            overwrite=overwrite,
+            tick=phase("sampling", request.samples * STEPS),
+        )
+        samples = torch.cat([load_image(path) for path in sorted(folder.glob("sample-*.png"))])
+        sheet(samples[:SHEET], out / "samples.png", columns=10)
+        distances = kernel_distances(samples, real, data.training, seed=request.seed)
+        if data.training is not None and not prior.convolutional:
+            memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
+    evaluation = Evaluation(psnr_table(figures, levels, list(denoisers), data.held_out.names), distances, memorised)
+    write_json({"settings": settings, "versions": versions(), **asdict(evaluation)}, out / RESULT)
+    with atomic_path(out / "evaluation.md") as path:
+        path.write_text(markdown(evaluation, request, record), "utf-8")
+    return evaluation
+
+
+def _claim(
+    prior: UNetPrior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
+) -> dict[str, Any]:
+    """Records in ``out`` which settings its figures are made with, and returns them."""
+    settings = {
+        "posteriori": __version__,
+        "prior": record,
+        "images": str(request.images),
+        **{name: getattr(request, name) for name in ("holdout", "skip", "samples", "seed")},
+        "sampler": sampler,
+        **arithmetic(prior),
+    }
+    made_with = read_json(out / RESULT).get("settings") if (out / RESULT).is_file() else None
+    if overwrite:
+        (out / LOG).unlink(missing_ok=True)
+    elif made_with not in (None, settings):
+        raise FileExistsError(
+            f"{out} holds an evaluation made otherwise: give another --out, or --overwrite to replace it"
+        )
+    if made_with != settings:
+        write_json({"settings": settings}, out / RESULT)
+    return settings
