@@ -78,10 +78,12 @@ def test_particles_stay_together(restore, face, tmp_path):
 
 
 def test_the_residual_stands_beside_its_range(restore, face, tmp_path):
-    assert restore(face, "--simulate", *BOX, "--out", tmp_path).code == 0
+    answer = restore(face, "--simulate", *BOX, "--out", tmp_path)
+    assert answer.code == 0
     low, high = manifest(tmp_path / "face")["residual"]["95% of true images"]
     m = 3 * (32 * 32 - 8 * 8)
     assert (low, high) == pytest.approx((1 - 1.96 / np.sqrt(2 * m), 1 + 1.96 / np.sqrt(2 * m)), abs=1e-4)
+    assert f"residual of 95% of true images: {low:.3f} to {high:.3f}" in answer.out
 
 
 @pytest.mark.parametrize(

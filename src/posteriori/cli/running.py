@@ -115,5 +115,8 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
         table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
     console = Console(highlight=False)
     console.print(table)
+    ranges = {tuple(row["residual_of_true_images"]) for row in rows if row["residual_of_true_images"]}
+    if len(ranges) == 1:
+        console.print("residual of 95% of true images: {:.3f} to {:.3f}".format(*ranges.pop()))
     done = sum(row["error"] is None for row in rows)
     console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)

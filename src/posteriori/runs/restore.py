@@ -167,6 +167,7 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
         "psnr_of_a_sample": sum(s["psnr"] for s in samples) / len(samples) if len(samples) > 1 else None,
         "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
         "residual": sum(residuals) / len(residuals) if residuals else None,
+        "residual_of_true_images": (manifest.get("residual") or {}).get("95% of true images"),
         "network_calls": manifest.get("network_calls"),
         "seconds": manifest.get("seconds"),
         "error": str(outcome.error) if outcome.error else None,
