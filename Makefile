@@ -4,7 +4,7 @@ BIN := .venv/bin
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench guide clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -24,6 +24,14 @@ bench: .venv/installed-test ## slow checks, and figures on the data in DATA
 	$(BIN)/pytest -m slow
 	$(BIN)/python benches/speed.py
 	$(BIN)/python benches/faces.py --data $(DATA) --out out/bench
+
+guide: .venv/installed-test ## measure again what docs/ says of the samplers, on the data in DATA (hours; goes on)
+	$(BIN)/posteriori verify --out out/verify
+	mkdir -p docs/verification
+	cp out/verify/verification.md docs/ && cp out/verify/verification/*.png docs/verification/
+	$(BIN)/python benches/exact.py --out out/exact --page docs/exact.md
+	$(BIN)/python benches/uncertainty.py --data $(DATA) --out out/guide --page docs/uncertainty.md
+	$(BIN)/python benches/choosing.py --data $(DATA) --out out/guide --page docs/choosing.md --verification out/verify
 
 clean: ## remove the environment and everything the commands wrote
 	rm -rf .venv out
