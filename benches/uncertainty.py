@@ -131,7 +131,8 @@ def table(found: Sequence[Calibration], task: str) -> Table:
             continue
         own, f = row(c), c.figures
         cells = [f"**{c.name}**" if c.right else c.name, str(len(f["psnr"])), Estimate.of(c.coverage(LEVEL)).text(3)]
-        cells += [f"{c.factor:.2f}", Estimate.of(c.coverage(LEVEL, c.factor)).text(3)]
+        widened = Estimate.of(c.coverage(LEVEL, c.factor)).text(3) if np.isfinite(c.factor) else ""
+        cells += [f"{c.factor:.2f}" if widened else "none", widened]
         cells += [f"{c.coverage(LEVEL, part=0).mean():.3f}"] if masked else []
         cells += [f"{own[name]:.3f}" for name in ("interval_score", "std")]
         cells += [f"{own[name]:.2f}" for name in ("psnr", "psnr_mean", "residual")]
@@ -144,7 +145,8 @@ def curves(found: Sequence[Calibration], path: Path) -> None:
     drawn, axes = figure(4, -(-len(found) // 4), width=2.3, height=2.1)
     for panel, c in zip(axes, found, strict=False):
         panel.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
-        for widen, colour, style in ((1.0, COLOURS[0], "-"), (c.factor, COLOURS[1], "--")):
+        widened = [(c.factor, COLOURS[1], "--")] if np.isfinite(c.factor) else []
+        for widen, colour, style in [(1.0, COLOURS[0], "-"), *widened]:
             covered = np.array([c.coverage(level, widen) for level in LEVELS])
             panel.plot(LEVELS, covered.mean(1), style, color=colour, lw=1.6)
             low, high = np.quantile(covered, (0.1, 0.9), axis=1)
@@ -185,7 +187,11 @@ def page(
 
 def verdict(own: Sequence[Calibration], where: str) -> str:
     right = [c.name for c in own if c.right]
-    narrow = [f"{c.name} ({c.factor:.2g})" for c in own if c.coverage(LEVEL).mean() < RIGHT[0]]
+    narrow = [
+        f"{c.name} ({f'{c.factor:.2g}' if np.isfinite(c.factor) else 'none helps'})"
+        for c in own
+        if c.coverage(LEVEL).mean() < RIGHT[0]
+    ]
     wide = [f"{c.name} ({c.factor:.2g})" for c in own if c.coverage(LEVEL).mean() > RIGHT[1]]
     after = [c.name for c in own if not c.right and RIGHT[0] <= c.coverage(LEVEL, c.factor).mean() <= RIGHT[1]]
     text = f"Coverage {where}. Can be trusted as they are, at {RIGHT[0]:.0%} to {RIGHT[1]:.0%}: {listed(right)}. "
