@@ -199,6 +199,10 @@ def verdict(own: Sequence[Calibration], where: str) -> str:
     return text + f"Right on the other faces once they are multiplied by their factor: {listed(after)}."
 
 
+def factor(c: Calibration) -> str:
+    return f"{c.factor:.2g}" if np.isfinite(c.factor) else "none helps"
+
+
 def listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 

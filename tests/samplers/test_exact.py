@@ -91,7 +91,7 @@ def test_more_particles_come_to_the_posterior(sampler):
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("sampler", PARTICLES, ids=lambda sampler: sampler.name)
 def test_a_thousand_particles_come_to_the_posterior(sampler):
-    far, *_, near = (distance(sampler.with_steps(100), n, SEED, LONG) for n in (16, 64, 256, 1024))
+    far, *_, near = (distance(sampler.with_steps(400), n, SEED, LONG) for n in (16, 64, 256, 1024))
     check(far, near, floor(SEED, LONG))
 
 
