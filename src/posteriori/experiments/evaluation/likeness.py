@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.experiments.evaluation.data import floats
+from posteriori.experiments.evaluation.denoising import Tick
 from posteriori.experiments.evaluation.result import QUANTILE, Distance, Memorisation
 from posteriori.figures import sheet
 from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled_features
@@ -17,7 +18,6 @@ from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled
 #: pairs of a sample and its nearest training picture on the sheet
 PAIRS = 10
 
-Tick = Callable[[int], None]
 #: a part of the work, by name and total, to what is told of its progress
 Phase = Callable[[str, int], Tick]
 
