@@ -1,4 +1,4 @@
-"""One sampler on one operator over held-out faces: measured once, kept in a file of its own.
+"""One sampler on one operator over held-out pictures: measured once, kept in a file of its own.
 
 Shared by the benches that write the pages on uncertainty and on choosing. What was measured is not measured again.
 """
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heldout import held_out_faces
+from heldout import held_out
 from posteriori import __version__
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.tasks import SIGMA_Y
@@ -30,8 +30,8 @@ from posteriori.likelihood import Gaussian
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operator import Operator
 from posteriori.presets import resolve
+from posteriori.prior import Prior
 from posteriori.priors.load import load_prior, prior_record
-from posteriori.priors.unet import UNetPrior
 from posteriori.progress import bar
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, SAMPLERS
@@ -64,16 +64,22 @@ EDGES = np.geomspace(1e-3, 1e3, 601)
 
 @dataclass(frozen=True)
 class Cell:
-    """``sampler`` is a text with all fields; ``faces`` the first and the end of the held-out ones; ``n`` samples."""
+    """``sampler`` is a text with all fields; ``pictures`` the first and the end of the held-out ones; ``n`` samples.
+
+    ``sigma`` is the noise on [-1, 1], ``size`` the pictures' side in pixels.
+    """
 
     operator: str
     sampler: str
-    faces: tuple[int, int]
-    n: int
+    pictures: tuple[int, int]
+    n: int = 1
+    sigma: float = SIGMA_Y
+    prior: str = PRIOR
+    size: int = 64
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"posteriori": __version__, "prior": _record()["sha256"], "sigma": SIGMA_Y, **asdict(self)}
+        return {"posteriori": __version__, "sha256": _record(self.prior)["sha256"], **asdict(self)}
 
     @property
     def file(self) -> str:
@@ -102,36 +108,36 @@ def filled(text: str) -> str:
     return "\n\n".join(fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)
 
 
-def cell(cls: type[Sampler], operator: str, steps: int, faces: tuple[int, int], n: int) -> Cell:
-    """With the sampler's preset, and for some fewer inner steps."""
-    prior = network()
-    asked = {"steps": steps} | FEWER.get(cls.name, {})
+def cell(cls: type[Sampler], operator: str, steps: int, pictures: tuple[int, int], n: int) -> Cell:
+    """On PRIOR, with the sampler's preset, and for some fewer inner steps."""
+    prior = network(PRIOR, 64)
+    asked = {"steps": steps, "sigma": SIGMA_Y} | FEWER.get(cls.name, {})
     return Cell(
-        operator, format_spec(resolve(cls, parse_operator(operator, prior.shape), prior, **asked).sampler), faces, n
+        operator, format_spec(resolve(cls, parse_operator(operator, prior.shape), prior, **asked).sampler), pictures, n
     )
 
 
 @cache
-def network() -> UNetPrior:
-    return load_prior(PRIOR)
+def network(name: str, size: int) -> Prior:
+    return load_prior(name).at(size)
 
 
 @cache
-def _record() -> dict[str, Any]:
-    return prior_record(PRIOR)
+def _record(name: str) -> dict[str, Any]:
+    return prior_record(name)
 
 
 def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
-    """What the samples x of every face are worth.
+    """What the samples x of every picture are worth.
 
     psnr, lpips, residual (F, n), and the first two of the mean of n (F,); of n > 1 interval_score (F,), the standard
     deviation std (F, 2) and the histogram z of |z| (F, 2, bins), where A sees and where a mask hides. The cost of one
-    sample of one face: network calls, vjps and seconds of one core. Nothing else where the sampler diverged.
+    sample of one picture: network calls, vjps and seconds of one core. Nothing else where the sampler diverged.
     """
-    prior = network()
+    prior = network(own.prior, own.size)
     operator = parse_operator(own.operator, prior.shape)
-    truth = held_out_faces(data, slice(*own.faces), prior.shape[-1])
-    like = Gaussian(operator.measure(truth, SIGMA_Y), operator, SIGMA_Y)
+    truth = held_out(own.prior, data, slice(*own.pictures), own.size)
+    like = Gaussian(operator.measure(truth, own.sigma), operator, own.sigma)
     counted, started = CountedPrior(prior), time.process_time()
     try:
         x = sample(counted, like, parse_sampler(own.sampler), n=own.n, batch=max(16, own.n), progress=False)
@@ -151,7 +157,7 @@ def _figures(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> di
     found = {
         "psnr": psnr(flat, each).reshape(faces, n),
         "lpips": lpips(flat, each).reshape(faces, n),
-        "residual": (residual.norm(dim=1) / (SIGMA_Y * residual.shape[1] ** 0.5)).reshape(faces, n),
+        "residual": (residual.norm(dim=1) / (like.sigma * residual.shape[1] ** 0.5)).reshape(faces, n),
         "psnr_mean": psnr(mean, truth),
         "lpips_mean": lpips(mean, truth),
     }
@@ -200,7 +206,10 @@ def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
 def _progress(missing: Sequence[Cell]) -> Iterator[Any]:
     """By rows and levels: what a sampler does at each is not known before."""
     rows = {
-        own: (own.faces[1] - own.faces[0]) * own.n * len(parse_sampler(own.sampler).path(network().schedule))
+        own: (own.pictures[1] - own.pictures[0])
+        * own.n
+        * own.size**2
+        * len(parse_sampler(own.sampler).path(network(own.prior, own.size).schedule))
         for own in missing
     }
     with bar("{task.fields[cell]}") as progress:

@@ -37,7 +37,7 @@ def of_name(name: str, task: Task, prior: Prior, steps: int) -> Sampler:
         "DPS, Chung": (DPS, {"gradient": "norm"}),
         "annealed Langevin": (AnnealedLangevin, {}),
     }[name]
-    return resolve(sampler, task.operator, prior, steps=steps, **given).sampler
+    return resolve(sampler, task.operator, prior, steps=steps, sigma=SIGMA_Y, **given).sampler
 
 
 def surroundings(operator: BoxMask, y: Tensor, ring: int = 4) -> Tensor:

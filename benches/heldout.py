@@ -50,6 +50,11 @@ def held_out_photographs(data: Path, rows: slice, size: int) -> Tensor:
     return torch.cat([x[..., i : i + size, j : j + size] for x, (i, j) in zip(pictures, corners, strict=True)])
 
 
+def held_out(prior: str, data: Path, rows: slice, size: int) -> Tensor:
+    """The pictures that a prior of this name was not trained on: faces, or photographs."""
+    return (held_out_faces if prior.startswith("faces") else held_out_photographs)(data, rows, size)
+
+
 @dataclass
 class Scores:
     """Per-image figures, (N,) each; ``hole`` is the PSNR inside a box mask, ``residual`` |y - A x| / (sigma sqrt m)."""
@@ -68,17 +73,21 @@ def hole_psnr(operator: Operator, x: Tensor, truth: Tensor) -> np.ndarray:
     return (10 * torch.log10(4 / error)).numpy()
 
 
-def score(operator: Operator, y: Tensor, x: Tensor, truth: Tensor, seconds: float = 0.0) -> Scores:
-    r = Gaussian(y, operator, SIGMA_Y).residual(x)
-    residual = r.norm(dim=1) / (SIGMA_Y * r.shape[1] ** 0.5)
+def score(
+    operator: Operator, y: Tensor, x: Tensor, truth: Tensor, seconds: float = 0.0, sigma: float = SIGMA_Y
+) -> Scores:
+    r = Gaussian(y, operator, sigma).residual(x)
+    residual = r.norm(dim=1) / (sigma * r.shape[1] ** 0.5)
     return Scores(
         psnr(x, truth).numpy(), lpips(x, truth).numpy(), residual.numpy(), hole_psnr(operator, x, truth), seconds
     )
 
 
-def run(prior: Prior, operator: Operator, sampler: Sampler, truth: Tensor, *, batch: int = 16) -> tuple[Scores, Tensor]:
-    """Measures ``truth`` (seed 0), restores it and scores it."""
-    y = operator.measure(truth, SIGMA_Y)
+def run(
+    prior: Prior, operator: Operator, sampler: Sampler, truth: Tensor, *, batch: int = 16, sigma: float = SIGMA_Y
+) -> tuple[Scores, Tensor]:
+    """Measures ``truth`` with noise ``sigma`` (seed 0), restores it and scores it."""
+    y = operator.measure(truth, sigma)
     started = time.perf_counter()
-    x = sample(prior, Gaussian(y, operator, SIGMA_Y), sampler, batch=batch)[:, 0]
-    return score(operator, y, x, truth, time.perf_counter() - started), x
+    x = sample(prior, Gaussian(y, operator, sigma), sampler, batch=batch)[:, 0]
+    return score(operator, y, x, truth, time.perf_counter() - started, sigma), x

@@ -18,7 +18,7 @@ def _restored(device: str, dtype: str, steps: int):
     prior = load_prior("faces-64", device=device, dtype=dtype)
     blur = GaussianBlur(prior.shape, sigma=1.5)
     y = blur.measure(load_image("astronaut", size=64), 0.05)
-    sampler = preset(DPS, blur, prior, steps=250).with_steps(steps)
+    sampler = preset(DPS, blur, prior, steps=250, sigma=0.05).with_steps(steps)
     return sample(prior, Gaussian(y, blur, 0.05), sampler, progress=False).cpu()
 
 

@@ -1,7 +1,8 @@
-"""Which sampler ``auto`` is: what was measured to be best for an operator and a goal (``choosing.toml``)."""
+"""Which sampler ``auto`` is: what was measured to be best for a prior, an operator, a noise and a goal."""
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -12,14 +13,21 @@ from posteriori.presets import SAME_AS
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
 AUTO = "auto"
+#: noises that differ by a larger factor than this from every measured one count as not measured
+FAR = math.sqrt(5)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A sampler's text and number of steps for an operator's name; ``source`` says what it gave there."""
+    """A sampler's text and number of steps; ``source`` says what it gave where it was measured, or why it is taken.
+
+    ``prior`` and ``operator`` are names, ``noise`` is sigma on [-1, 1].
+    """
 
     goal: str
+    prior: str
     operator: str
+    noise: float
     sampler: str
     steps: int
     source: str
@@ -27,6 +35,14 @@ class Choice:
     @property
     def reason(self) -> str:
         return f"{self.sampler}, {self.steps} steps, for {self.goal} on {self.operator}: {self.source}"
+
+
+#: (sampler, steps, why) for each goal where nothing was measured: what holds for any prior and noise
+_DERIVED = {
+    "fidelity": ("diffpir(lambda_=1.0, zeta=1.0)", 30, "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"),
+    "looks": ("diffpir(lambda_=1.0, zeta=1.0)", 100, "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"),
+    "uncertainty": ("mmps(iterations=1)", 30, "it is exact for a Gaussian prior"),
+}
 
 
 @cache
@@ -40,14 +56,22 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
-def choose(sampler: str, operator: str) -> Choice:
-    """What "auto" or "auto:GOAL" is for the operator of that name; ValueError where nothing was measured for it."""
+def choose(sampler: str, prior: str, operator: str, sigma: float) -> Choice:
+    """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
+
+    The choice measured at the nearest noise; where none is within a factor of sqrt(5), or nothing was measured for this
+    prior and operator, a setting that is derived for any. Raises ValueError for an unknown goal.
+    """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
-    own = SAME_AS.get(operator, operator)
-    found = [choice for choice in _choices() if (choice.goal, choice.operator) == (goal, own)]
-    if not found:
-        known = ", ".join(dict.fromkeys(choice.operator for choice in _choices()))
-        raise ValueError(f"{sampler}: nothing was measured for {operator}, only for {known}; name a sampler, like dps")
-    return found[0]
+    key = goal, prior, SAME_AS.get(operator, operator)
+    found = [choice for choice in _choices() if (choice.goal, choice.prior, choice.operator) == key]
+    far = {choice: abs(math.log(choice.noise / sigma)) for choice in found} if sigma > 0 else {}
+    nearest = min(far, key=far.__getitem__, default=None)
+    if nearest and far[nearest] <= math.log(FAR) * (1 + 1e-9):
+        return nearest
+    derived, steps, why = _DERIVED[goal]
+    noises = f" at noise {sigma:.3g}" if found else ""
+    source = f"nothing was measured with {prior or 'this prior'}{noises}; {why}"
+    return Choice(goal, prior, operator, sigma, derived, steps, source)

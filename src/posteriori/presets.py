@@ -1,4 +1,4 @@
-"""Settings that were measured: by sampler, operator family, prior, size and steps (``presets.toml``)."""
+"""Settings that were measured: by sampler, operator family, prior, size, steps and noise (``presets.toml``)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from posteriori.spec import Spec
 SAME_AS = {"mask": "box-mask"}
 #: steps where none are asked for, unless the sampler's paper has fewer
 DEFAULT_STEPS = 250
-#: the prior of the papers' own settings
-_PAPERS_PRIOR = "ffhq-256"
+#: the prior of the papers' own settings, and their noise on [-1, 1]
+_PAPERS_PRIOR, _PAPERS_NOISE = "ffhq-256", 0.05
 
 S = TypeVar("S", bound=Sampler)
 
@@ -49,21 +49,51 @@ def default_steps(sampler: type[Sampler], most: int = DEFAULT_STEPS) -> int:
 
 
 def _find(sampler: type[Sampler], operator: str, given: dict[str, Any], prior: str) -> list[dict[str, Any]]:
-    """The entries for these, at whatever size and number of steps."""
+    """The entries for these, at whatever size, number of steps and noise."""
     key, own = (sampler.name, SAME_AS.get(operator, operator), prior), _defaults(sampler) | given
-    entries = [e for e in _entries() if (e["sampler"], e["operator"], e["prior"]) == key]
+    entries = [e for e in _entries() if (e["sampler"], e.get("operator"), e.get("prior")) == key]
     return [e for e in entries if all(own.get(name) == value for name, value in e.get("when", {}).items())]
 
 
-def _nearest(sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, side: float, steps: int):
-    """(entry, whose value it is): measured with this prior where any was, else the paper's, else the class's own."""
+def _derived(sampler: type[Sampler]) -> dict[str, Any] | None:
+    """The entry that holds for every prior, operator and noise, where one can be derived."""
+    return next((e for e in _entries() if e["sampler"] == sampler.name and "prior" not in e), None)
+
+
+def _nearest(
+    sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, side: float, steps: int
+) -> tuple[list[dict[str, Any]], str]:
+    """(entries of one size and number of steps, one a noise; whose they are): this prior's, else the paper's."""
     for name, whose in ((prior.name, "the value measured"), (_PAPERS_PRIOR, "the paper's value")):
         found = _find(sampler, operator.name, given, name)
         if found:
             far = lambda e: abs(math.log(e["size"] / side)) + abs(math.log(e["steps"] / steps))  # noqa: E731
-            return min(found, key=far), whose
+            best = min(found, key=far)
+            return [e for e in found if (e["size"], e["steps"]) == (best["size"], best["steps"])], whose
     own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
-    return {"size": 256, "steps": 1000, "fields": own}, "the paper's value"
+    return [{"size": 256, "steps": 1000, "noise": _PAPERS_NOISE, "fields": own, "source": ""}], "the paper's value"
+
+
+def _at_noise(entries: list[dict[str, Any]], sampler: type[Sampler], sigma: float) -> tuple[dict[str, Any], str, bool]:
+    """(an entry for noise ``sigma``, where it is from, whether that is measured) from ``entries`` of several noises.
+
+    Between two noises a step length is interpolated, log against log, and any other field is the nearer one's. Beyond
+    them both are the nearest one's, which nobody has measured.
+    """
+    entries = sorted(entries, key=lambda e: e["noise"])
+    exact = [e for e in entries if math.isclose(e["noise"], sigma, rel_tol=0.01)]
+    if exact:
+        return exact[0], "", True
+    below, above = ([e for e in entries if (e["noise"] < sigma) == side] for side in (True, False))
+    if not below or not above:
+        nearest = (below or above)[-1 if below else 0]
+        return nearest, f" at noise {nearest['noise']:g}", False
+    low, high = below[-1], above[0]
+    share = math.log(sigma / low["noise"]) / math.log(high["noise"] / low["noise"])
+    fields = dict((low, high)[share > 0.5]["fields"])
+    for name in fields.keys() & set(sampler.lengths):
+        fields[name] = low["fields"][name] ** (1 - share) * high["fields"][name] ** share
+    return low | {"fields": fields}, f" between noise {low['noise']:g} and {high['noise']:g}", True
 
 
 def _scaled(entry: dict[str, Any], whose: str, sampler: type[Sampler], side: float, steps: int):
@@ -85,49 +115,65 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"
 
 
-def resolve(sampler: type[S], operator: Operator, prior: Prior, *, steps: int, **given: Any) -> Resolved[S]:
+def resolve(
+    sampler: type[S], operator: Operator, prior: Prior, *, steps: int, sigma: float, **given: Any
+) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
-    A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved in its turn; the field that counts
-    the steps, where it is given, wins over ``steps``. With no entry: the value measured at the nearest size
-    and number of steps, or else the paper's, with step lengths scaled from its size and steps; and a warning.
+    ``sigma`` is the measurement's noise on [-1, 1]. A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved
+    in its turn; the field that counts the steps, where it is given, wins over ``steps``.
+
+    Where this prior has no entry: a setting that is derived for every prior and noise, if the sampler has one, or else
+    the paper's. Where it has none at this size, number of steps or noise: the value measured nearest, step lengths
+    scaled with size and steps and interpolated between noises. A warning says what was not measured.
     """
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
     if unknown:
         raise ValueError(f"{sampler.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
     inner = {
-        name: resolve(value.cls, operator, prior, **{"steps": steps} | value.fields)
+        name: resolve(value.cls, operator, prior, sigma=sigma, **{"steps": steps} | value.fields)
         for name, value in given.items()
         if isinstance(value, Spec)
     }
     given = given | {name: resolved.sampler for name, resolved in inner.items()}
     steps = given.get(sampler.count, steps)
     plain = sampler().with_steps(steps)  # which says so where it cannot have that many
-    side = math.sqrt(math.prod(operator.shape[-2:])) if len(operator.shape) > 1 else operator.shape[0]
-    entry, whose = _nearest(sampler, operator, given, prior, side, steps)
-    warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
-    if (entry.get("prior"), entry["size"], entry["steps"]) == (prior.name, side, steps):
-        settings, source = entry["fields"], entry["source"]
-    else:
-        settings, source = _scaled(entry, whose, sampler, side, steps)
-        free = [name for name in settings if name not in given]
-        if free:
-            values = ", ".join(f"{name} = {_shown(settings[name])}" for name in free)
-            warning = (
-                f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
-                f"{side:.4g} px and {steps} steps: {values} is {source}"
-            )
+    settings, source, unmeasured = _settings(sampler, operator, prior, given, steps, sigma)
     settings = {name: value for name, value in settings.items() if name not in given}
+    warning = " ".join(resolved.warning for resolved in inner.values() if resolved.warning)
+    if settings and unmeasured:
+        values = ", ".join(f"{name} = {_shown(value)}" for name, value in settings.items())
+        warning = (
+            f"no preset of {sampler.name} was measured for {operator.name} with {prior.name or 'this prior'} at "
+            f"{unmeasured}: {values} is {source}"
+        )
     sources = dict.fromkeys(settings, source) | dict.fromkeys(given.keys() - inner.keys(), "given")
     for outer, resolved in inner.items():
         sources |= {f"{outer}.{name}": source for name, source in resolved.sources.items()}
     return Resolved(replace(plain, **settings, **given), sources, warning)
 
 
-def preset(sampler: type[S], operator: Operator, prior: Prior, *, steps: int = 1000, **given: Any) -> S:
+def _settings(
+    sampler: type[Sampler], operator: Operator, prior: Prior, given: dict[str, Any], steps: int, sigma: float
+) -> tuple[dict[str, Any], str, str]:
+    """(fields, where they come from, what of size, steps and noise was not measured) of the best entry there is."""
+    side = math.sqrt(math.prod(operator.shape[-2:])) if len(operator.shape) > 1 else operator.shape[0]
+    derived = _derived(sampler)
+    if derived and not _find(sampler, operator.name, given, prior.name):
+        return derived["fields"], derived["source"], ""
+    entries, whose = _nearest(sampler, operator, given, prior, side, steps)
+    entry, noise, measured = _at_noise(entries, sampler, sigma)
+    here = f"{side:.4g} px, {steps} steps and noise {sigma:.3g}"
+    if (entry.get("prior"), entry["size"], entry["steps"]) != (prior.name, side, steps):
+        settings, source = _scaled(entry, whose, sampler, side, steps)
+        return settings, source + noise, here
+    return entry["fields"], whose + noise if noise else entry["source"], "" if measured else here
+
+
+def preset(sampler: type[S], operator: Operator, prior: Prior, *, sigma: float, steps: int = 1000, **given: Any) -> S:
     """The sampler that ``posteriori`` itself would run: see ``resolve``. Warns where nothing was measured."""
-    resolved = resolve(sampler, operator, prior, steps=steps, **given)
+    resolved = resolve(sampler, operator, prior, steps=steps, sigma=sigma, **given)
     if resolved.warning:
         warnings.warn(resolved.warning, stacklevel=2)
     return resolved.sampler

@@ -37,7 +37,7 @@ def demo(
     ] = "sdedit,scoreald,dps",
     full: Annotated[bool, typer.Option("--full", help="As many steps as the papers have, not at most 250.")] = False,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -43,7 +43,7 @@ def denoise(
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/denoise"),
     overwrite: Overwrite = False,

@@ -44,7 +44,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder for figures and pictures; a stopped evaluation goes on there.")
     ] = None,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -54,7 +54,8 @@ def evaluate(
 
     Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json (every picture's PSNR), samples.png and
     samples/, and nearest.png: the samples nearest to a training picture above those pictures. It is for looking
-    at, not for publishing.
+    at, not for publishing. Where NAME is a folder, it keeps how far the denoiser moves pictures that the prior
+    knows, and `restore` says where a restoration is beyond that.
     """
     from dataclasses import asdict
     from tempfile import TemporaryDirectory

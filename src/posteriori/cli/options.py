@@ -9,7 +9,7 @@ import typer
 
 Prior = Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: the first there is of cuda, mps and cpu.")]
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into; it is made where it is missing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

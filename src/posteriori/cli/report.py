@@ -37,7 +37,7 @@ def report(
     batch: Batch = "auto",
     jobs: Jobs = 1,
     threads: Threads = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:

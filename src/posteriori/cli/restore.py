@@ -29,6 +29,8 @@ Examples:
 
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
+  posteriori restore photo.jpg --prior photo --operator 'gaussian-blur(sigma=2.0)' --noise 5/255
+
   posteriori restore blurred.png --operator 'gaussian-blur(sigma=1.5)' --sampler auto:looks --fit crop
 
   posteriori restore chelsea --simulate --operator box-mask --fit resize --samples 8 --interval 0.9
@@ -49,9 +51,9 @@ def restore(
         str,
         typer.Option(
             help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; auto, auto:looks or "
-            "auto:uncertainty: what was measured to be best for the operator."
+            "auto:uncertainty: what was measured to be best for the prior, the operator and the noise."
         ),
-    ] = "dps",
+    ] = "auto",
     noise: Annotated[
         str,
         typer.Option(help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255."),
@@ -74,7 +76,7 @@ def restore(
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/restore"),
     overwrite: Overwrite = False,
@@ -106,14 +108,18 @@ def restore(
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     degraded = None if mask else read_operator(operator or "")
-    choice = choose(sampler, degraded.cls.name if degraded else Mask.name) if is_auto(sampler) else None
-    spec, sigma, sources = read_sampler(choice.sampler if choice else sampler), parse_noise(noise), find_sources(files)
+    sigma, sources = parse_noise(noise), find_sources(files)
+    mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
+    spec = None if is_auto(sampler) else read_sampler(sampler)
+    network, record = load(prior, device, dtype)
+    choice = None
+    if spec is None:
+        choice = choose(sampler, network.name, degraded.cls.name if degraded else Mask.name, sigma)
+        spec = read_sampler(choice.sampler)
     count = spec.cls.count
     if steps is not None and spec.fields.get(count, steps) != steps:
         raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
     asked = steps or (choice.steps if choice else default_steps(spec.cls))
-    mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
-    network, record = load(prior, device, dtype)
     restoration = Restoration(
         prior=network,
         prior_record=record,

@@ -104,7 +104,7 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
 
     forms = {"psnr": ("PSNR\n(dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
     forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
-    forms |= {"residual": ("residual", ".2f"), "seconds": ("seconds", ".1f")}
+    forms |= {"residual": ("residual", ".2f"), "shift": ("shift", ".2f"), "seconds": ("seconds", ".1f")}
     shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
     table = Table()
     table.add_column("restored", overflow="fold", min_width=min(16, max(len(row["name"]) for row in rows)))
@@ -115,8 +115,15 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
         table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
     console = Console(highlight=False)
     console.print(table)
-    ranges = {tuple(row["residual_of_true_images"]) for row in rows if row["residual_of_true_images"]}
-    if len(ranges) == 1:
-        console.print("residual of 95% of true images: {:.3f} to {:.3f}".format(*ranges.pop()))
+    for text, key in (
+        ("residual of 95% of true images: {:.3f} to {:.3f}", "residual_of_true_images"),
+        ("shift of 95% of pictures that the prior knows: {:.2f} to {:.2f}", "shift_of_known_pictures"),
+    ):
+        ranges = {tuple(row[key]) for row in rows if row[key]}
+        if len(ranges) == 1:
+            console.print(text.format(*ranges.pop()))
+    for row in rows:
+        for warning in row["warnings"]:
+            console.print(f"warning: {row['name']}: {warning}", markup=False, soft_wrap=True)
     done = sum(row["error"] is None for row in rows)
     console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)

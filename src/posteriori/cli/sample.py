@@ -25,7 +25,7 @@ def sample(
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/sample"),
     overwrite: Overwrite = False,

@@ -47,7 +47,7 @@ def sweep(
     jobs: Jobs = 1,
     threads: Threads = None,
     out: Out = Path("out/sweep"),
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:

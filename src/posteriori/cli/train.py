@@ -29,7 +29,7 @@ def train(
     images: Annotated[int | None, typer.Option(min=1, help="Images to see in all (default: 160000).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (default: 0).")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Dtype = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,

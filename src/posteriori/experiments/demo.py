@@ -90,7 +90,7 @@ def run_demo(
         result.rows.append(_score("measurement", task.name, y, truth, 0, 0.0))
         result.pictures.append(y)
         for method in methods:
-            resolved = resolve(method, task.operator, prior, steps=default_steps(method, steps))
+            resolved = resolve(method, task.operator, prior, steps=default_steps(method, steps), sigma=SIGMA_Y)
             if resolved.warning:
                 say(resolved.warning)
             say(f"{task.label}: {method.__name__}")

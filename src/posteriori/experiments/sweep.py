@@ -16,6 +16,7 @@ from posteriori.experiments.statistics import Estimate
 from posteriori.operator import Operator
 from posteriori.presets import resolve
 from posteriori.prior import Prior
+from posteriori.sampler import Sampler
 from posteriori.spec import Spec, format_spec, read_sampler
 
 #: the word that varies the number of steps, wherever the sampler holds it
@@ -92,16 +93,18 @@ def grid(
     for at in product(*(axis.values for axis in axes)):
         varied = {axis.name: value for axis, value in zip(axes, at, strict=True)}
         asked = int(varied.pop(STEPS, steps))
-        text = format_spec(_resolved(spec, varied, operator, prior, asked))
+        text = format_spec(_resolved(spec, varied, operator, prior, asked, template.sigma))
         points.append(Point(at, replace(template, method=text)))
     return points
 
 
-def _resolved(spec: Spec, varied: dict[str, float | str], operator: Operator, prior: Prior, steps: int):
+def _resolved(
+    spec: Spec, varied: dict[str, float | str], operator: Operator, prior: Prior, steps: int, sigma: float
+) -> Sampler:
     # through text, which checks a value's type as a user's is checked
     fields = ", ".join(f"{name}={value}" for name, value in varied.items())
     given = read_sampler(f"{spec.cls.name}({fields})").fields if fields else {}
-    return resolve(spec.cls, operator, prior, steps=steps, **spec.fields | given).sampler
+    return resolve(spec.cls, operator, prior, steps=steps, sigma=sigma, **spec.fields | given).sampler
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from posteriori.files import atomic_folder
+from posteriori.files import atomic_folder, write_json
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional
 from posteriori.schedule import VPSchedule, cosine_betas
 
@@ -39,6 +39,7 @@ class Folder:
     size: int
     patch: int = 1
     licence: str = "not recorded"
+    shift: tuple[float, float] | None = None
 
     @property
     def weights(self) -> Path:
@@ -125,6 +126,7 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
         (channels, folder.size, folder.size),
         prediction=folder.prediction,
         name=folder.name,
+        shift=folder.shift,
         device=device,
         dtype=dtype,
     )
@@ -159,11 +161,18 @@ def read_folder(path: Path) -> Folder:
         size=size,
         patch=patch,
         licence=ours.get("licence", "not recorded"),
+        shift=tuple(ours["shift"]) if "shift" in ours else None,
     )
     if folder.prediction not in get_args(Prediction):
         raise ValueError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(get_args(Prediction))}")
     schedule_from_config(noise)
     return folder
+
+
+def record_shift(path: Path, shift: tuple[float, float]) -> None:
+    """Keeps ``Prior.shift`` in the prior's folder ``path``."""
+    file = Path(path) / OURS
+    write_json((read_json(file) if file.is_file() else {}) | {"shift": [round(end, 3) for end in shift]}, file)
 
 
 def schedule_from_config(config: Mapping[str, Any]) -> VPSchedule:

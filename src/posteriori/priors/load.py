@@ -44,12 +44,14 @@ def load_prior(
 
     ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
     ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
-    arithmetic: "auto" (bfloat16 where the hardware computes in it), "float32", "bfloat16" or "float16".
+    arithmetic: "auto" (bfloat16 where the hardware computes in it), "float32", "bfloat16" or "float16"; ``device`` is
+    torch's, or "auto": see ``read_device``.
 
     Raises FileNotFoundError where a file is missing, ValueError where it is not what it should be; both
     say what to do next. Checkpoints are hashed before use and never run code.
     """
-    to: Any = {"device": _device(device), "dtype": read_dtype(dtype, device)}
+    to: Any = {"device": read_device(device)}
+    to["dtype"] = read_dtype(dtype, to["device"])
     path, card = _locate(name)
     return load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
 
@@ -234,12 +236,20 @@ def read_dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dt
     raise ValueError(f"dtype is {dtype!r}: give auto, {', '.join(DTYPES)}")
 
 
-def _device(device: torch.device | str) -> torch.device:
+def read_device(device: torch.device | str) -> torch.device:
+    """A device by torch's name; "auto" is the first that torch can use here of cuda, mps and cpu.
+
+    Raises ValueError where torch cannot use it.
+    """
+    if device == "auto":
+        gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(gpu)
     try:
         found = torch.device(device)
         torch.empty(1, device=found).cpu()  # torch takes names of devices that it cannot use here, and "meta"
     except (RuntimeError, AssertionError, ImportError):
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
-        raise ValueError(f"device is {str(device)!r}, which torch cannot use here: give {' or '.join(there)}") from None
+        given = f"device is {str(device)!r}, which torch cannot use here"
+        raise ValueError(f"{given}: give auto, {' or '.join(there)}") from None
     return found

@@ -27,7 +27,7 @@ class Tiled(Prior):
     def __init__(self, prior: UNetPrior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64):
         self.prior = prior
         self.name, self.schedule, self.bounds, self.device = prior.name, prior.schedule, prior.bounds, prior.device
-        self.dtype = prior.dtype
+        self.dtype, self.shift = prior.dtype, prior.shift
         self.shape = shape
         self.overlap = overlap
         stride = prior.stride

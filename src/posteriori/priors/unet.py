@@ -57,6 +57,7 @@ class UNetPrior(Prior):
         *,
         prediction: Prediction = "epsilon",
         name: str = "",
+        shift: tuple[float, float] | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
@@ -64,6 +65,7 @@ class UNetPrior(Prior):
         self.shape = shape
         self.prediction = prediction
         self.name = name
+        self.shift = shift
         self.dtype = dtype
         self.device = torch.device(device)
         net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]

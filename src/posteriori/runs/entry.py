@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from posteriori.figures import comparison, heat_map
 from posteriori.images import save_image
-from posteriori.metrics import chi_square_range
 from posteriori.operator import Operator
 from posteriori.prior import Prior
+from posteriori.runs.checks import check_prior, check_residual, warnings
 from posteriori.runs.inputs import Loaded, Source
 from posteriori.runs.manifest import protocol, score
 
@@ -41,17 +40,13 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
     """Writes the images ``x`` (n, 3, H, W) of a job and its measurement into ``folder``; returns the figures.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
-    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with.
+    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. Among
+    the figures are two checks, of the residual and of what the prior says, and warnings of what looks wrong.
     """
     y, n = job.y, len(x)
-    figures: dict[str, Any] = {}
-    if sigma:
-        r = job.operator.observed(y - job.operator(x))
-        figures["residual"] = {
-            "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",
-            "samples": (r.norm(dim=1) / (sigma * math.sqrt(r.shape[1]))).tolist(),
-            "95% of true images": [math.sqrt(end) for end in chi_square_range(r.shape[1])],
-        }
+    residual, shift = check_residual(job.operator, y, x, sigma), check_prior(job.prior, x)
+    said = warnings(residual, shift, sigma, simulated=job.truth is not None)
+    figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())
     shown = job.window(y) if y.shape[1:] == x.shape[1:] else y
     x = job.window(x)

@@ -73,7 +73,7 @@ class Posterior:
     choice: Choice | None = None
 
     def resolved(self, prior: Prior, operator: Operator) -> Resolved[Sampler]:
-        return resolve(self.spec.cls, operator, prior, **{"steps": self.asked} | self.spec.fields)
+        return resolve(self.spec.cls, operator, prior, sigma=self.sigma, **{"steps": self.asked} | self.spec.fields)
 
     def steps(self, schedule: Schedule) -> int:
         sampler = self.spec.build()

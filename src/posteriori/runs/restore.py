@@ -158,16 +158,20 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
     scores = (manifest.get("metrics") or {}).get("mean", {})
     samples = (manifest.get("metrics") or {}).get("samples", [])
     coverage = (manifest.get("interval") or {}).get("coverage", {})
-    residuals = (manifest.get("residual") or {}).get("samples")
+    mean = lambda values: sum(values) / len(values) if values else None  # noqa: E731
+    residual, shift = (manifest.get(check) or {} for check in ("residual", "shift"))
     return {
         "name": name,
         "input": outcome.source.path,
         "folder": str(out / name) if manifest else None,
         **{metric: scores.get(metric) for metric in ("psnr", "ssim", "lpips")},
-        "psnr_of_a_sample": sum(s["psnr"] for s in samples) / len(samples) if len(samples) > 1 else None,
+        "psnr_of_a_sample": mean([s["psnr"] for s in samples]) if len(samples) > 1 else None,
         "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
-        "residual": sum(residuals) / len(residuals) if residuals else None,
-        "residual_of_true_images": (manifest.get("residual") or {}).get("95% of true images"),
+        "residual": mean(residual.get("samples")),
+        "residual_of_true_images": residual.get("95% of true images"),
+        "shift": mean(shift.get("samples")),
+        "shift_of_known_pictures": shift.get("95% of held-out pictures"),
+        "warnings": manifest.get("warnings", []),
         "network_calls": manifest.get("network_calls"),
         "seconds": manifest.get("seconds"),
         "error": str(outcome.error) if outcome.error else None,

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from posteriori.priors.load import read_device
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -73,8 +75,9 @@ def joined(device: str) -> Generator[tuple[Ranks, str]]:
     than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE, device
+        yield ALONE, str(read_device(device))
         return
+    device = read_device(device).type if device == "auto" else device
     if device not in ("cpu", "cuda"):
         raise ValueError(f"device is {device!r}: for several processes give cpu or cuda, a GPU for each")
     if device == "cuda":

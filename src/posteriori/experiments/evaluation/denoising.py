@@ -19,6 +19,7 @@ from posteriori.metrics import psnr
 from posteriori.prior import Prior
 from posteriori.priors.folder import read_json
 from posteriori.rng import Purpose, Rng, image_key
+from posteriori.runs.checks import denoiser_shift
 from posteriori.schedule import Level, Schedule
 from posteriori.training.data import Images
 from posteriori.training.evaluate import SIGMAS
@@ -87,6 +88,16 @@ def denoising(
             tick(1)
         write_json(figures, log)
     return figures
+
+
+def shifts(prior: Prior, images: Images, tick: Tick) -> list[float]:
+    """``checks.denoiser_shift`` of each picture, at its own size."""
+    found = []
+    for pixels in images.pixels:
+        x_0 = floats(pixels)[None]
+        found.append(denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item())
+        tick(1)
+    return found
 
 
 def psnr_table(

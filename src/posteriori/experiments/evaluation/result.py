@@ -11,9 +11,12 @@ from statistics import fmean, stdev
 from textwrap import fill
 from typing import Any
 
+import numpy as np
+
 from posteriori import __version__
 from posteriori.experiments.table import Table
 from posteriori.experiments.tasks import T_DENOISE
+from posteriori.runs.checks import SIGMA
 
 #: DDPM steps of a sample, as many as the sheets of a training run have
 STEPS = 100
@@ -103,17 +106,33 @@ class Memorisation:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """How far the denoiser moves ``n`` held-out pictures (``runs.checks``): the median, and 95% of them."""
+
+    n: int
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Shift:
+        low, median, high = (float(q) for q in np.quantile(values, (0.025, 0.5, 0.975)))
+        return cls(len(values), median, low, high)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The figures; ``distances`` is empty without samples, ``memorisation`` None without a training set as well."""
 
     denoising: list[Denoising]
+    shift: Shift
     distances: list[Distance]
     memorisation: Memorisation | None
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
     """The evaluation as tables."""
-    shown = [_denoising_table(evaluation.denoising)]
+    shown = [_denoising_table(evaluation.denoising), _shift_table(evaluation.shift)]
     if evaluation.distances:
         shown.append(_distance_table(evaluation.distances))
     if evaluation.memorisation:
@@ -132,6 +151,15 @@ def _denoising_table(rows: list[Denoising]) -> Table:
     columns = ("noise", "one network call", *(("BM3D", "difference") if compared else ()))
     cells = [(row.level, *(_psnr(m) for m in (row.network, row.bm3d)), _psnr(row.gain, "+")) for row in rows]
     return Table("Denoising", note, columns, [row[: len(columns)] for row in cells])
+
+
+def _shift_table(shift: Shift) -> Table:
+    note = (
+        f"rms of D(x) - x over sigma, D the denoiser at sigma = {SIGMA}, of held-out pictures x: about 1 for noise. "
+        "A restoration beyond this range is one that the prior does not believe."
+    )
+    row = (str(shift.n), f"{shift.median:.2f}", f"{shift.low:.2f} to {shift.high:.2f}")
+    return Table("Shift", note, ("pictures", "median", "95% of them"), [row])
 
 
 def _psnr(mean: Mean | None, sign: str = "") -> str:

@@ -10,14 +10,21 @@ import torch
 
 from posteriori import __version__
 from posteriori.experiments.evaluation.data import floats, read_data
-from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
+from posteriori.experiments.evaluation.denoising import (
+    bm3d,
+    denoising,
+    network_call,
+    noise_levels,
+    psnr_table,
+    shifts,
+)
 from posteriori.experiments.evaluation.likeness import Phase, kernel_distances, memorisation
-from posteriori.experiments.evaluation.result import STEPS, Evaluation, Request, markdown
+from posteriori.experiments.evaluation.result import STEPS, Evaluation, Request, Shift, markdown
 from posteriori.figures import sheet
 from posteriori.files import atomic_path, write_json
 from posteriori.images import load_image
 from posteriori.metrics import pooled_features
-from posteriori.priors.folder import read_json
+from posteriori.priors.folder import read_json, record_shift
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for
@@ -43,7 +50,8 @@ def evaluate(
 
     ``out`` gets denoising.json (every picture's PSNR), samples/, samples.png, nearest.png, evaluation.json and
     evaluation.md; what a stopped run left there is gone on from. Raises FileExistsError where ``out`` holds what
-    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read.
+    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read. A prior
+    that is a folder keeps the range of its pictures' shift, which restorations are compared with.
     """
     denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
     sampler = DDIM(steps=STEPS)
@@ -54,6 +62,7 @@ def evaluate(
     levels = noise_levels(prior.schedule)
     tick = phase("denoising", len(data.held_out) * len(levels) * len(denoisers))
     figures = denoising(denoisers, levels, data.held_out, out / LOG, seed=request.seed, tick=tick)
+    shift = Shift.of(shifts(prior, data.held_out, phase("asking the denoiser", len(data.held_out))))
     distances, memorised = [], None
     if request.samples:
         real = pooled_features(floats(data.windows))  # before the samples: it says what is wrong with the pictures
@@ -75,10 +84,13 @@ def evaluate(
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
         if data.training is not None and not prior.convolutional:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
-    evaluation = Evaluation(psnr_table(figures, levels, list(denoisers), data.held_out.names), distances, memorised)
+    table = psnr_table(figures, levels, list(denoisers), data.held_out.names)
+    evaluation = Evaluation(table, shift, distances, memorised)
     write_json({"settings": settings, "versions": versions(), **asdict(evaluation)}, out / RESULT)
     with atomic_path(out / "evaluation.md") as path:
         path.write_text(markdown(evaluation, request, record), "utf-8")
+    if Path(request.prior).is_dir():
+        record_shift(Path(request.prior), (shift.low, shift.high))
     return evaluation
 
 

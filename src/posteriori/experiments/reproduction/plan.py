@@ -56,7 +56,9 @@ def methods(template: Run, task: Task, prior: Prior, steps: int) -> dict[str, Ru
     """The runs of table 1 on one task: the measurement and each method with its preset."""
     runs = {MEASUREMENT: replace(template, method=MEASUREMENT)}
     for name, cls in METHODS.items():
-        runs[name] = replace(template, method=format_spec(resolve(cls, task.operator, prior, steps=steps).sampler))
+        runs[name] = replace(
+            template, method=format_spec(resolve(cls, task.operator, prior, steps=steps, sigma=SIGMA_Y).sampler)
+        )
     return runs
 
 
@@ -90,10 +92,10 @@ def variants(task: Task, prior: Prior, steps: int) -> list[Variant]:
     """
 
     def dps(gradient: str) -> DPS:
-        return resolve(DPS, task.operator, prior, steps=steps, gradient=gradient).sampler
+        return resolve(DPS, task.operator, prior, steps=steps, sigma=SIGMA_Y, gradient=gradient).sampler
 
     unit, norm = dps("unit"), dps("norm")
-    annealed = resolve(ScoreALD, task.operator, prior, steps=steps).sampler
+    annealed = resolve(ScoreALD, task.operator, prior, steps=steps, sigma=SIGMA_Y).sampler
     m = task.operator.observed(task.operator(torch.zeros(1, *prior.shape))).shape[1]
     return [
         Variant("unit", "c g / |g|", lambda c: replace(unit, scale=c), unit.scale),
@@ -129,7 +131,7 @@ def ladder(template: Run, task: Task, prior: Prior, scope: Scope) -> dict[str, d
     """DPS at fewer steps, with DDPM's and with DDIM's, each with the preset for as many."""
 
     def at(steps: int, eta: float) -> Run:
-        sampler = resolve(DPS, task.operator, prior, steps=steps, eta=eta).sampler
+        sampler = resolve(DPS, task.operator, prior, steps=steps, sigma=SIGMA_Y, eta=eta).sampler
         return replace(template, method=format_spec(sampler))
 
     return {
@@ -140,7 +142,7 @@ def ladder(template: Run, task: Task, prior: Prior, scope: Scope) -> dict[str, d
 
 def endpoint_axes(task: Task, prior: Prior, steps: int) -> tuple[Axis, Axis]:
     """ScoreALD's two endpoints around the preset's."""
-    annealed = resolve(ScoreALD, task.operator, prior, steps=steps).sampler
+    annealed = resolve(ScoreALD, task.operator, prior, steps=steps, sigma=SIGMA_Y).sampler
     return tuple(
         Axis(name, tuple(float(f"{getattr(annealed, name) * factor:.4g}") for factor in ENDPOINTS))
         for name in ("lambda_T", "lambda_0")

@@ -1,0 +1,92 @@
+"""Whether a restoration can be believed: does it explain the measurement, and does the prior believe it?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori.metrics import chi_square_range
+from posteriori.operator import Operator
+from posteriori.prior import Prior
+from posteriori.schedule import Level
+
+#: sigma on [-1, 1] at which a prior is asked about a picture: 4 of 255
+SIGMA = 0.03
+#: residuals outside this range are said: samplers that work have 0.6 to 1.3
+RESIDUAL = (0.5, 1.5)
+#: rms of y - A x on [-1, 1] that is said where no noise was given: four times the rounding of 8 bits
+UNEXPLAINED = 0.01
+#: a shift beyond the range of the prior's own pictures by this factor is said
+MARGIN = 1.3
+
+#: a check's figures, as the manifest has them
+Figures = dict[str, Any]
+
+
+@torch.no_grad()
+def denoiser_shift(prior: Prior, x: Tensor) -> Tensor:
+    """rms of D(x) - x over sigma for each image of ``x`` (n, *shape) on [-1, 1], D the denoiser at sigma = 0.03: (n,).
+
+    sigma (D(x) - x) / sigma^2 is the score of the prior smoothed by sigma (Tweedie), so that this is how far x is from
+    where it is likely, in units of sigma: about 1 for noise, 0 for a plain. One network call an image.
+    """
+    level = Level(prior.schedule.time(SIGMA), 1.0, SIGMA)
+    moved = [prior.denoise(own[None].to(prior.device), level).x0.cpu() - own for own in x]
+    return torch.cat(moved).flatten(1).square().mean(1).sqrt() / SIGMA
+
+
+def check_prior(prior: Prior, x: Tensor) -> Figures:
+    """The shift of each image of ``x``, (n, *shape), and the range of the prior's own held-out pictures, if known."""
+    return {
+        "is": f"rms of D(x) - x over sigma, D the denoiser at sigma = {SIGMA}: about 1 where noise is left",
+        "samples": denoiser_shift(prior, x).tolist(),
+        "95% of held-out pictures": prior.shift and list(prior.shift),
+    }
+
+
+def check_residual(operator: Operator, y: Tensor, x: Tensor, sigma: float) -> Figures:
+    """Of each image of ``x``, (n, *shape), the residual for y (1, ...) with noise ``sigma``; its rms where that is 0."""
+    r = operator.observed(y - operator(x))
+    rms = r.square().mean(1).sqrt()
+    if not sigma:
+        text = "rms of y - A x on the [-1, 1] scale: there is no noise to compare it with"
+        return {"is": text, "samples": rms.tolist(), "95% of true images": None}
+    return {
+        "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",
+        "samples": (rms / sigma).tolist(),
+        "95% of true images": [math.sqrt(end) for end in chi_square_range(r.shape[1])],
+    }
+
+
+def warnings(residual: Figures, shift: Figures, sigma: float, *, simulated: bool) -> list[str]:
+    """What looks wrong with a restoration, a line each: see ``check_residual`` and ``check_prior``.
+
+    ``simulated``: the noise is known to be ``sigma``, so that a residual tells of the sampler alone.
+    """
+    found = []
+    value = _mean(residual)
+    low, high = RESIDUAL if sigma else (0.0, UNEXPLAINED)
+    if not low <= value <= high:
+        estimate = value * (sigma or 1)
+        larger = value > high
+        by_noise = f"the noise is {'larger' if larger else 'smaller'} than --noise says, about {estimate:.2g}, or "
+        by_sampler = "the picture does not explain the measurement: try another sampler, or more steps"
+        if not larger:
+            by_sampler = "the picture has the measurement's noise in it: try another sampler, or more steps"
+        said = f"residual {value:.2g}"
+        found.append(f"{said}: {by_sampler}" if simulated else f"{said}: {by_noise}{by_sampler}")
+    known, moved = shift["95% of held-out pictures"], _mean(shift)
+    if known and moved > MARGIN * known[1]:
+        found.append(
+            f"shift {moved:.2f}, and {known[0]:.2f} to {known[1]:.2f} in pictures that the prior knows: noise or "
+            "artefacts are left; try --sampler auto, another --noise, or another prior"
+        )
+    return found
+
+
+def _mean(figures: Figures) -> float:
+    samples = figures["samples"]
+    return sum(samples) / len(samples)
