@@ -10,10 +10,24 @@ prior's weights change.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cells import OPERATORS, Cell, do, read
+import numpy as np
+import torch.nn.functional as F
+
+from cells import OPERATORS, Cell, do, filled, read
+from classical import classical
+from heldout import held_out
+from posteriori import choosing
+from posteriori.experiments.plots import COLOURS, figure, logarithmic
+from posteriori.experiments.statistics import Estimate
+from posteriori.experiments.table import Table, write_csv
+from posteriori.files import atomic_path
+from posteriori.metrics import psnr
+from posteriori.spec import parse_operator, read_operator
 
 NOISES = (0.05, 0.01, 0.2)
 #: the side at which each prior is measured, in pixels
@@ -28,6 +42,12 @@ CANDIDATES = {
 }
 CHOOSING = (0, 3)
 TESTED = {"photo": (8, 11), "faces-64": (32, 35), "faces-128": (32, 35)}
+#: what is no worse than the best: dB for fidelity, a share of the figure for looks
+ENOUGH = {"fidelity": 0.1, "looks": 0.05}
+
+Figures = dict[str, np.ndarray]
+#: a sampler's text and its number of steps
+Setting = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -38,10 +58,23 @@ class Problem:
     operator: str
     sigma: float
 
-    def cell(self, sampler: str, steps: int, pictures: tuple[int, int]) -> Cell:
-        name, _, fields = sampler.partition("(")
+    def cell(self, setting: Setting, pictures: tuple[int, int]) -> Cell:
+        (name, _, fields), steps = setting[0].partition("("), setting[1]
         text = f"{name}(steps={steps}, {fields}"
         return Cell(OPERATORS[self.operator], text, pictures, 1, self.sigma, self.prior, PRIORS[self.prior])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is chosen for a problem by goal, what was best in PSNR, and both on the pictures that chose nothing."""
+
+    problem: Problem
+    found: dict[Setting, Figures]
+    chosen: dict[str, Setting]
+    best: Setting
+    tested: dict[Setting, Figures]
+    measurement: np.ndarray
+    classical: np.ndarray
 
 
 def main() -> None:
@@ -53,14 +86,156 @@ def main() -> None:
     parser.add_argument("--priors", nargs="+", default=list(PRIORS), choices=list(PRIORS))
     asked = parser.parse_args()
     problems = [Problem(p, o, s) for p in asked.priors for s in NOISES for o in OPERATORS]
-    for p in problems:
-        cells = {c: p.cell(*c, CHOOSING) for c in CANDIDATES[p.operator]}
-        do(list(cells.values()), asked.data, asked.out, asked.jobs)
-        for c, own in cells.items():
-            f = read(own, asked.out)
-            figures = [f"{f[k].mean():.4g}" for k in ("psnr", "lpips", "residual")] if "psnr" in f else ["NaN"]
-            print(p.prior, p.operator, p.sigma, *c, *figures, f"{f['seconds']:.2f}s", flush=True)
+    tried = {(p, c): p.cell(c, CHOOSING) for p in problems for c in CANDIDATES[p.operator]}
+    do(list(tried.values()), asked.data, asked.out, asked.jobs)
+    found = {p: {c: _read(tried[p, c], asked.out) for c in CANDIDATES[p.operator]} for p in problems}
+    chosen = {p: {goal: pick(goal, found[p]) for goal in ENOUGH} | {"best": best(found[p])} for p in problems}
+    again = [p.cell(c, TESTED[p.prior]) for p in problems for c in chosen[p].values()]
+    do(again, asked.data, asked.out, asked.jobs)
+    results = [result(p, found[p], chosen[p], asked.data, asked.out) for p in problems]
+    pictures = asked.page.with_suffix("")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for prior in asked.priors:
+        drawing([r for r in results if r.problem.prior == prior], pictures / f"{prior}.png")
+    write_csv([row for r in results for row in rows(r)], pictures / "choosing.csv")
+    with atomic_path(asked.page) as path:
+        path.write_text(page(results, pictures.name), "utf-8")
+    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
+        path.write_text(settings(results), "utf-8")
 
+
+def _read(own: Cell, out: Path) -> Figures:
+    figures = read(own, out)
+    assert figures is not None, own
+    return figures
+
+
+def best(found: dict[Setting, Figures]) -> Setting:
+    return max((c for c in found if "psnr" in found[c]), key=lambda c: found[c]["psnr"].mean())
+
+
+def pick(goal: str, found: dict[Setting, Figures]) -> Setting:
+    """Of those that are no worse than the best in PSNR or in LPIPS, the fastest: the fewest network calls."""
+    able = {c: f for c, f in found.items() if "psnr" in f}  # the others diverged
+    if goal == "fidelity":
+        least = max(f["psnr"].mean() for f in able.values()) - ENOUGH[goal]
+        good = [c for c, f in able.items() if f["psnr"].mean() >= least]
+    else:
+        most = min(f["lpips"].mean() for f in able.values()) * (1 + ENOUGH[goal])
+        good = [c for c, f in able.items() if f["lpips"].mean() <= most]
+    return min(good, key=lambda c: (able[c]["calls"], -able[c]["psnr"].mean()))
+
+
+def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting], data: Path, out: Path) -> Result:
+    truth = held_out(p.prior, data, slice(*TESTED[p.prior]), PRIORS[p.prior])
+    operator = parse_operator(OPERATORS[p.operator], tuple(truth.shape[1:]))
+    y = operator.measure(truth, p.sigma)
+    shown = F.interpolate(y, truth.shape[-2:], mode="bicubic") if y.shape != truth.shape else y
+    tested = {c: _read(p.cell(c, TESTED[p.prior]), out) for c in chosen.values()}
+    goals = {goal: c for goal, c in chosen.items() if goal in ENOUGH}
+    unaided = classical(operator, y, truth, p.sigma)
+    return Result(p, found, goals, chosen["best"], tested, psnr(shown, truth).numpy(), unaided)
+
+
+def rows(r: Result) -> Iterator[dict[str, float | str]]:
+    """For programs: every candidate on the pictures that chose."""
+    p = r.problem
+    for (sampler, steps), f in r.found.items():
+        row = {"prior": p.prior, "operator": p.operator, "noise": p.sigma, "sampler": sampler, "steps": steps}
+        names = [name for name in ("psnr", "lpips", "residual", "calls", "vjps", "seconds") if name in f]
+        yield row | {name: float(f[name].mean()) for name in names}
+
+
+def drawing(results: Sequence[Result], path: Path) -> None:
+    """PSNR on the pictures that chose nothing, against the noise, an operator a panel."""
+    drawn, axes = figure(1, len(OPERATORS), width=3.0, height=2.8)
+    for panel, operator in zip(axes, OPERATORS, strict=True):
+        own = sorted((r for r in results if r.problem.operator == operator), key=lambda r: r.problem.sigma)
+        noises = [r.problem.sigma for r in own]
+        lines = {
+            "measurement": [r.measurement.mean() for r in own],
+            "classical, tuned with the truth": [r.classical.mean() for r in own],
+            "auto": [r.tested[r.chosen["fidelity"]]["psnr"].mean() for r in own],
+        }
+        for (label, values), colour in zip(lines.items(), ("#999999", COLOURS[0], COLOURS[1]), strict=True):
+            panel.plot(noises, values, "o-", color=colour, label=label, ms=4, lw=1.4)
+        logarithmic(panel, noises)
+        panel.set_title(operator, fontsize=9)
+        panel.set_xlabel("noise sigma on [-1, 1]")
+    axes[0].set_ylabel("PSNR (dB)")
+    axes[0].legend(fontsize=7, frameon=False)
+    with atomic_path(path) as temporary:
+        drawn.savefig(temporary, metadata={"Software": None})
+
+
+def page(results: Sequence[Result], pictures: str) -> str:
+    counts = {"choosing": CHOOSING[1] - CHOOSING[0], "tested": TESTED["photo"][1] - TESTED["photo"][0]}
+    parts = [filled(INTRODUCTION.format(**counts, **ENOUGH))]
+    for prior in dict.fromkeys(r.problem.prior for r in results):
+        own = [r for r in results if r.problem.prior == prior]
+        alt = f"PSNR of auto, of a classical method and of the measurement with {prior}, against the noise."
+        parts += [f"## {prior}, {PRIORS[prior]} pixels", f"![{alt}]({pictures}/{prior}.png)", table(own).markdown()]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(results: Sequence[Result]) -> Table:
+    columns = ("operator", "noise", "`auto`", "PSNR (dB)", "less the best", "classical", "measurement", "LPIPS",
+               "calls", "`auto:looks`", "LPIPS of it")  # fmt: skip
+    found = []
+    for r in sorted(results, key=lambda r: (list(OPERATORS).index(r.problem.operator), r.problem.sigma)):
+        chosen, looks = (r.tested[r.chosen[goal]] for goal in ENOUGH)
+        less = chosen["psnr"].mean() - r.tested[r.best]["psnr"].mean()
+        found.append((f"`{OPERATORS[r.problem.operator]}`", f"{r.problem.sigma:g}", _text(r.chosen["fidelity"]),
+                      Estimate.of(chosen["psnr"]).text(2), f"{less:+.2f}", f"{r.classical.mean():.2f}",
+                      f"{r.measurement.mean():.2f}", f"{chosen['lpips'].mean():.4f}", f"{chosen['calls']:.0f}",
+                      _text(r.chosen["looks"]), f"{looks['lpips'].mean():.4f}"))  # fmt: skip
+    return Table("", "", columns, found)
+
+
+def _text(setting: Setting) -> str:
+    return f"`{setting[0]}`, {setting[1]}"
+
+
+def settings(results: Sequence[Result]) -> str:
+    """choosing.toml; entries of priors and goals that were not measured here stay."""
+    measured = {(r.problem.prior, goal) for r in results for goal in ENOUGH}
+    kept = [c for c in choosing.choices() if (c.prior, c.goal) not in measured]
+    entries = [
+        choosing.Choice(
+            goal,
+            r.problem.prior,
+            read_operator(OPERATORS[r.problem.operator]).cls.name,
+            r.problem.sigma,
+            *setting,
+            f"{len(r.classical)} held-out pictures: {r.tested[setting]['psnr'].mean():.2f} dB, "
+            f"LPIPS {r.tested[setting]['lpips'].mean():.4f}",
+        )
+        for r in results
+        for goal, setting in r.chosen.items()
+    ]
+    text = "# Written by benches/choosing.py: what `--sampler auto` takes, and why.\n"
+    for entry in [*entries, *kept]:
+        lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(entry).items()]
+        text += "\n".join(["", "[[choice]]", *lines, ""])
+    return text
+
+
+INTRODUCTION = """
+# Which sampler
+
+`restore` takes what this page recommends for the prior, the operator and the noise, unless `--sampler` names another:
+`auto`, the default, is nearest to the truth in PSNR, `auto:looks` in LPIPS. Where the noise is not one of these, it is
+the choice at the nearest; where nothing was measured, it is `diffpir(lambda_=1.0, zeta=1.0)`, whose step is Bayes' rule
+for a Gaussian about the denoiser's estimate, and `restore` says so.
+
+Measured on {choosing} held-out pictures for each prior, operator and noise, one sample each. Recommended is the fastest
+within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS. The tables have its figures on {tested}
+other pictures, which chose nothing, with 95% bootstrap intervals over pictures; `less the best` is against the
+candidate that had the best PSNR on the pictures that chose. The classical column is total variation, non-local means, Wiener's
+filter or Telea's inpainting, tuned for each picture with the truth in hand (`benches/classical.py`). Candidates were
+DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps; choosing/choosing.csv has all of them. Every
+sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
+"""
 
 if __name__ == "__main__":
     main()

@@ -46,7 +46,8 @@ _DERIVED = {
 
 
 @cache
-def _choices() -> list[Choice]:
+def choices() -> list[Choice]:
+    """What was measured."""
     text = resources.files("posteriori").joinpath("choosing.toml").read_text("utf-8")
     return [Choice(**entry) for entry in tomllib.loads(text)["choice"]]
 
@@ -66,7 +67,7 @@ def choose(sampler: str, prior: str, operator: str, sigma: float) -> Choice:
     if goal not in GOALS:
         raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
     key = goal, prior, SAME_AS.get(operator, operator)
-    found = [choice for choice in _choices() if (choice.goal, choice.prior, choice.operator) == key]
+    found = [choice for choice in choices() if (choice.goal, choice.prior, choice.operator) == key]
     far = {choice: abs(math.log(choice.noise / sigma)) for choice in found} if sigma > 0 else {}
     nearest = min(far, key=far.__getitem__, default=None)
     if nearest and far[nearest] <= math.log(FAR) * (1 + 1e-9):

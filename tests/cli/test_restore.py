@@ -35,7 +35,7 @@ def pixels(path):
 
 
 def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
-    answer = restore(face, "--simulate", "--operator", BLUR, "--samples", 3, "--out", tmp_path)
+    answer = restore(face, "--simulate", "--operator", BLUR, "--sampler", "dps", "--samples", 3, "--out", tmp_path)
     assert answer.code == 0
     entry = tmp_path / "face"
     written = {path.name for path in entry.iterdir()}

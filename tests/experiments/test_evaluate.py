@@ -13,7 +13,7 @@ from posteriori.experiments.demo import single_pass
 from posteriori.experiments.evaluation.data import read_data
 from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
 from posteriori.experiments.evaluation.likeness import kernel_distances, memorisation, nearest
-from posteriori.experiments.evaluation.result import Evaluation, Mean, Memorisation, Request, markdown, tables
+from posteriori.experiments.evaluation.result import Evaluation, Mean, Memorisation, Request, Shift, markdown, tables
 from posteriori.metrics import kernel_distance, pooled_features, psnr
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas
@@ -263,7 +263,7 @@ def test_too_few_pictures(folder):
 def test_markdown_names_the_command_and_says_what_the_figures_mean(folder):
     rows = psnr_table({"network": {k: {"a": 30.0, "b": 32.0} for k in LEVELS}}, LEVELS, ["network"], ["a", "b"])
     copied = Memorisation(100, 64, 5000, samples=0.21, held_out=0.25, threshold=0.2, nearer=0.125)
-    evaluation = Evaluation(rows, [], copied)
+    evaluation = Evaluation(rows, Shift(100, 0.4, 0.3, 0.5), [], copied)
     request = Request("faces-64", folder / "a b.zip", "52::53", skip=32, samples=100, bm3d=True, seed=3)
     text = markdown(evaluation, request, {"name": "faces-64", "sha256": "0123456789abcdef0"})
     command = f"posteriori priors evaluate faces-64 --images '{folder}/a b.zip' --holdout 52::53 --skip 32"
@@ -273,4 +273,4 @@ def test_markdown_names_the_command_and_says_what_the_figures_mean(folder):
     assert "| pictures | n | median | nearer than 0.200 |" in text
     assert "5,000 training pictures" in text
     assert "sha256 0123456789abcdef" in text
-    assert [table.title for table in tables(evaluation)] == ["Denoising", "Memorisation"]
+    assert [table.title for table in tables(evaluation)] == ["Denoising", "Shift", "Memorisation"]

@@ -48,7 +48,7 @@ def check_prior(prior: Prior, x: Tensor) -> Figures:
 
 
 def check_residual(operator: Operator, y: Tensor, x: Tensor, sigma: float) -> Figures:
-    """Of each image of ``x``, (n, *shape), the residual for y (1, ...) with noise ``sigma``; its rms where that is 0."""
+    """The residual of each image of ``x`` (n, *shape) for y (1, ...) of noise ``sigma``; its rms where that is 0."""
     r = operator.observed(y - operator(x))
     rms = r.square().mean(1).sqrt()
     if not sigma:

@@ -1,0 +1,285 @@
+"""Which sampler to take: every one on every operator at several numbers of steps; writes the page and choosing.toml.
+
+    python benches/choosing.py --data DATA --out out/guide --page docs/choosing.md --verification out/verify
+
+Chosen on the first 8 held-out faces; what was chosen is measured again on 16 of those that chose nothing. A stopped
+run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from cells import FEWER, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read
+from posteriori import choosing
+from posteriori.choosing import GOALS
+from posteriori.experiments.plots import COLOURS, figure, logarithmic
+from posteriori.experiments.statistics import Estimate
+from posteriori.experiments.table import Table, write_csv
+from posteriori.files import atomic_path
+from posteriori.sampler import Sampler
+from posteriori.samplers import MALA
+from posteriori.spec import read_operator
+from uncertainty import Calibration
+
+#: the rung at STEPS has N samples of each face, and scores their intervals
+LADDER, N, STEPS = (10, 30, 100), 4, 30
+#: these make so many calls at every step that they have no 100
+LONG = ("daps", "pnpdm", "repaint")
+TUNING, TESTED = (0, 8), (32, 40)
+#: what is no worse than the best: dB for fidelity, shares of the figure for the others
+ENOUGH = {"fidelity": 0.1, "looks": 0.05, "uncertainty": 0.05}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sampler on an operator with so many steps."""
+
+    cls: type[Sampler]
+    steps: int
+    figures: dict[str, np.ndarray]
+
+    def mean(self, name: str) -> float:
+        return float(self.figures[name].mean())
+
+    @property
+    def text(self) -> str:
+        """For ``restore --sampler``."""
+        fields = FEWER.get(self.cls.name, {})
+        return self.cls.name + (f"({', '.join(f'{k}={v}' for k, v in fields.items())})" if fields else "")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is recommended on an operator for a goal; ``tested`` is it on the other faces."""
+
+    goal: str
+    operator: str
+    point: Point
+    tested: Point
+
+
+def planned(operator: str, cls: type[Sampler], steps: int, faces: tuple[int, int]) -> Cell:
+    return cell(cls, OPERATORS[operator], steps, faces, N if steps == STEPS else 1)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--verification", type=Path, required=True, help="folder that `posteriori verify` wrote")
+    asked = parser.parse_args()
+    candidates = [cls for cls in METHODS if cls is not MALA]
+    rungs = [(cls, steps) for cls in candidates for steps in LADDER if steps < LADDER[-1] or cls.name not in LONG]
+    cells = {(name, *rung): planned(name, *rung, TUNING) for name in OPERATORS for rung in rungs}
+    do(list(cells.values()), asked.data, asked.out, asked.jobs)
+    points: dict[str, list[Point]] = {name: [] for name in OPERATORS}
+    for (name, cls, steps), own in cells.items():
+        figures = read(own, asked.out)
+        if figures and "psnr" in figures:
+            points[name].append(Point(cls, steps, figures))
+    chosen = [(goal, name, pick(goal, points[name])) for name in OPERATORS for goal in GOALS]
+    tested = [planned(name, point.cls, point.steps, TESTED) for _, name, point in chosen]
+    do(tested, asked.data, asked.out, asked.jobs)
+    choices = []
+    for (goal, name, point), own in zip(chosen, tested, strict=True):
+        figures = read(own, asked.out)
+        if not figures or "psnr" not in figures:
+            raise SystemExit(f"{own.sampler} was chosen for {name}, and reached NaN on the other faces")
+        choices.append(Choice(goal, name, point, Point(point.cls, point.steps, figures)))
+    pictures = asked.page.with_suffix("")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, own in points.items():
+        fronts_figure(own, pictures / f"{name}.png")
+    write_csv([row(name, point) for name in OPERATORS for point in points[name]], pictures / "choosing.csv")
+    distances = read_distances(asked.verification)
+    with atomic_path(asked.page) as path:
+        path.write_text(page(points, choices, distances, pictures.name), "utf-8")
+    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
+        path.write_text(settings(choices), "utf-8")
+
+
+def pick(goal: str, points: Sequence[Point]) -> Point:
+    """Of those that are no worse than the best in PSNR, LPIPS or the score of their intervals, the fastest.
+
+    For uncertainty it is the one whose coverage is nearest to LEVEL. Particles are left out: they depend on how many
+    samples one asks for.
+    """
+    points = [point for point in points if not point.cls.coupled]
+    if goal == "fidelity":
+        best = max(point.mean("psnr") for point in points)
+        good = [point for point in points if point.mean("psnr") >= best - ENOUGH[goal]]
+    else:
+        name = "lpips" if goal == "looks" else "interval_score"
+        able = [point for point in points if name in point.figures]
+        best = min(point.mean(name) for point in able)
+        good = [point for point in able if point.mean(name) <= best * (1 + ENOUGH[goal])]
+    if goal == "uncertainty":
+        return min(good, key=lambda point: abs(coverage(point) - LEVEL))
+    return min(good, key=lambda point: point.mean("seconds"))
+
+
+def coverage(point: Point) -> float:
+    return float(calibration("", point).coverage(LEVEL).mean())
+
+
+def front(points: Sequence[Point], cost: str, metric: str) -> list[Point]:
+    """Those that nothing at most as costly beats, from cheap to dear."""
+    sign = -1 if metric == "lpips" else 1
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.mean(cost), -sign * p.mean(metric))):
+        if not found or sign * point.mean(metric) > sign * found[-1].mean(metric):
+            found.append(point)
+    return found
+
+
+def calibration(name: str, point: Point) -> Calibration:
+    return Calibration(point.cls.name, name, "", point.figures, point.figures)
+
+
+def row(name: str, point: Point) -> dict[str, float | str]:
+    """For programs."""
+    found: dict[str, float | str] = {"operator": name, "sampler": point.text, "steps": point.steps}
+    for figure_name in ("calls", "vjps", "seconds", "psnr", "lpips", "residual"):
+        found[figure_name] = point.mean(figure_name)
+    if "z" in point.figures:
+        found["interval_score"] = point.mean("interval_score")
+        found["coverage"] = coverage(point)
+    return found
+
+
+def read_distances(folder: Path) -> dict[str, str]:
+    """Distance over floor on the mixture, d = 8 and d_y = 1, at 100 steps, by the sampler's name."""
+    with (folder / "verification.csv").open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["problem"] == "grid d=8 d_y=1" and r["statistic"] == "distance"]
+    return {r["method"]: f"{float(r['mean']) / float(r['floor']):.2g}" for r in rows if r["steps"] == "100"}
+
+
+def fronts_figure(points: Sequence[Point], path: Path) -> None:
+    """PSNR and LPIPS against seconds and network calls; the fronts are joined and named."""
+    drawn, axes = figure(2, 2, width=5.2, height=3.8)
+    panels = [(metric, cost) for metric in ("psnr", "lpips") for cost in ("seconds", "calls")]
+    for panel, (metric, cost) in zip(axes, panels, strict=True):
+        _front_panel(panel, points, cost, metric)
+    with atomic_path(path) as temporary:
+        drawn.savefig(temporary, metadata={"Software": None})
+
+
+def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -> None:
+    best = front(points, cost, metric)
+    panel.plot([p.mean(cost) for p in points], [p.mean(metric) for p in points], "o", color="#999999", ms=3, alpha=0.7)
+    panel.plot([p.mean(cost) for p in best], [p.mean(metric) for p in best], "o-", color=COLOURS[1], ms=4, lw=1.4)
+    for i, point in enumerate(best):
+        above = (i % 2 == 0) == (metric == "psnr")
+        panel.annotate(f"{point.cls.name} {point.steps}", (point.mean(cost), point.mean(metric)), fontsize=7,
+                       xytext=(0, 7 if above else -12), textcoords="offset points", ha="center")  # fmt: skip
+    costs = [point.mean(cost) for point in points]
+    decades = [base * 10.0**k for k in range(-2, 4) for base in (1, 3)]
+    logarithmic(panel, [tick for tick in decades if min(costs) <= tick <= max(costs)])
+    if metric == "lpips":
+        panel.set_yscale("log")
+        ticks = [base * 10.0**k for k in range(-4, 1) for base in (1, 2, 5)]
+        values = [point.mean(metric) for point in points]
+        panel.set_yticks([t for t in ticks if min(values) * 0.8 <= t <= max(values) * 1.2])
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        panel.minorticks_off()
+    else:  # the worst would squeeze the best into a line
+        values = sorted(point.mean(metric) for point in points)
+        panel.set_ylim(values[len(values) // 4] - 1, values[-1] + 0.7)
+    panel.set_xlabel("seconds of one core for a sample" if cost == "seconds" else "network calls for a sample")
+    panel.set_ylabel("PSNR (dB)" if metric == "psnr" else "LPIPS")
+
+
+def page(points: dict[str, list[Point]], choices: Sequence[Choice], distances: dict[str, str], pictures: str) -> str:
+    text = INTRODUCTION.format(
+        prior=PRIOR, fewer=fewer(), tested=TESTED[1] - TESTED[0], tuning=TUNING[1], n=N, steps=STEPS, level=LEVEL,
+        ladder=", ".join(map(str, LADDER)), **ENOUGH,
+    )  # fmt: skip
+    parts = [filled(text), recommended(choices).markdown()]
+    for name, own in points.items():
+        alt = f"PSNR and LPIPS of every sampler on {name}, against seconds and network calls."
+        parts += [f"## {name.capitalize()}: `{OPERATORS[name]}`", f"![{alt}]({pictures}/{name}.png)"]
+        parts += [filled(FRONT), fronts(name, own, distances).markdown()]
+    return "\n\n".join(parts) + "\n"
+
+
+def recommended(choices: Sequence[Choice]) -> Table:
+    columns = ("operator", "goal", "sampler", "steps", "PSNR", "LPIPS", f"coverage of {LEVEL:.0%}", "calls", "vjps")
+    rows = []
+    for choice in choices:
+        tested = choice.tested
+        covers = ""
+        if "z" in tested.figures:
+            covers = Estimate.of(calibration(choice.operator, tested).coverage(LEVEL)).text(3)
+        psnr, lpips = (Estimate.of(tested.figures[name]) for name in ("psnr", "lpips"))
+        cost = (f"{tested.mean('calls'):.0f}", f"{tested.mean('vjps'):.0f}", f"{tested.mean('seconds'):.2g}")
+        rows.append((choice.operator, choice.goal, f"`{choice.point.text}`", str(choice.point.steps), psnr.text(2),
+                     lpips.text(4), covers, *cost))  # fmt: skip
+    return Table("", "", (*columns, "seconds"), rows)
+
+
+def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Table:
+    """What is on a front of PSNR or LPIPS against seconds or calls, and how it is calibrated."""
+    scored = {p.cls.name: p for p in points if "z" in p.figures}
+    fronted = {
+        id(p) for cost in ("seconds", "calls") for metric in ("psnr", "lpips") for p in front(points, cost, metric)
+    }
+    columns = ("sampler", "steps", "seconds", "network calls", "vjps", "PSNR (dB)", "LPIPS", f"coverage of {LEVEL:.0%}",
+               "interval score", "distance over floor")  # fmt: skip
+    rows = []
+    for point in sorted(points, key=lambda p: p.mean("seconds")):
+        if id(point) not in fronted:
+            continue
+        score = scored.get(point.cls.name)
+        intervals = (f"{coverage(score):.2f}", f"{score.mean('interval_score'):.3f}") if score else ("", "")
+        rows.append((point.cls.name, str(point.steps), f"{point.mean('seconds'):.2g}", f"{point.mean('calls'):.0f}",
+                     f"{point.mean('vjps'):.0f}", f"{point.mean('psnr'):.2f}", f"{point.mean('lpips'):.4f}", *intervals,
+                     distances.get(point.cls.name, "")))  # fmt: skip
+    return Table("", "", columns, rows)
+
+
+def settings(choices: Sequence[Choice]) -> str:
+    """choosing.toml."""
+    entries = ["# Written by benches/choosing.py: what `--sampler auto` takes, and why.\n"]
+    for choice in choices:
+        tested = choice.tested
+        why = f"{tested.mean('psnr'):.2f} dB, LPIPS {tested.mean('lpips'):.4f}"
+        if "z" in tested.figures:
+            covered = calibration(choice.operator, tested)
+            why += f", {covered.coverage(LEVEL).mean():.0%} in {LEVEL:.0%} intervals"
+        lines = {"goal": choice.goal, "operator": read_operator(OPERATORS[choice.operator]).cls.name,
+                 "sampler": choice.point.text}  # fmt: skip
+        body = [f'{key} = "{value}"' for key, value in lines.items()]
+        body += [f"steps = {choice.point.steps}", f'source = "{TESTED[1] - TESTED[0]} held-out faces: {why}"']
+        entries.append("\n".join(["[[choice]]", *body]) + "\n")
+    return "\n".join(entries)
+
+
+INTRODUCTION = """
+# Which sampler
+
+`restore --sampler auto` takes what this page recommends for the operator: `auto:fidelity`, the default, is nearest to
+the truth in PSNR, `auto:looks` in LPIPS, and `auto:uncertainty` has the intervals that score best.
+
+Measured with the prior {prior} and noise of sigma 0.05, {ladder} steps and the settings of `presets.toml` (for time:
+{fewer}), on the {tuning} held-out faces that are kept for choosing. Recommended is the fastest within {fidelity} dB of
+the best PSNR, or within {looks:.0%} of the best LPIPS; and of those within {uncertainty:.0%} of the best interval score
+the one whose {level:.0%} intervals from {n} samples, in {steps} steps, cover nearest to that. The score is width plus
+what the truth lies outside, weighed so that lying about either costs more (Gneiting and Raftery 2007, eq. 43). TDS and
+MCGDiff are in the tables but not recommended, for what they give depends on how many samples one asks for. MALA is left
+out: a step costs some ten of the others', and uncertainty.md has what it gives. The first table has its figures on
+{tested} other faces, which chose nothing, with 95% bootstrap intervals. Seconds are those of one core for one sample,
+in bfloat16 on a CPU.
+"""
+FRONT = (
+    "On a front: no other sampler is at once as cheap and better in PSNR or in LPIPS. Coverage and interval score are "
+    "of the same sampler at the number of steps said above, on 8 faces; the distance is from the exact posterior of a "
+    "mixture, where that is known (verification.md): 1 is exact."
+)
+
+if __name__ == "__main__":
+    main()
