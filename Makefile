@@ -20,18 +20,19 @@ lint: .venv/installed-test ## ruff and ty alone
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check
 
-bench: .venv/installed-test ## slow checks, and figures on the data in DATA
+bench: .venv/installed-bench ## slow checks, and figures on the data in DATA
 	$(BIN)/pytest -m slow
 	$(BIN)/python benches/speed.py
 	$(BIN)/python benches/faces.py --data $(DATA) --out out/bench
 
-guide: .venv/installed-test ## measure again what docs/ says of the samplers, on the data in DATA (hours; goes on)
+guide: .venv/installed-bench ## measure again what docs/ says of the samplers, on the data in DATA (hours; goes on)
 	$(BIN)/posteriori verify --out out/verify
 	mkdir -p docs/verification
 	cp out/verify/verification.md docs/ && cp out/verify/verification/*.png docs/verification/
 	$(BIN)/python benches/exact.py --out out/exact --page docs/exact.md
 	$(BIN)/python benches/uncertainty.py --data $(DATA) --out out/guide --page docs/uncertainty.md
-	$(BIN)/python benches/choosing.py --data $(DATA) --out out/guide --page docs/choosing.md --verification out/verify
+	$(BIN)/python benches/fronts.py --data $(DATA) --out out/guide --page docs/fronts.md --verification out/verify
+	$(BIN)/python benches/choosing.py --data $(DATA) --out out/guide --page docs/choosing.md
 
 clean: ## remove the environment and everything the commands wrote
 	rm -rf .venv out
@@ -45,4 +46,8 @@ clean: ## remove the environment and everything the commands wrote
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+.venv/installed-bench: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
 	touch $@

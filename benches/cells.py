@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori import __version__
+from posteriori import __version__, choosing
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
@@ -218,6 +218,18 @@ def _progress(missing: Sequence[Cell]) -> Iterator[Any]:
             lambda own: progress.update(task, cell=f"{own.sampler.partition('(')[0]}, {own.operator}"),
             lambda own: progress.advance(task, rows[own]),
         )
+
+
+def write_choices(entries: Sequence[choosing.Choice]) -> None:
+    """choosing.toml: ``entries``, and of what stands there the priors and goals that are none of theirs."""
+    measured = {(own.prior, own.goal) for own in entries}
+    kept = [own for own in choosing.choices() if (own.prior, own.goal) not in measured]
+    text = "# Written by benches/choosing.py and benches/fronts.py: what `--sampler auto` takes, and why.\n"
+    for own in [*entries, *kept]:
+        lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(own).items()]
+        text += "\n".join(["", "[[choice]]", *lines, ""])
+    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
+        path.write_text(text, "utf-8")
 
 
 _given: dict[str, Path] = {}

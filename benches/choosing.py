@@ -10,15 +10,14 @@ prior's weights change.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
 
-from cells import OPERATORS, Cell, do, filled, read
+from cells import OPERATORS, Cell, do, filled, read, write_choices
 from classical import classical
 from heldout import held_out
 from posteriori import choosing
@@ -100,8 +99,7 @@ def main() -> None:
     write_csv([row for r in results for row in rows(r)], pictures / "choosing.csv")
     with atomic_path(asked.page) as path:
         path.write_text(page(results, pictures.name), "utf-8")
-    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
-        path.write_text(settings(results), "utf-8")
+    write_choices([own for r in results for own in entries(r)])
 
 
 def _read(own: Cell, out: Path) -> Figures:
@@ -196,28 +194,14 @@ def _text(setting: Setting) -> str:
     return f"`{setting[0]}`, {setting[1]}"
 
 
-def settings(results: Sequence[Result]) -> str:
-    """choosing.toml; entries of priors and goals that were not measured here stay."""
-    measured = {(r.problem.prior, goal) for r in results for goal in ENOUGH}
-    kept = [c for c in choosing.choices() if (c.prior, c.goal) not in measured]
-    entries = [
-        choosing.Choice(
-            goal,
-            r.problem.prior,
-            read_operator(OPERATORS[r.problem.operator]).cls.name,
-            r.problem.sigma,
-            *setting,
-            f"{len(r.classical)} held-out pictures: {r.tested[setting]['psnr'].mean():.2f} dB, "
-            f"LPIPS {r.tested[setting]['lpips'].mean():.4f}",
-        )
-        for r in results
-        for goal, setting in r.chosen.items()
-    ]
-    text = "# Written by benches/choosing.py: what `--sampler auto` takes, and why.\n"
-    for entry in [*entries, *kept]:
-        lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(entry).items()]
-        text += "\n".join(["", "[[choice]]", *lines, ""])
-    return text
+def entries(r: Result) -> Iterator[choosing.Choice]:
+    """For choosing.toml."""
+    p = r.problem
+    operator = read_operator(OPERATORS[p.operator]).cls.name
+    for goal, setting in r.chosen.items():
+        psnr_of, lpips_of = (r.tested[setting][name].mean() for name in ("psnr", "lpips"))
+        source = f"{len(r.classical)} held-out pictures: {psnr_of:.2f} dB, LPIPS {lpips_of:.4f}"
+        yield choosing.Choice(goal, p.prior, operator, p.sigma, *setting, source)
 
 
 INTRODUCTION = """
@@ -231,10 +215,10 @@ for a Gaussian about the denoiser's estimate, and `restore` says so.
 Measured on {choosing} held-out pictures for each prior, operator and noise, one sample each. Recommended is the fastest
 within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS. The tables have its figures on {tested}
 other pictures, which chose nothing, with 95% bootstrap intervals over pictures; `less the best` is against the
-candidate that had the best PSNR on the pictures that chose. The classical column is total variation, non-local means, Wiener's
-filter or Telea's inpainting, tuned for each picture with the truth in hand (`benches/classical.py`). Candidates were
-DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps; choosing/choosing.csv has all of them. Every
-sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
+candidate that had the best PSNR on the pictures that chose. The classical column is total variation, non-local means,
+Wiener's filter or Telea's inpainting, tuned for each picture with the truth in hand (`benches/classical.py`).
+Candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps; choosing/choosing.csv has all
+of them. Every sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
 """
 
 if __name__ == "__main__":

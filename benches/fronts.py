@@ -1,9 +1,9 @@
-"""Which sampler to take: every one on every operator at several numbers of steps; writes the page and choosing.toml.
+"""What every sampler gives and costs: on every operator at several numbers of steps, with faces-64 at noise 0.05.
 
-    python benches/choosing.py --data DATA --out out/guide --page docs/choosing.md --verification out/verify
+    python benches/fronts.py --data DATA --out out/guide --page docs/fronts.md --verification out/verify
 
-Chosen on the first 8 held-out faces; what was chosen is measured again on 16 of those that chose nothing. A stopped
-run goes on where it was.
+Writes the page, and to choosing.toml the samplers whose intervals score best. Those are chosen on the first 8 held-out
+faces and measured again on 8 that chose nothing. A stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from cells import FEWER, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read
+from cells import FEWER, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read, write_choices
 from posteriori import choosing
-from posteriori.choosing import GOALS
 from posteriori.experiments.plots import COLOURS, figure, logarithmic
 from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.table import Table, write_csv
+from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
 from posteriori.sampler import Sampler
 from posteriori.samplers import MALA
@@ -33,8 +33,8 @@ LADDER, N, STEPS = (10, 30, 100), 4, 30
 #: these make so many calls at every step that they have no 100
 LONG = ("daps", "pnpdm", "repaint")
 TUNING, TESTED = (0, 8), (32, 40)
-#: what is no worse than the best: dB for fidelity, shares of the figure for the others
-ENOUGH = {"fidelity": 0.1, "looks": 0.05, "uncertainty": 0.05}
+#: the share of the best interval score that counts as no worse
+ENOUGH = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is recommended on an operator for a goal; ``tested`` is it on the other faces."""
+    """What is recommended on an operator for its intervals; ``tested`` is it on the other faces."""
 
-    goal: str
     operator: str
     point: Point
     tested: Point
@@ -82,45 +81,35 @@ def main() -> None:
         figures = read(own, asked.out)
         if figures and "psnr" in figures:
             points[name].append(Point(cls, steps, figures))
-    chosen = [(goal, name, pick(goal, points[name])) for name in OPERATORS for goal in GOALS]
-    tested = [planned(name, point.cls, point.steps, TESTED) for _, name, point in chosen]
+    chosen = [(name, pick(points[name])) for name in OPERATORS]
+    tested = [planned(name, point.cls, point.steps, TESTED) for name, point in chosen]
     do(tested, asked.data, asked.out, asked.jobs)
     choices = []
-    for (goal, name, point), own in zip(chosen, tested, strict=True):
+    for (name, point), own in zip(chosen, tested, strict=True):
         figures = read(own, asked.out)
         if not figures or "psnr" not in figures:
             raise SystemExit(f"{own.sampler} was chosen for {name}, and reached NaN on the other faces")
-        choices.append(Choice(goal, name, point, Point(point.cls, point.steps, figures)))
+        choices.append(Choice(name, point, Point(point.cls, point.steps, figures)))
     pictures = asked.page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     for name, own in points.items():
         fronts_figure(own, pictures / f"{name}.png")
-    write_csv([row(name, point) for name in OPERATORS for point in points[name]], pictures / "choosing.csv")
+    write_csv([row(name, point) for name in OPERATORS for point in points[name]], pictures / "fronts.csv")
     distances = read_distances(asked.verification)
     with atomic_path(asked.page) as path:
         path.write_text(page(points, choices, distances, pictures.name), "utf-8")
-    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
-        path.write_text(settings(choices), "utf-8")
+    write_choices([entry(choice) for choice in choices])
 
 
-def pick(goal: str, points: Sequence[Point]) -> Point:
-    """Of those that are no worse than the best in PSNR, LPIPS or the score of their intervals, the fastest.
+def pick(points: Sequence[Point]) -> Point:
+    """Of those whose intervals score no worse than the best, the one whose coverage is nearest to LEVEL.
 
-    For uncertainty it is the one whose coverage is nearest to LEVEL. Particles are left out: they depend on how many
-    samples one asks for.
+    Particles are left out: they depend on how many samples one asks for.
     """
-    points = [point for point in points if not point.cls.coupled]
-    if goal == "fidelity":
-        best = max(point.mean("psnr") for point in points)
-        good = [point for point in points if point.mean("psnr") >= best - ENOUGH[goal]]
-    else:
-        name = "lpips" if goal == "looks" else "interval_score"
-        able = [point for point in points if name in point.figures]
-        best = min(point.mean(name) for point in able)
-        good = [point for point in able if point.mean(name) <= best * (1 + ENOUGH[goal])]
-    if goal == "uncertainty":
-        return min(good, key=lambda point: abs(coverage(point) - LEVEL))
-    return min(good, key=lambda point: point.mean("seconds"))
+    able = [point for point in points if not point.cls.coupled and "interval_score" in point.figures]
+    least = min(point.mean("interval_score") for point in able)
+    good = [point for point in able if point.mean("interval_score") <= least * (1 + ENOUGH)]
+    return min(good, key=lambda point: abs(coverage(point) - LEVEL))
 
 
 def coverage(point: Point) -> float:
@@ -197,7 +186,7 @@ def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -
 def page(points: dict[str, list[Point]], choices: Sequence[Choice], distances: dict[str, str], pictures: str) -> str:
     text = INTRODUCTION.format(
         prior=PRIOR, fewer=fewer(), tested=TESTED[1] - TESTED[0], tuning=TUNING[1], n=N, steps=STEPS, level=LEVEL,
-        ladder=", ".join(map(str, LADDER)), **ENOUGH,
+        ladder=", ".join(map(str, LADDER)), enough=ENOUGH,
     )  # fmt: skip
     parts = [filled(text), recommended(choices).markdown()]
     for name, own in points.items():
@@ -208,7 +197,7 @@ def page(points: dict[str, list[Point]], choices: Sequence[Choice], distances: d
 
 
 def recommended(choices: Sequence[Choice]) -> Table:
-    columns = ("operator", "goal", "sampler", "steps", "PSNR", "LPIPS", f"coverage of {LEVEL:.0%}", "calls", "vjps")
+    columns = ("operator", "sampler", "steps", "PSNR", "LPIPS", f"coverage of {LEVEL:.0%}", "calls", "vjps")
     rows = []
     for choice in choices:
         tested = choice.tested
@@ -217,7 +206,7 @@ def recommended(choices: Sequence[Choice]) -> Table:
             covers = Estimate.of(calibration(choice.operator, tested).coverage(LEVEL)).text(3)
         psnr, lpips = (Estimate.of(tested.figures[name]) for name in ("psnr", "lpips"))
         cost = (f"{tested.mean('calls'):.0f}", f"{tested.mean('vjps'):.0f}", f"{tested.mean('seconds'):.2g}")
-        rows.append((choice.operator, choice.goal, f"`{choice.point.text}`", str(choice.point.steps), psnr.text(2),
+        rows.append((choice.operator, f"`{choice.point.text}`", str(choice.point.steps), psnr.text(2),
                      lpips.text(4), covers, *cost))  # fmt: skip
     return Table("", "", (*columns, "seconds"), rows)
 
@@ -242,38 +231,35 @@ def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Tab
     return Table("", "", columns, rows)
 
 
-def settings(choices: Sequence[Choice]) -> str:
-    """choosing.toml."""
-    entries = ["# Written by benches/choosing.py: what `--sampler auto` takes, and why.\n"]
-    for choice in choices:
-        tested = choice.tested
-        why = f"{tested.mean('psnr'):.2f} dB, LPIPS {tested.mean('lpips'):.4f}"
-        if "z" in tested.figures:
-            covered = calibration(choice.operator, tested)
-            why += f", {covered.coverage(LEVEL).mean():.0%} in {LEVEL:.0%} intervals"
-        lines = {"goal": choice.goal, "operator": read_operator(OPERATORS[choice.operator]).cls.name,
-                 "sampler": choice.point.text}  # fmt: skip
-        body = [f'{key} = "{value}"' for key, value in lines.items()]
-        body += [f"steps = {choice.point.steps}", f'source = "{TESTED[1] - TESTED[0]} held-out faces: {why}"']
-        entries.append("\n".join(["[[choice]]", *body]) + "\n")
-    return "\n".join(entries)
+def entry(choice: Choice) -> choosing.Choice:
+    """For choosing.toml."""
+    tested = choice.tested
+    covered = calibration(choice.operator, tested).coverage(LEVEL).mean()
+    why = f"{TESTED[1] - TESTED[0]} held-out faces: {tested.mean('psnr'):.2f} dB, LPIPS {tested.mean('lpips'):.4f}, "
+    return choosing.Choice(
+        "uncertainty",
+        PRIOR,
+        read_operator(OPERATORS[choice.operator]).cls.name,
+        SIGMA_Y,
+        choice.point.text,
+        choice.point.steps,
+        f"{why}{covered:.0%} in {LEVEL:.0%} intervals",
+    )
 
 
 INTRODUCTION = """
-# Which sampler
-
-`restore --sampler auto` takes what this page recommends for the operator: `auto:fidelity`, the default, is nearest to
-the truth in PSNR, `auto:looks` in LPIPS, and `auto:uncertainty` has the intervals that score best.
+# Every sampler: what it gives and what it costs
 
 Measured with the prior {prior} and noise of sigma 0.05, {ladder} steps and the settings of `presets.toml` (for time:
-{fewer}), on the {tuning} held-out faces that are kept for choosing. Recommended is the fastest within {fidelity} dB of
-the best PSNR, or within {looks:.0%} of the best LPIPS; and of those within {uncertainty:.0%} of the best interval score
-the one whose {level:.0%} intervals from {n} samples, in {steps} steps, cover nearest to that. The score is width plus
-what the truth lies outside, weighed so that lying about either costs more (Gneiting and Raftery 2007, eq. 43). TDS and
-MCGDiff are in the tables but not recommended, for what they give depends on how many samples one asks for. MALA is left
-out: a step costs some ten of the others', and uncertainty.md has what it gives. The first table has its figures on
-{tested} other faces, which chose nothing, with 95% bootstrap intervals. Seconds are those of one core for one sample,
-in bfloat16 on a CPU.
+{fewer}), on the {tuning} held-out faces that are kept for choosing. Which sampler `auto` takes for each prior and noise
+is in choosing.md.
+
+`auto:uncertainty` takes, of those within {enough:.0%} of the best interval score, the one whose {level:.0%} intervals
+from {n} samples, in {steps} steps, cover nearest to that: the first table, on {tested} other faces, which chose
+nothing, with 95% bootstrap intervals. The score is width plus what the truth lies outside, weighed so that lying about
+either costs more (Gneiting and Raftery 2007, eq. 43). TDS and MCGDiff are in the tables but not recommended, for what
+they give depends on how many samples one asks for. MALA is left out: a step costs some ten of the others', and
+uncertainty.md has what it gives. Seconds are those of one core for one sample, in bfloat16 on a CPU.
 """
 FRONT = (
     "On a front: no other sampler is at once as cheap and better in PSNR or in LPIPS. Coverage and interval score are "
