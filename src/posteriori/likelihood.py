@@ -149,7 +149,7 @@ class Gaussian(Likelihood):
 
     def spectrum(self) -> tuple[Tensor, Tensor]:
         kept = self._svd.kept.to(self.y.device)
-        s = self._svd.s.to(self.y.device).expand(kept.shape)[kept]
+        s = self._svd.s.to(self.y).expand(kept.shape)[kept]
         return self._svd.Ut(self.y)[:, kept] / s, self.sigma / s
 
     def Vt(self, x: Tensor) -> Tensor:
