@@ -89,7 +89,7 @@ class SVDOperator(LinearOperator):
     coefficients, in whatever shape suits the operator; ``s`` broadcasts against the coefficients.
     """
 
-    #: singular values up to this are dropped from the pseudo-inverse
+    #: singular values up to this are dropped where y is divided by them: from the pseudo-inverse
     cutoff: ClassVar[float] = 1e-6
 
     @property
@@ -99,8 +99,16 @@ class SVDOperator(LinearOperator):
 
     @cached_property
     def kept(self) -> Tensor:
-        """Which coefficients have singular values above ``cutoff``, of the coefficients' shape."""
-        return (self.s > self.cutoff).expand(self.Vt(self.s.new_zeros(1, *self.shape)).shape[1:])
+        """Which coefficients the pseudo-inverse keeps, of the coefficients' shape."""
+        return self._above(self.cutoff)
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """Which coefficients reach y, of the coefficients' shape: all but those that float32's rounding hides."""
+        return self._above(SVDOperator.cutoff)
+
+    def _above(self, least: float) -> Tensor:
+        return (self.s > least).expand(self.Vt(self.s.new_zeros(1, *self.shape)).shape[1:])
 
     @abstractmethod
     def U(self, c: Tensor) -> Tensor: ...
