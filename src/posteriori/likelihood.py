@@ -68,8 +68,13 @@ class Likelihood(ABC):
     def spectrum(self) -> tuple[Tensor, Tensor]:
         """(y, std) in the r coordinates c = V^T x that are measured: y_i ~ N(c_i, std_i^2), (B, r) and (r,).
 
-        y = S^-1 U^T y and std = sigma_y / s, over the singular values above the operator's cut-off.
+        y = S^-1 U^T y and std = sigma_y / s. With noise that is over all singular values, since std says how little
+        the small ones tell; without noise, and where ``truncated``, over those above the operator's cut-off.
         """
+
+    @abstractmethod
+    def truncated(self) -> Likelihood:
+        """This likelihood with no more coordinates than the pseudo-inverse has."""
 
     @abstractmethod
     def Vt(self, x: Tensor) -> Tensor:
@@ -106,6 +111,7 @@ class Gaussian(Likelihood):
         self.operator = operator
         self.y = operator.hide(y)
         self.sigma = float(sigma)
+        self._truncated = False
 
     def _with(self, y: Tensor, sigma: float) -> Gaussian:
         like = copy.copy(self)
@@ -147,19 +153,29 @@ class Gaussian(Likelihood):
     def with_sigma(self, sigma: float) -> Gaussian:
         return self._with(self.y, sigma)
 
+    def truncated(self) -> Gaussian:
+        like = self._with(self.y, self.sigma)
+        like._truncated = True
+        return like
+
     def spectrum(self) -> tuple[Tensor, Tensor]:
-        kept = self._svd.kept.to(self.y.device)
-        s = self._svd.s.to(self.y.device).expand(kept.shape)[kept]
+        kept = self._kept(self.y)
+        s = self._svd.s.to(self.y).expand(kept.shape)[kept]
         return self._svd.Ut(self.y)[:, kept] / s, self.sigma / s
 
     def Vt(self, x: Tensor) -> Tensor:
-        return self._svd.Vt(x)[:, self._svd.kept.to(x.device)]
+        return self._svd.Vt(x)[:, self._kept(x)]
 
     def V(self, c: Tensor) -> Tensor:
-        kept = self._svd.kept.to(c.device)
+        kept = self._kept(c)
         full = c.new_zeros(len(c), *kept.shape)
         full[:, kept] = c
         return self._svd.V(full)
+
+    def _kept(self, near: Tensor) -> Tensor:
+        """Which coefficients are coordinates, on the device of ``near``."""
+        svd = self._svd
+        return (svd.measured if self.sigma and not self._truncated else svd.kept).to(near.device)
 
     @property
     def _svd(self) -> SVDOperator:
@@ -216,6 +232,9 @@ class Flat(Likelihood):
         return z
 
     def with_sigma(self, sigma: float) -> Flat:
+        return self
+
+    def truncated(self) -> Flat:
         return self
 
     def spectrum(self) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from posteriori.rng import Purpose, Rng, image_key
@@ -90,7 +89,7 @@ class SVDOperator(LinearOperator):
     coefficients, in whatever shape suits the operator; ``s`` broadcasts against the coefficients.
     """
 
-    #: singular values up to this are dropped from the pseudo-inverse
+    #: singular values up to this are dropped where y is divided by them: from the pseudo-inverse
     cutoff: ClassVar[float] = 1e-6
 
     @property
@@ -100,8 +99,16 @@ class SVDOperator(LinearOperator):
 
     @cached_property
     def kept(self) -> Tensor:
-        """Which coefficients have singular values above ``cutoff``, of the coefficients' shape."""
-        return (self.s > self.cutoff).expand(self.Vt(torch.zeros(1, *self.shape)).shape[1:])
+        """Which coefficients the pseudo-inverse keeps, of the coefficients' shape."""
+        return self._above(self.cutoff)
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """Which coefficients reach y, of the coefficients' shape: all but those that float32's rounding hides."""
+        return self._above(SVDOperator.cutoff)
+
+    def _above(self, least: float) -> Tensor:
+        return (self.s > least).expand(self.Vt(self.s.new_zeros(1, *self.shape)).shape[1:])
 
     @abstractmethod
     def U(self, c: Tensor) -> Tensor: ...
@@ -116,18 +123,18 @@ class SVDOperator(LinearOperator):
     def Vt(self, x: Tensor) -> Tensor: ...
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.U(self.s.to(x.device) * self.Vt(x))
+        return self.U(self.s.to(x) * self.Vt(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self.V(self.s.to(y.device) * self.Ut(y))
+        return self.V(self.s.to(y) * self.Ut(y))
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
-        s = self.s.to(z.device)
+        s = self.s.to(z)
         return z + self.V(self._gain(s, rho) * (self.Ut(y) - s * self.Vt(z)))
 
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y, (B, *shape), without the singular values up to ``cutoff``."""
-        return self.V(self._gain(self.s.to(y.device)) * self.Ut(y))
+        return self.V(self._gain(self.s.to(y)) * self.Ut(y))
 
     def _gain(self, s: Tensor, rho: float = 0.0) -> Tensor:
         return s / (s.square() + rho) if rho else (s > self.cutoff) / s.clamp(min=self.cutoff)
@@ -139,7 +146,7 @@ class SVDOperator(LinearOperator):
         if not var:
             return super().log_normal(r, sigma)
         spectral, observed = self.Ut(r), self.observed(r)
-        variance = (sigma**2 + var * self.s.to(r.device).square()).expand(spectral.shape[1:]).flatten()
+        variance = (sigma**2 + var * self.s.to(r).square()).expand(spectral.shape[1:]).flatten()
         c = spectral.flatten(1)
         rest = observed.square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
         m = observed.shape[1] - c.shape[1]

@@ -61,6 +61,11 @@ def test_the_last_estimate_has_its_data_step():
     assert (found - PRIOR.denoise(X_T, t).x0).abs().max() > 1e-4
 
 
+def test_the_codes_settings_for_deblurring():
+    sampler = DiffPIR()
+    assert (sampler.steps, sampler.lambda_, sampler.zeta) == (100, 0.25, 0.1)
+
+
 def test_the_papers_path():
     # quadratic: half of the 100 levels lie below t = 300, the code's seq to the integer below
     times = [t.t - 1 for t in DiffPIR().path(LINEAR)[:-1]]

@@ -68,3 +68,7 @@ def test_gmres_solves_each_row_and_never_makes_it_worse():
 def test_iterations_start_at_one():
     with pytest.raises(ValueError, match="iterations is 0"):
         MMPS(iterations=0)
+
+
+def test_the_papers_defaults():
+    assert (MMPS().steps, MMPS().iterations) == (256, 3)

@@ -21,7 +21,8 @@ class GaussianBlur(SVDOperator):
 
     The report's deconvolution is sigma = 3, size = 61 at 256 x 256. As in the official DPS code the
     kernel ends at four sigma and the border is reflected without repeating the edge. Separable, so two
-    one-dimensional SVDs give the whole one; it is neither symmetric nor diagonal in the Fourier basis.
+    one-dimensional SVDs give the whole one; it is neither symmetric nor diagonal in the Fourier basis. The cut-off of
+    the pseudo-inverse is on the product of the two singular values; DDRM's and DDNM's code has it on each.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", section 4.
     """

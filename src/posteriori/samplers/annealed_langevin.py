@@ -29,6 +29,9 @@ class AnnealedLangevin(Sampler):
 
     Paper: Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and
     algorithm 1.
+
+    The code rescales A^T (y - A x) to 5 times the norm of the score, so that neither gamma_t nor sigma_y enters. Its
+    eta_t is 1.15 sigma_t^2, and it returns the last x itself.
     """
 
     name: ClassVar[str] = "annealed-langevin"

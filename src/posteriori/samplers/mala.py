@@ -24,8 +24,8 @@ class MALA(Sampler):
     """Metropolis-adjusted Langevin steps at one noise level after the other, towards p_t(x) p(y | x_t = x).
 
     Levels are variance exploding, spread geometrically over the schedule. With x0 = E[x_0 | x_t = x], J its Jacobian,
-    p(y | x_t = x) is taken as N(y; A x0, sigma_y^2 I + r^2 A A^T), r^2 = sigma_t^2 w^T J w / |w|^2, w = V e with one e
-    ~ N(0, I) a level: what is measured has a variance of r^2 given x_t, on average. Each of ``inner`` steps proposes
+    p(y | x_t = x) is taken as N(y; A x0, sigma_y^2 I + r^2 A A^T), r^2 = sigma_t^2 w^T J w / |w|^2, w = V S e with one
+    e ~ N(0, I) a level: what y tells of has a variance of r^2 given x_t, on average. Each of ``inner`` steps proposes
 
         x' = x + eta_t (score(x) + grad_x log p(y | x)) + sqrt(2 eta_t) z,    eta_t = step_size sigma_t^2
 
@@ -63,7 +63,8 @@ class MALA(Sampler):
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         eta = self.step_size * t.sigma**2
-        w = like.V(rng.normal(like.spectrum()[1].shape))  # the level's own, or the target would change under the chain
+        std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s, and without noise the same for all
+        w = like.V(rng.normal(std.shape) / std)  # the level's own, or the target would change under the chain
         at, accepted = self.target(x, w, t, prior, like), torch.zeros(len(x), device=x.device)
         for _ in range(self.inner):
             (_, score, log_y, g), z = at, rng.normal(shape)
@@ -72,7 +73,8 @@ class MALA(Sampler):
             back = (move + eta * (to[1] + to[3])) / math.sqrt(2 * eta)
             log_ratio = to[2] - log_y + _dot(score + to[1], move) / 2 + (_dot(z, z) - _dot(back, back)) / 2
             taken = rng.uniform().log() < log_ratio
-            x, *at = (_chosen(taken, new, old) for new, old in zip((x + move, *to), (x, *at), strict=True))
+            pairs = zip((x + move, *to), (x, *at), strict=True)
+            x, *at = (torch.where(taken.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs)
             accepted = accepted + taken / self.inner
         stats = {"residual": like.residual(at[0]).norm(dim=1), "accepted": accepted}
         return State(x if s.sigma else at[0], s, state.n, at[0], stats)
@@ -86,13 +88,9 @@ class MALA(Sampler):
             (jw,) = torch.autograd.grad(x0, x, w, retain_graph=True)
             share = (_dot(w, jw) / _dot(w, w).clamp(min=torch.finfo(w.dtype).tiny)).clamp(min=0)
             variance = std.square() + t.sigma**2 * share.to(x.dtype)[:, None]
-            log_y = -0.5 * ((y - like.Vt(x0)).square() / variance + variance.log()).sum(1)
+            log_y = -0.5 * ((y - like.Vt(x0)).square() / variance + variance.log()).sum(1, dtype=torch.float64)
             (g,) = torch.autograd.grad(log_y.sum(), x)
         return x0.detach(), (x0 - x).detach() / t.sigma**2, log_y.detach(), g
-
-
-def _chosen(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

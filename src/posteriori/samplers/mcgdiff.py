@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
@@ -41,12 +40,12 @@ class MCGDiff(SteppedSampler):
     Operators: with an SVD. Cost: one network call a step and particle, no gradients.
 
     Exact in the limit of n and steps: on the forward path y is c, at each coordinate's own level. A coordinate whose
-    std_i is above the first level is not used.
+    std_i is above the first level is not used, and one within 1e-4 of a level is on it.
 
-    The code rounds each std_i to a level of the path, adds kappa = 1e-4 to the variance about y, resamples at every
-    step by independent draws, and weighs the end by the likelihood over N(c; y, kappa), which makes a few particles
-    outweigh all others: particles at y itself need no such weight. Here the step that crosses std_i stops there, and
-    particles are resampled where fewer than half are effective.
+    The code rounds each std_i to a level of the path, adds kappa = 1e-4 to the variance about y and resamples at every
+    step by independent draws. It divides by N(c; y, kappa) at every crossing: that weighs a particle by its own draw
+    about y, and a few outweigh all others. Particles at y itself need no such weight. Here the step that crosses std_i
+    stops there, and particles are resampled where fewer than half are effective.
     """
 
     name: ClassVar[str] = "mcgdiff"
@@ -58,30 +57,29 @@ class MCGDiff(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
-        (y, std), sigma, c = like.spectrum(), t.sigma / t.alpha, like.Vt(state.x) / t.alpha
+        sigma, c = t.sigma / t.alpha, like.Vt(state.x) / t.alpha
+        y, std = _measured(like, sigma)
         held = (sigma**2 - std.square()).clamp(min=0)
         gain = 1 / (1 + held / (1 + sigma**2))
-        near = gain * y + (1 - gain).sqrt() * c
-        state.x = state.x + like.V(t.alpha * torch.where(std < sigma, near - c, 0.0))
+        state.x = state.x + like.V(t.alpha * (gain * y + (1 - gain).sqrt() * c - c).where(std < sigma, 0.0))
         state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        t, last = state.level, s.sigma == 0
+        t = state.level
         sigma_t, sigma_s = t.sigma / t.alpha, s.sigma / s.alpha
         x0 = estimate(prior, state.x, t, self.clip).x0
-        (y, std), c, c0 = like.spectrum(), like.Vt(state.x) / t.alpha, like.Vt(x0)
+        (y, std), c, c0 = _measured(like, sigma_t, sigma_s), like.Vt(state.x) / t.alpha, like.Vt(x0)
         active = std < sigma_t
         e2 = std.clamp(min=sigma_s).square()
         share = (e2 / sigma_t**2).clamp(max=1)
         m, v, held = c0 + share * (c - c0), e2 * (1 - share), e2 - std.square()
         # without noise the last step puts y in: its kernel has no density, and weighs nothing
         weighed = active & (v + held > 0)
-        weight = _log_normal(y - m, (v + held).where(weighed, 1.0)) - _log_normal(
-            y - c, (sigma_t**2 - std.square()).where(weighed, 1.0)
-        )
+        before, after = (variance.where(weighed, 1.0) for variance in (sigma_t**2 - std.square(), v + held))
+        weight = ((y - c).square() / before - (y - m).square() / after + (before / after).log()) / 2
         carried = state.carry + weight.where(weighed, 0.0).double().sum(1)
-        rows, log_w, ess = resample(carried, state.n, rng, last=last)
+        rows, log_w, ess = resample(carried, state.n, rng, last=s.sigma == 0)
         x, x0, m, c0 = (value[rows] for value in (state.x, x0, m, c0))
         noise = rng.normal(x.shape[1:])
         x_s, z = reverse(x, x0, t, s, lambda: noise), like.Vt(noise)
@@ -90,9 +88,12 @@ class MCGDiff(SteppedSampler):
         on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s with the same x0
         c_s = c0 + on * (at_e - c0) + sigma_s * (1 - on).sqrt() * z
         x_s = x_s + like.V((s.alpha * c_s - like.Vt(x_s)).where(active, 0.0))
-        stats = {"residual": like.residual(x0).norm(dim=1), "ess": ess}
-        return State(x_s, s, state.n, x0, stats, log_w)
+        return State(x_s, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1), "ess": ess}, log_w)
 
 
-def _log_normal(off: Tensor, variance: Tensor) -> Tensor:
-    return -0.5 * (off.square() / variance + (2 * math.pi * variance).log())
+def _measured(like: Likelihood, *sigmas: float) -> tuple[Tensor, Tensor]:
+    """y and std, which is put on a level that it nearly equals: float32 leaves no variance between the two."""
+    y, std = like.spectrum()
+    for sigma in sigmas:
+        std = torch.where((std - sigma).abs() < 1e-4 * sigma, sigma, std)
+    return y, std

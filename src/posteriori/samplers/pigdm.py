@@ -35,7 +35,8 @@ class PiGDM(ReverseSampler):
     Operators: linear. Cost: one network call and one vjp a step.
 
     The paper's v = 1, r_t^2 = sigma_bar^2 / (1 + sigma_bar^2), takes data of unit variance; images on [-1, 1] have
-    about 0.3. The weight alpha_s alpha_t is that of the authors' later code (RED-diff's), which has no sigma_y.
+    about 0.3. The weight alpha_s alpha_t is that of the authors' later code (RED-diff's), which has no sigma_y and
+    starts at alpha A^+ y + sigma eps; here it starts from noise.
     """
 
     name: ClassVar[str] = "pigdm"

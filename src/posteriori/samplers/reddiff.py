@@ -38,8 +38,9 @@ class REDDiff(SteppedSampler):
     Operators: any. Cost: one network call a step; gradients through A only.
 
     The algorithm has sums, |y - A(mu)|^2 and lambda (...)^T mu; the code, whose lambda is the default, has means over
-    entries (and over the batch) and a half: its lambda is 2 lambda m / d in the algorithm. sigma_y does not enter
-    either. Its Adam has betas (0.9, 0.99); its README takes 100 steps at a rate of 0.5, the paper 1,000 at 0.1.
+    entries (and over the batch) and a half: its lambda is 2 lambda m / d in the algorithm. In inpainting both of its
+    means are over all d entries, and its 0.25 is 0.25 d / m here. sigma_y does not enter either. Its Adam has betas
+    (0.9, 0.99); its README takes 100 steps at a rate of 0.5, the paper 1,000 at 0.1.
     """
 
     name: ClassVar[str] = "reddiff"
