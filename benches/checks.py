@@ -26,7 +26,8 @@ from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.priors.load import load_prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
-from posteriori.sampler import sample
+from posteriori.sampler import Sampler, sample
+from posteriori.samplers import DDRM, DiffPIR
 from posteriori.spec import parse_operator, parse_sampler
 
 OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask", "identity")
@@ -46,10 +47,9 @@ def pictures(prior: str, data: Path) -> Tensor:
     return torch.stack(found).float() / 127.5 - 1
 
 
-def auto(prior: Prior, operator: Operator, sigma: float) -> str:
+def auto(prior: Prior, operator: Operator, sigma: float) -> Sampler:
     chosen = choose("auto", prior.name, operator.name, sigma)
-    name, _, fields = chosen.sampler.partition("(")
-    return f"{name}(steps={chosen.steps}, {fields}"
+    return parse_sampler(chosen.sampler).with_steps(chosen.steps)
 
 
 def restorations(prior: Prior, truth: Tensor) -> Iterator[tuple[str, Operator, Tensor, Tensor, float]]:
@@ -61,17 +61,16 @@ def restorations(prior: Prior, truth: Tensor) -> Iterator[tuple[str, Operator, T
         y = operator.measure(own, sigma)
         yield "good", operator, y, _restored(prior, operator, y, sigma, auto(prior, operator, sigma)), sigma
         kind = ("its paper's DiffPIR", "a fifth of the noise", "another blur", "four times the noise")[i // 16]
-        text = {"its paper's DiffPIR": "diffpir(steps=30)", "a fifth of the noise": "ddrm(steps=30)"}.get(kind)
+        given = {"its paper's DiffPIR": DiffPIR(steps=30), "a fifth of the noise": DDRM(steps=30)}.get(kind)
         told, known = operator, sigma * {"a fifth of the noise": 0.2, "four times the noise": 4}.get(kind, 1)
         if kind == "another blur":
             y = parse_operator("gaussian-blur(sigma=1.5)", prior.shape).measure(own, sigma)
             told = parse_operator("gaussian-blur(sigma=2.5)", prior.shape)
-        text = text or auto(prior, told, known)
-        yield kind, told, y, _restored(prior, told, y, known, text), known
+        yield kind, told, y, _restored(prior, told, y, known, given or auto(prior, told, known)), known
 
 
-def _restored(prior: Prior, operator: Operator, y: Tensor, sigma: float, text: str) -> Tensor:
-    return sample(prior, Gaussian(y, operator, sigma), parse_sampler(text), progress=False)[0]
+def _restored(prior: Prior, operator: Operator, y: Tensor, sigma: float, sampler: Sampler) -> Tensor:
+    return sample(prior, Gaussian(y, operator, sigma), sampler, progress=False)[0]
 
 
 def main() -> None:
