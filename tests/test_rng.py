@@ -83,7 +83,7 @@ def test_the_key_is_the_content():
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_measurement_has_one_key_on_every_processor(operator, key):
-    """Recorded on one; in a process of its own `make processors` asks for other arithmetic of the same one."""
+    """Recorded on one; `make processors` computes them with the arithmetic of others."""
     assert image_key(operator.measure(load_image("astronaut", size=64), 0.05)[0]) == key
 
 
