@@ -39,8 +39,11 @@ STEPS = QUICK.steps[0]
 GRID = QUICK.pictured
 MASK = QUICK.problems[1][0]
 RECORD = "verification-quick.csv"
-#: the probability that any of the COMPARED statistics of all samplers is taken for a change where there is none
-ALARM, COMPARED = 0.01, len(SAMPLERS) * sum(len(problem.statistics) for problem, _ in QUICK.problems)
+#: The probability that any of the COMPARED statistics of all samplers is taken for a change where there is none (by
+#: Bonferroni's inequality). Measured on the six pairs of four independent runs, with 5 seeds on pictures and, but for
+#: one pair, without DAPS, MALA, PnP-DM and RePaint: no alarm; the least of 2,706 p-values is 0.00025, 9.9% of them are
+#: below 0.1 and 0.8% below 0.01. ``pytest -m slow -k other_seeds`` counts the alarms of 20 runs at other seeds.
+ALARM, COMPARED = 0.05, len(SAMPLERS) * sum(len(problem.statistics) for problem, _ in QUICK.problems)
 TINY = Scope(((Grid(n=100, d=8, d_y=1), 3), (replace(MASK, pairs=4), 2)), (4,), Grid(n=100, d=8, d_y=1))
 
 
@@ -185,6 +188,12 @@ def recorded(golden):
     return found
 
 
+def test_two_means_are_compared_as_two_independent_runs():
+    x, y = normal(5).numpy(), 0.3 + normal(10, seed=1).numpy()
+    assert Mean.of(x).p_value(Mean.of(y)) == pytest.approx(stats.ttest_ind(x, y).pvalue, rel=1e-4)
+    assert [Mean(1.0, 0.0, 5).p_value(Mean(other, 0.0, 5)) for other in (1.0, 1.1)] == [1.0, 0.0]
+
+
 def changes(row, lines):
     """The statistics whose recorded mean and own are not of one distribution, by Student's t-test."""
     if row.diverged:
@@ -211,14 +220,14 @@ def test_no_samplers_bias_has_changed(cls, recorded):
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_other_seeds_raise_no_alarm(recorded):
-    """20 runs of the test above at other seeds: two alarms of independent runs would have a probability of 2%."""
+    """20 runs of the test above at other seeds: four alarms of independent runs would have a probability of 2%."""
     alarms = {}
     for first in range(1000, 3000, 100):
         for cls, (problem, seeds) in product(SAMPLERS, QUICK.problems):
             row = measured(problem, configured(cls, problem.family, STEPS), seeds, first)
             found = changes(row, recorded[cls.name, problem.name])
             alarms |= {first: [*alarms.get(first, []), (cls.name, problem.name, *found)]} if found else {}
-    assert len(alarms) < 2, alarms
+    assert len(alarms) < 4, alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +276,7 @@ def test_a_gradient_of_the_wrong_sign_is_a_change(recorded):
 
 @pytest.mark.parametrize("cls", [DDIM, DPS], ids=lambda cls: cls.name)
 def test_louder_noise_is_a_change(cls, recorded):
-    row = measured(MASK, Louder(base=configured(cls, MASK.family, STEPS)), 5)
+    row = measured(MASK, Louder(base=configured(cls, MASK.family, STEPS)), QUICK.problems[1][1])
     assert any("std_ratio" in change for change in changes(row, recorded[cls.name, MASK.name]))
 
 
