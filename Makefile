@@ -4,10 +4,12 @@ BIN := .venv/bin
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench guide clean
+.PHONY: help demo test processors lint golden bench guide clean
+# what has to hold on every processor, for other arithmetic is another one's
+ANYWHERE := tests/test_rng.py tests/experiments/test_verification.py
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 demo: .venv/installed ## run the report's experiment on a bundled picture (a minute on 2 cores)
 	$(BIN)/posteriori demo --out out/demo
@@ -15,10 +17,19 @@ demo: .venv/installed ## run the report's experiment on a bundled picture (a min
 test: .venv/installed-test lint ## lint, check types and run the tests (5 minutes on 2 cores)
 	$(BIN)/pytest -n auto
 
+processors: .venv/installed-test ## the verification again with the arithmetic of two other processors (4 minutes)
+	MKL_CBWR=COMPATIBLE $(BIN)/pytest -n auto $(ANYWHERE)
+	MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest -n auto $(ANYWHERE)
+
 lint: .venv/installed-test ## ruff and ty alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check
+
+golden: .venv/installed ## record again how far the samplers are from exact ones, which the tests compare with
+	rm -rf out/golden
+	$(BIN)/posteriori verify --quick --out out/golden
+	cp out/golden/verification.csv tests/golden/verification-quick.csv
 
 bench: .venv/installed-bench ## slow checks, and figures on the data in DATA
 	$(BIN)/pytest -m slow

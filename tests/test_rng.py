@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from posteriori.images import load_image
+from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur
 from posteriori.rng import Purpose, Rng, Tape, generator, image_key
 from tests.helpers import normal
 
@@ -26,9 +28,22 @@ def test_streams_are_uncorrelated_and_normal():
 
 def test_rows_are_grouped_by_image():
     x = Rng(5, [7, 9], 3).normal((2, 2))
-    expected = [torch.randn(2, 2, generator=generator(5, Purpose.SAMPLER, key, j)) for key in (7, 9) for j in range(3)]
-    torch.testing.assert_close(x, torch.stack(expected), atol=0, rtol=0)
+    expected = [Rng(5, [key], 1, first=j).normal((2, 2)) for key in (7, 9) for j in range(3)]
+    assert torch.equal(x, torch.cat(expected))
     assert x.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (16,), (2, 5, 5)])
+def test_shapes_are_any(shape):
+    x = Rng(5, [7, 9], 2).normal(shape)
+    assert x.shape == (4, *shape)
+    assert len(set(x.flatten().tolist())) == x.numel()
+
+
+def test_torchs_numbers_but_for_their_last_bits():
+    x = Rng(5, [7]).normal((3, 16, 16))[0]
+    own = torch.randn(3, 16, 16, generator=generator(5, Purpose.SAMPLER, 7, 0))
+    torch.testing.assert_close(x, own, atol=2e-6, rtol=0)
 
 
 def test_a_row_does_not_depend_on_its_neighbours():
@@ -55,6 +70,21 @@ def test_the_key_is_the_content():
     assert image_key(x[0]) == image_key(x[0].clone()) == image_key(x[0].double())
     assert image_key(x[0]) == image_key(x.mT.contiguous().mT[0])
     assert len({image_key(x[0]), image_key(x[1]), image_key(x[0] + 1e-6)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("operator", "key"),
+    [
+        (BoxMask((3, 64, 64)), 1235488190),
+        (GaussianBlur((3, 64, 64), sigma=1.5), 268279566),
+        (Downsample((3, 64, 64), 2), 1189924898),
+        (Dense((3, 64, 64), (torch.arange(4 * 3 * 64**2) % 101 / 2**14).view(4, -1)), 1672638018),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_measurement_has_one_key_on_every_processor(operator, key):
+    """Recorded on one; `make processors` computes them with the arithmetic of others."""
+    assert image_key(operator.measure(load_image("astronaut", size=64), 0.05)[0]) == key
 
 
 def test_tape():

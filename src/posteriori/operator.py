@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -18,7 +19,8 @@ from posteriori.rng import Purpose, Rng, image_key
 class Operator(ABC):
     """A forward operator for images of one ``shape``, (C, H, W) or (d,).
 
-    Batches are (B, *shape); y = A(x) is (B, ...). A nonlinear operator needs ``__call__`` and ``guess``.
+    Batches are (B, *shape), float32 or float64; y = A(x) is (B, ...). A nonlinear operator needs ``__call__`` and
+    ``guess``.
     """
 
     #: what the command line, presets and manifests call it
@@ -51,7 +53,8 @@ class Operator(ABC):
         """y = A(x) + sigma n with n ~ N(0, I) from a stream of its own; never rounded or clipped.
 
         ``sigma`` is on the images' [-1, 1] scale. ``keys`` names the rows' random streams and is taken
-        from the images' content where it is not given.
+        from the images' content where it is not given. A(x) is computed in float64 and rounded once: y's content names
+        the samplers' streams, and no processor's float32 is to decide it.
         """
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(
@@ -59,7 +62,7 @@ class Operator(ABC):
             )
         check_sigma(sigma)
         rng = Rng(seed, keys or [image_key(row) for row in x], purpose=Purpose.MEASUREMENT, device=x.device)
-        y = self(x)
+        y = self(x.cpu().double()).to(x)
         return self.hide(y + sigma * rng.normal(y.shape[1:]))
 
     def log_normal(self, r: Tensor, sigma: float, var: float = 0.0) -> Tensor:
@@ -152,6 +155,24 @@ class SVDOperator(LinearOperator):
         m = observed.shape[1] - c.shape[1]
         inside = -0.5 * (c.square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
         return inside + (_log_normal(rest.clamp(min=0), m, sigma**2) if m else 0.0)
+
+
+def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(U, s, V^T) of a matrix in thin form, float64, with bases that follow from the matrix alone.
+
+    LAPACK is free in the sign of a pair of singular vectors, and in their basis where singular values are equal; noise
+    in these coordinates would be another on another processor. Each such V is turned until V^T G is symmetric and
+    positive, with G of fixed numbers: for one vector, until its product with a fixed one is positive.
+    """
+    u, s, vt = torch.linalg.svd(matrix.double(), full_matrices=False)
+    fixed = torch.rand(vt.mT.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    ends = (s[:-1] - s[1:] > 1e-9 * s[0]).nonzero().flatten() + 1
+    for start, end in pairwise([0, *ends.tolist(), len(s)]):
+        own = slice(start, end)
+        left, _, right = torch.linalg.svd(vt[own] @ fixed[:, own])
+        turn = left @ right  # the orthogonal factor of V^T G
+        u[:, own], vt[own] = u[:, own] @ turn, turn.mT @ vt[own]
+    return u, s, vt
 
 
 def _log_normal(square: Tensor, m: int, variance: float) -> Tensor:

@@ -148,6 +148,21 @@ def test_the_ends_of_a_16_bit_network_are_float32(adm_small, network):
     assert seen == dict.fromkeys(["conv_in", "time_embedding", "conv_out"], torch.float32) | {"mid": torch.bfloat16}
 
 
-def test_auto_dtype_is_one_of_two():
-    assert auto_dtype("cpu") in (torch.bfloat16, torch.float32)
+@pytest.mark.parametrize(
+    ("has", "torch_may", "onednn_may", "expected"),
+    [
+        ({"avx512_bf16": True}, "AVX512", "", torch.bfloat16),
+        ({"amx_bf16": True}, "AVX512", "default", torch.bfloat16),
+        ({"avx512_bf16": True}, "AVX512", "AVX512_CORE_BF16", torch.bfloat16),
+        ({"avx512_bf16": False}, "AVX512", "", torch.float32),
+        ({"avx512_bf16": True}, "AVX2", "", torch.float32),
+        ({"avx512_bf16": True}, "AVX512", "avx2", torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True}, "AVX512", "AVX512_CORE_VNNI", torch.float32),
+    ],
+)
+def test_auto_is_what_the_processor_has_and_the_libraries_may_use(has, torch_may, onednn_may, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: torch_may)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", onednn_may)
+    assert auto_dtype("cpu") == expected
     assert auto_dtype("meta") == torch.float32

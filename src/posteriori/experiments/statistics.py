@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy import stats
 
 _RESAMPLES = 10_000
 
@@ -56,6 +57,13 @@ class Mean:
         own = np.asarray(values, np.float64)
         n = len(own)
         return cls(float(own.mean()), float(cls.Z * own.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan, n)
+
+    def p_value(self, other: Mean) -> float:
+        """Of Student's two-sample t-test that both are means of one distribution, of a common variance."""
+        if self.error == other.error == 0:
+            return float(self.mean == other.mean)
+        (own, n), (others, m) = ((mean.error / self.Z * np.sqrt(mean.n), mean.n) for mean in (self, other))
+        return float(stats.ttest_ind_from_stats(self.mean, own, n, other.mean, others, m).pvalue)
 
     def text(self, digits: int) -> str:
         """As tables have it: "0.12 ± 0.01"."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operator import SVDOperator, svd
 
 
 @final
@@ -55,9 +55,18 @@ class GaussianBlur(SVDOperator):
         return weights / weights.sum()
 
     @cached_property
-    def _factors(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    def _matrices(self) -> tuple[Tensor, ...]:
+        """K_h and K_w, float64."""
+        return tuple(_reflected(self.kernel, side) for side in self.shape[-2:])
+
+    @cached_property
+    def _factors(self) -> tuple[tuple[Tensor, ...], ...]:
         """(U, s, V^T) along the height and along the width, float32."""
-        return tuple(_svd(_reflected(self.kernel, side)) for side in self.shape[-2:])
+        return tuple(tuple(factor.float() for factor in svd(matrix)) for matrix in self._matrices)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        k_h, k_w = self._matrices
+        return k_h.to(x) @ x @ k_w.T.to(x)
 
     @property
     def s(self) -> Tensor:
@@ -84,16 +93,11 @@ class GaussianBlur(SVDOperator):
         return y
 
 
-def _reflected(kernel: np.ndarray, side: int) -> np.ndarray:
+def _reflected(kernel: np.ndarray, side: int) -> Tensor:
     """(side, side) matrix of convolution with reflect padding."""
     radius = len(kernel) // 2
     columns = np.pad(np.arange(side), radius, mode="reflect")
     matrix = np.zeros((side, side))
     for row in range(side):
         np.add.at(matrix[row], columns[row : row + len(kernel)], kernel)
-    return matrix
-
-
-def _svd(matrix: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    u, s, vt = np.linalg.svd(matrix)
-    return torch.from_numpy(u).float(), torch.from_numpy(s).float(), torch.from_numpy(vt).float()
+    return torch.from_numpy(matrix)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operator import SVDOperator, svd
 
 
 @final
@@ -31,9 +31,11 @@ class Dense(SVDOperator):
             )
 
     @cached_property
-    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
-        u, s, vt = torch.linalg.svd(self.matrix.double(), full_matrices=False)
-        return u.to(self.matrix.dtype), s.to(self.matrix.dtype), vt.to(self.matrix.dtype)
+    def _factors(self) -> tuple[Tensor, ...]:
+        return tuple(factor.to(self.matrix.dtype) for factor in svd(self.matrix))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.matrix.T.to(x)
 
     @property
     def s(self) -> Tensor:

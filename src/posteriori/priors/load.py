@@ -44,8 +44,8 @@ def load_prior(
 
     ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
     ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
-    arithmetic: "auto" (bfloat16 where the hardware computes in it), "float32", "bfloat16" or "float16"; ``device`` is
-    torch's, or "auto": see ``read_device``.
+    arithmetic: "auto" (see ``auto_dtype``), "float32", "bfloat16" or "float16"; ``device`` is torch's, or "auto": see
+    ``read_device``.
 
     Raises FileNotFoundError where a file is missing, ValueError where it is not what it should be; both
     say what to do next. Checkpoints are hashed before use and never run code.

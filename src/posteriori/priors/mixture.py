@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import final
 
 import torch
@@ -82,12 +83,17 @@ class GaussianMixture(Prior):
         between = torch.einsum("k,kd,ke->de", self.weights, centred, centred)
         return torch.einsum("k,kde->de", self.weights, self.covariances) + between
 
+    @cached_property
+    def roots(self) -> Tensor:
+        """The symmetric square roots of the covariances, (K, d, d): one for each, whatever its eigenbasis."""
+        return torch.einsum("kde,ke,kfe->kdf", self._basis, self._eigenvalues.sqrt(), self._basis)
+
     def draw(self, n: int, seed: int = 0) -> Tensor:
         """n exact samples, (n, *shape) float32."""
         rng = torch.Generator().manual_seed(seed)
         k = torch.multinomial(self.weights, n, replacement=True, generator=rng)
-        z = torch.randn(n, self.means.shape[1], generator=rng, dtype=torch.float64) * self._eigenvalues[k].sqrt()
-        x = self.means[k] + torch.einsum("nde,ne->nd", self._basis[k], z)
+        z = torch.randn(n, self.means.shape[1], generator=rng, dtype=torch.float64)
+        x = self.means[k] + torch.einsum("nde,ne->nd", self.roots[k], z)
         return x.float().unflatten(1, self.shape)
 
     def posterior(self, likelihood: Gaussian) -> GaussianMixture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from posteriori.schedule import Level, VPSchedule
 
 #: the most pixels a side that a convolutional network sees at once; larger images are tiled
 TILE = 512
+
+#: oneDNN's names of the instruction sets that do not compute in bfloat16
+_WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]  # diffusers' own names
 
@@ -143,7 +147,12 @@ def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:
 
 
 def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
-    """bfloat16 where the hardware computes in it (avx512_bf16 or amx on a CPU; GPUs that have it), else float32."""
+    """bfloat16 where the hardware computes in it and the libraries may use that, else float32.
+
+    On a CPU that is avx512_bf16 or amx, unless ATEN_CPU_CAPABILITY or ONEDNN_MAX_CPU_ISA keeps torch or oneDNN below
+    it: bfloat16 is then emulated, at a twentieth of the speed. Settings are asked, and not the clock, so that the same
+    command takes the same arithmetic again.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
@@ -153,6 +162,9 @@ def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
 
 
 def _cpu_computes_in_bfloat16() -> bool:
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    if most in _WITHOUT_BFLOAT16 or "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        return False
     if hasattr(torch.cpu, "get_capabilities"):
         has = torch.cpu.get_capabilities()
         return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

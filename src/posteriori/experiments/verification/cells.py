@@ -70,6 +70,8 @@ class Cell:
 def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
     """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None.
 
+    Random numbers go by the measurements' order: their content is this processor's to the last bit.
+
     Of a sampler that is ``coupled`` the n samples are the particles of one run, as a user gets them: they repeat, and
     their common error is part of what is measured, beside a floor of independent samples.
     """
@@ -80,7 +82,7 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
     counted = CountedPrior(prior)
     started = time.perf_counter()
     try:
-        x = sample(counted, like, sampler, n=problem.n, seed=seed, progress=False)
+        x = sample(counted, like, sampler, n=problem.n, seed=seed, keys=range(len(like)), progress=False)
     except FloatingPointError:
         x = None
     rows = len(like) * problem.n

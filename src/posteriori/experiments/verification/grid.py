@@ -80,5 +80,5 @@ def _mixed(problem: Grid, seed: int) -> _Mixed:
     operator = Dense((d,), u * s @ vt)
     sigma = (torch.rand((), generator=rng) * s[0]).item()
     truth = prior.draw(1, seed=problem.stream(seed, 4).initial_seed())
-    like = Gaussian(operator.measure(truth, sigma, seed=seed), operator, sigma)
+    like = Gaussian(operator.measure(truth, sigma, seed=seed, keys=[0]), operator, sigma)
     return _Mixed(prior, like, prior.posterior(like))

@@ -80,7 +80,7 @@ class Pictures(Problem):
         """x - E[x | y] of exact samples, (pairs, n, d): of one Gaussian for all y."""
         root = self._drawn(seed).root
         z = torch.randn(self.pairs, self.n, len(root), generator=self.stream(seed, *what))
-        return z.double() @ root.T
+        return z.double() @ root
 
     def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
         truth, like, means, covariance, _ = self._drawn(seed)
@@ -137,12 +137,11 @@ def _pairs(problem: Pictures, seed: int) -> _Pairs:
     prior = _power_law(problem.side)
     operator = read_operator(problem.operator).build(prior.shape)
     truth = prior.draw(problem.pairs, seed=problem.stream(seed, 0).initial_seed())
-    like = Gaussian(operator.measure(truth, SIGMA_Y, seed=seed), operator, SIGMA_Y)
+    y = operator.measure(truth, SIGMA_Y, seed=seed, keys=range(len(truth)))
+    like = Gaussian(y, operator, SIGMA_Y)
     posteriors = [prior.posterior(like.select(slice(i, i + 1))) for i in range(len(truth))]
-    covariance = posteriors[0].covariance()  # it is the same for all y
-    values, basis = torch.linalg.eigh(covariance)
-    root = basis * values.clamp(min=0).sqrt()
-    return _Pairs(truth, like, torch.cat([p.means for p in posteriors]), covariance, root)
+    means = torch.cat([posterior.means for posterior in posteriors])
+    return _Pairs(truth, like, means, posteriors[0].covariance(), posteriors[0].roots[0])  # the same for all y
 
 
 @lru_cache(maxsize=4)

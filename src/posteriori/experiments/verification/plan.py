@@ -58,7 +58,7 @@ FULL = Scope(
     Grid(n=2000, d=8, d_y=1),
 )
 QUICK = Scope(
-    ((Grid(n=500, d=8, d_y=1), 10), *((problem, 5) for problem in _pictures(8, hole=3, pairs=10))),
+    ((Grid(n=500, d=8, d_y=1), 10), *((problem, 10) for problem in _pictures(8, hole=3, pairs=5))),
     (20,),
     Grid(n=500, d=8, d_y=1),
 )
