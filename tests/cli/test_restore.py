@@ -1,16 +1,19 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import posteriori
 from posteriori.images import load_image, save_image
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
@@ -240,6 +243,28 @@ def test_one_network_call_denoises(posteriori, tiny_prior, face, tmp_path):
     assert contents(tmp_path / "s") == contents(tmp_path / "t")
     assert posteriori(*command, "--sigma", "25/255", "--out", tmp_path / "of").code == 0
     assert manifest(tmp_path / "of/face")["settings"]["noise"]["sigma"] == pytest.approx(50 / 255)
+
+
+def test_names_are_printed_as_they_are(restore, face, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal, and shows its bars
+    monkeypatch.setenv("COLUMNS", "120")
+    folder = tmp_path / "[in]"
+    folder.mkdir()
+    (folder / "scan [old] :cat:.png").write_bytes(face.read_bytes())
+    (folder / "cut [red].png").write_bytes(face.read_bytes()[:700])
+    answer = restore(folder, "--operator", "identity", "--out", tmp_path / "[out]")
+    for told, name in ((answer.out, "scan [old] :cat:"), (answer.out, "cut [red] (failed)"), (answer.out, "[out]")):
+        assert name in re.sub(r"\x1b\[[0-9;]*m", "", told)
+    assert "scan [old] :cat:" in answer.err, "the bar's label"
+    assert "[in]/cut [red].png is damaged" in answer.err
+
+
+def test_every_console_prints_names_as_they_are():
+    package = Path(posteriori.__file__).parent
+    made = {path.name for path in package.rglob("*.py") if re.search(r"\bConsole\(", path.read_text())}
+    assert made == {"terminal.py"}
+    columns = [text for path in package.rglob("*.py") for text in re.findall(r"TextColumn\(.*", path.read_text())]
+    assert all("markup=False" in text or '("left")' in text for text in columns)
 
 
 def test_samples_are_numbered_and_go_on(posteriori, tiny_prior, tmp_path):

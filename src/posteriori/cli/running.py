@@ -62,7 +62,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
         for outcome in restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
             outcomes.append(outcome)
             if outcome.error:
-                progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+                progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
             if outcome.error or outcome.there:  # no work, hence no part of the time left
                 progress.update(task, total=(progress.tasks[task].total or 0) - steps)
         write_summary(out)
@@ -99,8 +99,10 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from posteriori.terminal import console
 
     forms = {"psnr": ("PSNR\n(dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
     forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
@@ -112,11 +114,11 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         cells = ["" if row[name] is None else format(row[name], form) for name, (_, form) in shown.items()]
-        table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
-    console = Console(highlight=False)
-    console.print(table)
+        table.add_row(Text.assemble(row["name"], "" if row["folder"] else (" (failed)", "red")), *cells)
+    to = console()
+    to.print(table)
     ranges = {tuple(row["residual_of_true_images"]) for row in rows if row["residual_of_true_images"]}
     if len(ranges) == 1:
-        console.print("residual of 95% of true images: {:.3f} to {:.3f}".format(*ranges.pop()))
+        to.print("residual of 95% of true images: {:.3f} to {:.3f}".format(*ranges.pop()))
     done = sum(row["error"] is None for row in rows)
-    console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
+    to.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
