@@ -253,7 +253,11 @@ def test_names_are_printed_as_they_are(restore, face, tmp_path, monkeypatch):
     (folder / "scan [old] :cat:.png").write_bytes(face.read_bytes())
     (folder / "cut [red].png").write_bytes(face.read_bytes()[:700])
     answer = restore(folder, "--operator", "identity", "--out", tmp_path / "[out] :cat:")
-    for told, name in ((answer.out, "scan [old] :cat:"), (answer.out, "cut [red] (failed)"), (answer.out, "[out] :cat:")):
+    for told, name in (
+        (answer.out, "scan [old] :cat:"),
+        (answer.out, "cut [red] (failed)"),
+        (answer.out, "[out] :cat:"),
+    ):
         assert name in re.sub(r"\x1b\[[0-9;]*m", "", told)
     assert "scan [old] :cat:" in answer.err, "the bar's label"
     assert "[in]/cut [red].png is damaged" in answer.err

@@ -97,5 +97,7 @@ def _print(evaluation: Evaluation, out: Path | None) -> None:
             table.add_row(*row)
         to.print(table)
         to.print(f"{content.note}\n")
+    for problem in evaluation.damaged:
+        to.print(f"left out: {problem}", soft_wrap=True)
     if out:
         to.print(f"{out / 'evaluation.md'} has these tables", soft_wrap=True)

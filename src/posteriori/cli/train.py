@@ -81,6 +81,10 @@ def train(
                 ranks=ranks,
             )
         trainer = run.trainer
+        for problem in run.damaged:
+            to.print(f"left out: {problem}", soft_wrap=True)
+        if run.damaged:
+            to.print(f"left out {len(run.damaged)} of {sum(run.images) + len(run.damaged)} pictures")
         if run.resumed:
             seen = f"{trainer.step * settings.batch_size:,} of {settings.images:,} images"
             to.print(f"resuming from {run.resumed} at {seen}")

@@ -75,7 +75,8 @@ def evaluate(
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
         if data.training is not None and not prior.convolutional:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
-    evaluation = Evaluation(psnr_table(figures, levels, list(denoisers), data.held_out.names), distances, memorised)
+    rows = psnr_table(figures, levels, list(denoisers), data.held_out.names)
+    evaluation = Evaluation(rows, distances, memorised, data.damaged)
     write_json({"settings": settings, "versions": versions(), **asdict(evaluation)}, out / RESULT)
     with atomic_path(out / "evaluation.md") as path:
         path.write_text(markdown(evaluation, request, record), "utf-8")
