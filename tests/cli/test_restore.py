@@ -172,6 +172,27 @@ def test_the_same_command_goes_on_where_it_was_stopped(restore, tmp_path):
     assert (tmp_path / "out/astronaut/restored.png").stat().st_mtime_ns == kept
 
 
+def test_a_file_that_was_damaged_since_stops_no_other(restore, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for name in ("astronaut", "chelsea"):
+        save_image(load_image(name, size=32), pictures / f"{name}.png")
+    command = [pictures, "--operator", "identity", "--out", tmp_path / "out"]
+    assert restore(*command).code == 0
+    before = contents(tmp_path / "out")
+    broken = pictures / "astronaut.png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    save_image(load_image("coffee", size=32), pictures / "coffee.png")
+    answer = restore(*command, "--json")
+    assert answer.code == 1
+    assert "posteriori: " + str(broken) + " is damaged" in answer.err
+    rows = {row["name"]: row for row in json.loads(answer.out)}
+    assert [bool(rows[name]["error"]) for name in ("astronaut", "chelsea", "coffee")] == [True, False, False]
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before, "what was done is kept"
+    assert "coffee/restored.png" in after
+
+
 def test_nothing_is_overwritten_unless_asked(restore, face, tmp_path):
     command = [face, "--simulate", "--operator", BLUR, "--out", tmp_path]
     assert restore(*command).code == 0

@@ -78,13 +78,16 @@ def restore(
 
 
 def _finished(restoration: Restoration, sources: Sequence[Source], out: Path) -> dict[Source, dict[str, Any]]:
-    """The manifests of ``sources`` that these settings have made before."""
+    """The manifests of ``sources`` that these settings have made before, but for those that can no longer be read."""
     found = {}
     for source in sources:
         entry = out / source.name
         if not entry.exists():
             continue
-        job = restoration.job(source)
+        try:
+            job = restoration.job(source)
+        except (OSError, ValueError):  # which stops this input when its turn comes, and no other
+            continue
         settings = json.loads(json.dumps(restoration.settings(job)))
         manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
         used = manifest.get("settings", {})
