@@ -59,7 +59,8 @@ class Operator(ABC):
                 f"x is {tuple(x.shape)}; this {type(self).__name__} takes (B, {', '.join(map(str, self.shape))})"
             )
         check_sigma(sigma)
-        rng = Rng(seed, keys or [image_key(row) for row in x], purpose=Purpose.MEASUREMENT, device=x.device)
+        keys = [image_key(row) for row in x] if keys is None else keys
+        rng = Rng(seed, keys, purpose=Purpose.MEASUREMENT, device=x.device)
         y = self(x)
         return self.hide(y + sigma * rng.normal(y.shape[1:]))
 
@@ -99,6 +100,7 @@ class SVDOperator(LinearOperator):
         """The singular values, of the coefficients' shape or broadcasting to it."""
 
     @cached_property
+    @torch.inference_mode(False)
     def kept(self) -> Tensor:
         """Which coefficients have singular values above ``cutoff``, of the coefficients' shape."""
         return (self.s > self.cutoff).expand(self.Vt(torch.zeros(1, *self.shape)).shape[1:])

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from functools import cached_property
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -27,6 +29,17 @@ def image_key(image: Tensor) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
 
 
+def whole(seed: Any) -> int:
+    """``seed`` as an int, whatever kind of whole number it is; ValueError where it is none."""
+    try:
+        number = index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed is {seed!r}: give a whole number from 0 up")
+    return number
+
+
 def generator(seed: int, *key: int) -> torch.Generator:
     """The CPU generator of ``seed`` and ``key`` alone: (purpose, image_key, j) for sample j of an image."""
     sequence = np.random.SeedSequence(seed, spawn_key=tuple(map(int, key)))
@@ -42,7 +55,7 @@ class Rng:
 
     def __init__(
         self,
-        seed: int | Sequence[int],
+        seed: SupportsIndex | Sequence[int],
         keys: Sequence[int],
         n: int = 1,
         *,
@@ -50,21 +63,21 @@ class Rng:
         purpose: Purpose = Purpose.SAMPLER,
         device: torch.device | str = "cpu",
     ):
-        seeds = [seed] * len(keys) if isinstance(seed, int) else seed
+        seeds = seed if isinstance(seed, list | tuple) else [whole(seed)] * len(keys)
         self.images = list(zip(seeds, keys, strict=True))
         self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(first, first + n)]
         self.device = device
 
     def normal(self, shape: Iterable[int]) -> Tensor:
         """N(0, I), (B, *shape) float32."""
-        draws = torch.empty(len(self.generators), *shape)
+        draws = torch.empty(len(self.generators), *shape, dtype=torch.float32)
         for row, own in zip(draws.unbind(), self.generators, strict=True):
             row.normal_(generator=own)
         return draws.to(self.device)
 
     def uniform(self) -> Tensor:
         """A number of [0, 1) for each row, (B,) float32."""
-        return torch.cat([torch.rand(1, generator=g) for g in self.generators]).to(self.device)
+        return torch.cat([torch.rand(1, generator=g, dtype=torch.float32) for g in self.generators]).to(self.device)
 
     @cached_property
     def resampling(self) -> Rng:

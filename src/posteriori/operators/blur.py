@@ -65,19 +65,19 @@ class GaussianBlur(SVDOperator):
 
     def U(self, c: Tensor) -> Tensor:
         (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.to(c.device) @ c @ u_w.T.to(c.device)
+        return u_h.to(c) @ c @ u_w.T.to(c)
 
     def Ut(self, y: Tensor) -> Tensor:
         (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.T.to(y.device) @ y @ u_w.to(y.device)
+        return u_h.T.to(y) @ y @ u_w.to(y)
 
     def V(self, c: Tensor) -> Tensor:
         (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.T.to(c.device) @ c @ vt_w.to(c.device)
+        return vt_h.T.to(c) @ c @ vt_w.to(c)
 
     def Vt(self, x: Tensor) -> Tensor:
         (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.to(x.device) @ x @ vt_w.T.to(x.device)
+        return vt_h.to(x) @ x @ vt_w.T.to(x)
 
     def guess(self, y: Tensor, sigma: float) -> Tensor:
         return y
@@ -93,6 +93,7 @@ def _reflected(kernel: np.ndarray, side: int) -> np.ndarray:
     return matrix
 
 
+@torch.inference_mode(False)  # they outlive it, and gradients pass by them
 def _svd(matrix: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     u, s, vt = np.linalg.svd(matrix)
     return torch.from_numpy(u).float(), torch.from_numpy(s).float(), torch.from_numpy(vt).float()

@@ -64,7 +64,7 @@ class MALA(Sampler):
         x, t, shape = state.x, state.level, state.x.shape[1:]
         eta = self.step_size * t.sigma**2
         w = like.V(rng.normal(like.spectrum()[1].shape))  # the level's own, or the target would change under the chain
-        at, accepted = self.target(x, w, t, prior, like), torch.zeros(len(x), device=x.device)
+        at, accepted = self.target(x, w, t, prior, like), x.new_zeros(len(x))
         for _ in range(self.inner):
             (_, score, log_y, g), z = at, rng.normal(shape)
             move = eta * (score + g) + math.sqrt(2 * eta) * z
