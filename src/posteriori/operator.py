@@ -24,6 +24,8 @@ class Operator(ABC):
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
+    #: whether every observed entry of A(x) is a weighted mean of x's entries, and so within their range
+    averages: ClassVar[bool] = False
 
     shape: tuple[int, ...]
 

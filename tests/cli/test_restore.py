@@ -89,6 +89,36 @@ def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
     assert "metrics" not in manifest(tmp_path / "b/measurement")
 
 
+def test_an_array_on_another_scale_is_refused_until_its_range_is_named(restore, face, tmp_path):
+    y = GaussianBlur((3, 32, 32), sigma=1.0).measure(load_image(face), 0.05)[0].numpy()
+    command = ["--operator", BLUR, "--out"]
+    found = {}
+    for name, scale, array, problem in (
+        ("right", None, y, None),
+        ("unit", "0..1", (y + 1) / 2, "looks like [0, 1]: say --range 0..1, or --range -1..1 if"),
+        ("byte", "0..255", 127.5 * (y + 1), "cannot give of a picture on [-1, 1]: name its range with --range"),
+        (
+            "whole",
+            "0..255",
+            np.round(127.5 * (y + 1)).clip(0, 255).astype(np.uint8),
+            "range of whole ones with --range",
+        ),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+        if problem:
+            answer = restore(tmp_path / f"{name}.npy", *command, tmp_path / "refused")
+            assert answer.code == 1
+            assert problem in answer.err
+            assert not (tmp_path / "refused" / name).exists()
+        named = ["--range", scale] if scale else []
+        assert restore(tmp_path / f"{name}.npy", *named, *command, tmp_path / "out").code == 0
+        assert manifest(tmp_path / "out" / name)["settings"]["range"] == scale
+        found[name] = np.load(tmp_path / "out" / name / "measurement.npy")
+    assert np.allclose(found["unit"], y, atol=1e-5)
+    assert np.allclose(found["byte"], y, atol=1e-5)
+    assert np.allclose(found["whole"], y.clip(-1, 1), atol=0.5 / 127.5 + 1e-6)
+
+
 def test_the_same_command_writes_the_same_bytes_and_another_seed_others(restore, face, tmp_path):
     command = [face, "--simulate", "--operator", BLUR, "--samples", 2]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -18,6 +18,7 @@ from posteriori.cli.options import (
     Overwrite,
     Prior,
     Quiet,
+    Range,
     Seed,
     Simulate,
     Steps,
@@ -71,6 +72,7 @@ def restore(
     ] = None,
     mask_invert: Annotated[bool, typer.Option("--mask-invert", help="Black is restored, white is kept.")] = False,
     fit: Fit = None,
+    range_: Range = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
@@ -126,5 +128,6 @@ def restore(
         fit=fit,
         batch=batch,
         interval=IntervalRequest(interval, widen) if interval is not None else None,
+        range=range_,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

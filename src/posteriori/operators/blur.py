@@ -27,6 +27,7 @@ class GaussianBlur(SVDOperator):
     """
 
     name: ClassVar[str] = "gaussian-blur"
+    averages: ClassVar[bool] = True
     cutoff: ClassVar[float] = 3e-2
 
     sigma: Annotated[float, "standard deviation of the Gaussian, in pixels"] = 3.0

@@ -16,6 +16,8 @@ from posteriori.operator import SVDOperator
 
 @dataclass(frozen=True)
 class _Masking(SVDOperator):
+    averages: ClassVar[bool] = True
+
     @cached_property
     @abstractmethod
     def keep(self) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from posteriori.fit import Fit, fit
 from posteriori.images import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
 from posteriori.priors.folder import first_line
+from posteriori.runs.scale import Range, rescaled
 
 ARRAY = ".npy"
 
@@ -80,10 +81,13 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     return sources
 
 
-def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool) -> Loaded:
+def load(
+    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: Range | None = None
+) -> Loaded:
     """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
-    Pictures are fitted (``posteriori.fit``); arrays must have the shape, floating point and finite.
+    Pictures are fitted (``posteriori.fit``); arrays must have the shape and be finite; where their ``scale`` is not
+    given they are floating-point numbers on [-1, 1].
     Raises OSError or ValueError, one line.
     """
     data = read_bytes(source.path)
@@ -91,7 +95,7 @@ def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arra
     if Path(source.path).suffix.lower() == ARRAY:
         if not arrays:
             raise ValueError(f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out")
-        x = _array(data, source.path, shape)
+        x = rescaled(_array(data, source.path, shape, "f" if scale is None else "fiu"), scale)
         return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
@@ -105,7 +109,7 @@ def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arra
     return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
 
 
-def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
+def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
     if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
         raise ValueError(f"{path} is no NumPy array: give what numpy.save writes")
     try:
@@ -117,8 +121,9 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
         raise ValueError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
-    if array.dtype.kind != "f":
-        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale")
+    if array.dtype.kind not in kinds:
+        whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
+        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
     if shape is None:
         shape = array.shape[-3:]
         if len(shape) != 3 or shape[0] != 3 or not array.size:
