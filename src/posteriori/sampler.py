@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -141,7 +142,7 @@ def sample(
             state = sampler.init(path[0], prior, like, streams, count)
             for k, s in enumerate(path[1:], 1):
                 state = sampler.step(state, s, prior, like, streams)
-                _check_finite(state, k, len(path) - 1, sampler)
+                _check_finite(state, k, len(path) - 1, sampler, prior, path[k - 1])
                 for watch in watchers:
                     watch(state, k, len(path) - 1, rows)
             samples.append(state.x.unflatten(0, (-1, count)))
@@ -149,10 +150,13 @@ def sample(
     return torch.cat([torch.cat(own, dim=1) for own in chunked])
 
 
-def _check_finite(state: State, step: int, steps: int, sampler: Sampler) -> None:
+def _check_finite(state: State, step: int, steps: int, sampler: Sampler, prior: Prior, t: Level) -> None:
     if all(torch.isfinite(value).all() for value in (state.x, *state.stats.values())):
         return
+    noise = math.hypot(t.alpha, t.sigma) * Rng(0, [0], device=prior.device).normal(prior.shape)
+    own = torch.isfinite(prior.denoise(noise, t).x0).all()
+    advice = sampler.advice() if own else "the prior gives that for plain noise, too: check its weights, or its dtype"
     raise FloatingPointError(
         f"{type(sampler).__name__} reached NaN or infinity at step {step} of {steps} "
-        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {sampler.advice()}"
+        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {advice}"
     )

@@ -259,8 +259,12 @@ class Broken(GaussianMixture):
 @each(steps=10)
 def test_nan_is_an_error(sampler):
     broken = Broken(PRIOR.means.unflatten(1, IMAGE), PRIOR.covariances, PRIOR.weights)
-    with pytest.raises(FloatingPointError, match=r"reached NaN or infinity at step \d+ of \d+ \(t = .*sigma = "):
+    with pytest.raises(
+        FloatingPointError, match=r"reached NaN or infinity at step \d+ of \d+ \(t = .*sigma = "
+    ) as error:
         run(sampler, prior=broken)
+    if not isinstance(sampler, DAPS):  # whose ODE may meet the broken levels before its own does
+        assert "check its weights" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def restore(
 
     Every file gets a folder in OUT: the samples, their mean and standard deviation, the measurement (exact
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
-    on where it was stopped.
+    on with the pictures that were not finished.
     """
     from posteriori.choosing import choose, is_auto
     from posteriori.noise import parse_noise

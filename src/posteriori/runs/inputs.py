@@ -21,6 +21,9 @@ from posteriori.runs.scale import Range, rescaled
 
 ARRAY = ".npy"
 
+#: of 255: what JPEG may leave of a mask's black, and of what is to be restored in a pixel that is kept
+SLACK = 16
+
 
 @dataclass(frozen=True)
 class Source:
@@ -139,7 +142,10 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) ->
 
 @dataclass(frozen=True)
 class MaskFile:
-    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them."""
+    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
+
+    Greys are restored too, down to ``SLACK`` of 255: at a soft edge the damage shines through.
+    """
 
     path: str
     pixels: np.ndarray
@@ -151,7 +157,7 @@ class MaskFile:
         """Raises OSError or ValueError: no picture, all white, or all black."""
         data = read_bytes(path)
         grey = read_picture(data, path).pixels.mean(2)
-        restore = (grey >= 127.5) != invert
+        restore = (255 - grey if invert else grey) >= SLACK
         swapped = ", swapped by --mask-invert" if invert else ""
         for everything, colour, problem in (
             (restore.all(), ("white", "black")[invert], "nothing would be left to restore from"),
@@ -162,14 +168,18 @@ class MaskFile:
         return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
 
     def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
-        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already."""
+        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already.
+
+        Where the picture is resampled, a pixel is kept that has up to ``SLACK`` of 255 of what is to be restored.
+        """
         size = self.pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
             (h, w), (height, width) = size, loaded.size
             raise ValueError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        keep = fit(self.pixels, *shape[1:], how, self.path).pixels < 128
+        weights = fit(self.pixels.astype(np.float32), *shape[1:], how, self.path).pixels  # negative ones as well
+        keep = np.abs(weights) < SLACK
         if keep.all() or not keep.any():
             left = "all of it is kept" if keep.all() else "none of it is kept"
             raise ValueError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
