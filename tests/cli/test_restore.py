@@ -164,6 +164,73 @@ def test_white_of_a_mask_is_restored_and_black_is_kept(restore, face, tmp_path):
     assert torch.equal(box.keep, Mask((3, 32, 32), keep).keep)
 
 
+def test_black_of_a_mask_is_kept_to_the_last_bit(restore, face, tmp_path):
+    white = np.zeros((32, 32), np.uint8)
+    white[8:20, 10:16] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    for sampler in ("dps", "ddrm", "mmps(iterations=1)", "pigdm", "ddnm", "repaint"):
+        out = tmp_path / sampler
+        assert restore(face, "--mask", tmp_path / "mask.png", "--sampler", sampler, "--out", out).code == 0
+        assert manifest(out / "face")["settings"]["noise"]["sigma"] == 0
+        kept = pixels(out / "face/restored.png") == pixels(face)
+        assert kept[white == 0].all()
+        assert not kept[white > 0].all()
+    answer = restore(face, "--mask", tmp_path / "mask.png", "--noise", "0.05", "--out", tmp_path / "noisy")
+    assert answer.code == 0
+    assert manifest(tmp_path / "noisy/face")["settings"]["noise"]["sigma"] == 0.05
+    assert not (pixels(tmp_path / "noisy/face/restored.png") == pixels(face))[white == 0].all()
+
+
+def test_a_grey_picture_is_restored_in_grey(restore, tmp_path):
+    grey = pixels_of("astronaut").mean(2).round().astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "rgb.png")
+    files = [tmp_path / "grey.png", tmp_path / "rgb.png"]
+    assert restore(*files, "--operator", BLUR, "--samples", 2, "--out", tmp_path / "out").code == 0
+    for name in ("grey", "rgb"):
+        for picture in ("sample-01", "sample-02", "mean"):
+            found = pixels(tmp_path / "out" / name / f"{picture}.png")
+            assert (found == found[..., :1]).all()
+        assert manifest(tmp_path / "out" / name)["input"]["grey"]
+
+
+def test_a_measurement_of_fewer_pixels_is_scored_as_its_bicubic_enlargement(restore, face, tmp_path):
+    assert restore(face, "--simulate", "--operator", "downsample(factor=2)", "--out", tmp_path).code == 0
+    y = np.load(tmp_path / "face/measurement.npy")
+    enlarged = np.stack([bicubic(channel, 2) for channel in y.astype(float)])
+    expected = psnr(torch.from_numpy(enlarged[None]).float(), load_image(face)).item()
+    assert manifest(tmp_path / "face")["metrics"]["measurement"]["psnr"] == pytest.approx(expected, abs=1e-3)
+    assert "enlarged by bicubic interpolation" in manifest(tmp_path / "face")["protocol"]
+
+
+def bicubic(y, factor):
+    """Keys 1981 with a = -0.75, the border repeated."""
+
+    def matrix(side):
+        rows = np.zeros((factor * side, side))
+        for i in range(factor * side):
+            at = (i + 0.5) / factor - 0.5
+            for j in range(int(np.floor(at)) - 1, int(np.floor(at)) + 3):
+                d, a = abs(at - j), -0.75
+                inner, outer = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
+                rows[i, min(max(j, 0), side - 1)] += inner if d <= 1 else outer
+        return rows
+
+    return matrix(y.shape[0]) @ y @ matrix(y.shape[1]).T
+
+
+def test_a_resized_picture_is_announced_with_what_its_settings_are_of(restore, tmp_path):
+    save_image(load_image("astronaut", size=128), tmp_path / "large.png")
+    command = [tmp_path / "large.png", "--operator", BLUR, "--fit", "resize", "--out"]
+    told = restore(*command, tmp_path / "a").err
+    assert "--operator and --noise are those of the resized picture, whose pixels are 4 of the file's wide" in told
+    assert "of the resized picture" not in restore(*command, tmp_path / "b", "--simulate").err
+
+
+def pixels_of(name):
+    return ((load_image(name, size=32)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round()
+
+
 def test_a_folder_with_a_broken_picture_restores_the_others(restore, face, tmp_path):
     pictures = tmp_path / "in"
     pictures.mkdir()

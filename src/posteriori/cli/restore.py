@@ -54,9 +54,12 @@ def restore(
         ),
     ] = "dps",
     noise: Annotated[
-        str,
-        typer.Option(help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255."),
-    ] = "0.05",
+        str | None,
+        typer.Option(
+            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
+            "or 0 with --mask: what is kept stays as it is)."
+        ),
+    ] = None,
     simulate: Simulate = False,
     samples: Annotated[int, typer.Option(min=1, help="Posterior samples of each; 2 or more give mean and std.")] = 1,
     interval: Annotated[
@@ -107,6 +110,7 @@ def restore(
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
+    noise = noise or ("0" if mask and not simulate else "0.05")
     degraded = None if mask else read_operator(operator or "")
     choice = choose(sampler, degraded.cls.name if degraded else Mask.name) if is_auto(sampler) else None
     spec, sigma, sources = read_sampler(choice.sampler if choice else sampler), parse_noise(noise), find_sources(files)

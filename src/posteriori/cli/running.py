@@ -91,6 +91,15 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
         *restoration.method.describe(prior, job.operator),
     ]
+    if restoration.fit == "resize" and not restoration.simulate and "fit" in job.loaded.about:
+        factor = min(file / own for file, own in zip(job.loaded.size, job.loaded.x.shape[-2:], strict=True))
+        lines.append(
+            (
+                "fit",
+                f"{job.loaded.about['fit']}: --operator and --noise are those of the resized picture, whose pixels are "
+                f"{factor:.3g} of the file's wide",
+            )
+        )
     if height * width >= LARGE and restoration.steps > 1:
         seconds = restoration.steps * restoration.method.n * seconds_per_step(prior)
         lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))

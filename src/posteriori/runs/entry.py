@@ -31,6 +31,10 @@ class Job:
     y: Tensor
     truth: Tensor | None
 
+    def shade(self, x: Tensor) -> Tensor:
+        """The images ``x`` (..., 3, H, W) of a grey input in grey: the nearest that are, and nearer to a grey truth."""
+        return x.mean(-3, keepdim=True).expand_as(x).contiguous() if self.loaded.grey else x
+
     def window(self, x: Tensor) -> Tensor:
         """The part of the images ``x`` (..., H, W) that was in the file, without what padding added."""
         scale = x.shape[-1] // self.loaded.x.shape[-1]  # of an image to its measurement

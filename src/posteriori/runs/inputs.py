@@ -44,6 +44,11 @@ class Loaded:
     size: tuple[int, int]
     about: dict[str, Any]
 
+    @property
+    def grey(self) -> bool:
+        """Whether it has one value for all three channels of every pixel."""
+        return self.x.ndim == 4 and self.x.shape[1] == 3 and bool((self.x == self.x[:, :1]).all())
+
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
     """The inputs behind ``paths``: bundled names, files, and the pictures and arrays that lie in folders, not hidden.

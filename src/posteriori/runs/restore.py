@@ -125,13 +125,13 @@ def _solve(
         "peak_memory_bytes": peak_memory(restoration.prior.device),
     }
     for job, samples in zip(jobs, drawn.x.cpu(), strict=True):
-        yield job, samples, cost
+        yield job, job.shade(samples), cost
 
 
 def _write(restoration: Restoration, job: Job, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
     manifest = {
         "name": job.source.name,
-        "input": job.loaded.about,
+        "input": job.loaded.about | ({"grey": True} if job.loaded.grey else {}),
         "settings": restoration.settings(job),
         **cost,
         "versions": versions(),
