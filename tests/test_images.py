@@ -97,7 +97,7 @@ def test_round_trip(tmp_path_factory, h, w, suffix, data):
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpe", ".jfif", ".webp"])
 def test_lossy_formats_stay_close(tmp_path, suffix):
     x = load_image("astronaut", 64)
     save_image(x, tmp_path / f"x{suffix}")

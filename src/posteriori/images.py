@@ -21,7 +21,7 @@ BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee"
 """The pictures that come with the package: name to file in ``data/``, where ``SOURCES.md`` says whose they are."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 _PHOTOMETRIC = 262  # the TIFF tag that says whether zero is black
 _ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
 

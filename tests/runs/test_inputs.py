@@ -51,7 +51,7 @@ def test_find_sources_gives_files_in_the_order_they_came(tmp_path):
 
 
 def test_find_sources_sorts_what_a_folder_holds_and_reads(tmp_path):
-    suffixes = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "npy", "PNG"]
+    suffixes = ["jfif", "jpg", "jpe", "webp", "tif", "tiff", "bmp", "npy", "PNG"]
     files(tmp_path, *(f"{9 - i}.{suffix}" for i, suffix in enumerate(suffixes)))
     files(tmp_path, "notes.txt", "x.gif", "png", "below/deep.png")
     (tmp_path / "folder.png").mkdir()
