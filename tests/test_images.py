@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from posteriori.images import BUNDLED, load_image, read_picture, save_image, to_uint8
 from posteriori.runs.manifest import peak_memory
@@ -97,7 +97,7 @@ def test_round_trip(tmp_path_factory, h, w, suffix, data):
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpe", ".jfif", ".webp"])
 def test_lossy_formats_stay_close(tmp_path, suffix):
     x = load_image("astronaut", 64)
     save_image(x, tmp_path / f"x{suffix}")
@@ -168,6 +168,58 @@ def test_cmyk(tmp_path):
     assert red > 250
     assert green < 5
     assert blue < 5
+
+
+#: linear RGB to XYZ under D50, and the power of the samples
+ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]), 563 / 256
+SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+
+
+def profile(matrix: np.ndarray, power: float) -> bytes:
+    """An ICC profile of three primaries and a power (ICC.1:2001-04, the least that a display's needs)."""
+    fixed = lambda values: struct.pack(f">{len(values)}i", *(round(65536 * v) for v in values))  # noqa: E731
+    white = (0.9642, 1.0, 0.8249)
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78), b"cprt": b"text" + bytes(5)}
+    tags |= {b"wtpt": b"XYZ " + bytes(4) + fixed(white)}
+    for name, column in zip((b"r", b"g", b"b"), matrix.T, strict=True):
+        tags[name + b"XYZ"] = b"XYZ " + bytes(4) + fixed(column)
+        tags[name + b"TRC"] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, round(256 * power))
+    table, data, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, body in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    head = struct.pack(">I4xI4s4s4s12x4s", start + len(data), 0x02100000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    return (head + bytes(68 - len(head)) + fixed(white)).ljust(128, b"\0") + table + data
+
+
+def test_a_colour_profile_is_brought_to_srgb(tmp_path):
+    pixels = np.random.default_rng(0).integers(60, 200, (8, 8, 3)).astype(np.uint8)
+    matrix, power = ADOBE
+    linear = (pixels / 255.0) ** power @ (np.linalg.inv(SRGB) @ matrix).T
+    curve = np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear.clip(0) ** (1 / 2.4) - 0.055)
+    expected = 255 * curve.clip(0, 1)
+    data = encoded(Image.fromarray(pixels), "PNG", icc_profile=profile(matrix, power))
+    picture = read_picture(data, "x.png")
+    assert np.abs(picture.pixels - expected).max() < 2
+    assert np.abs(pixels - expected).max() > 20, "the samples themselves say something else"
+    assert picture.notes == ("converted from its colour profile to sRGB",)
+    half = Image.fromarray(pixels).convert("RGBA")
+    half.putalpha(Image.fromarray(np.tile(np.uint8([255, 0]), (8, 4))))
+    shown = read_picture(encoded(half, "PNG", icc_profile=profile(matrix, power)), "x.png").pixels
+    assert np.array_equal(shown[:, ::2], picture.pixels[:, ::2])
+    assert shown[:, 1::2].min() >= 254
+
+
+@pytest.mark.parametrize("known", ["sRGB", "damaged", "of grey samples"])
+def test_a_profile_that_says_nothing_new_changes_nothing(known):
+    mode = "L" if known == "of grey samples" else "RGB"
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = {"sRGB": own, "damaged": own[:90], "of grey samples": profile(*ADOBE)}[known]
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = Image.fromarray(pixels).convert(mode)
+    with_profile, without = (read_picture(encoded(picture, "PNG", **o), "x") for o in ({"icc_profile": icc}, {}))
+    assert np.array_equal(with_profile.pixels, without.pixels)
+    assert with_profile.notes == without.notes
 
 
 def test_centre_square_then_lanczos(tmp_path):

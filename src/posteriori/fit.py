@@ -23,7 +23,7 @@ class Fitted:
 
 
 def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: object) -> Fitted:
-    """``pixels``, (H, W, ...) uint8, brought to ``height`` x ``width``; ``source`` is for error messages.
+    """``pixels`` brought to ``height`` x ``width``: (H, W, ...) uint8 or (H, W) float32. Errors name ``source``.
 
     "crop" takes the centre and "pad" mirrors the borders, both pixel for pixel; "resize" takes the largest
     centred part of the same proportions and resamples it (Lanczos), which also changes the noise in it.

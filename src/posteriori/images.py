@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
 from posteriori.files import atomic_path
@@ -21,7 +21,7 @@ BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee"
 """The pictures that come with the package: name to file in ``data/``, where ``SOURCES.md`` says whose they are."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 _PHOTOMETRIC = 262  # the TIFF tag that says whether zero is black
 _ACCEPTED = f"give a PNG, JPEG, WebP, TIFF or BMP file, or one of {', '.join(BUNDLED)}"
 
@@ -39,8 +39,8 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
 
     ``source`` is a bundled name (``BUNDLED``) or else a path; "./coffee" is always a path. With ``size``
     the centre square is brought to size x size pixels by Lanczos resampling, enlarged where it is smaller.
-    The EXIF rotation is applied, transparency is laid over white, 16-bit samples are reduced to 8 bits, colour
-    profiles are ignored, and of several frames the first is taken.
+    The EXIF rotation is applied, transparency is laid over white, 16-bit samples are reduced to 8 bits, and of
+    several frames the first is taken. Colours of an embedded profile are brought to sRGB, greys and 16 bits are not.
 
     Raises OSError where the file cannot be opened, ValueError where it is no such picture, is damaged, or
     declares more pixels than Pillow deems safe (``PIL.Image.MAX_IMAGE_PIXELS``), and where ``size`` < 1.
@@ -70,7 +70,12 @@ def read_picture(data: bytes, source: str | Path) -> Picture:
             picture = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check(picture)
             notes = _notes(picture)
-            return Picture(np.array(_rgb(ImageOps.exif_transpose(picture))), notes)
+            turned, grey = ImageOps.exif_transpose(picture), picture.mode in ("1", "L", "LA") or _deep(picture)
+            own = turned if picture.mode == "CMYK" else _rgb(turned)
+            converted = None if grey else _to_srgb(own, picture.info.get("icc_profile"))
+            if converted:
+                notes = (*notes, "converted from its colour profile to sRGB")
+            return Picture(np.array(converted or _rgb(own)), notes)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         problem = f"declares more than {Image.MAX_IMAGE_PIXELS} pixels, too many to decode safely"
     except Image.UnidentifiedImageError:
@@ -150,6 +155,26 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
 def _transparent(picture: Image.Image) -> bool:
     """Whether any pixel is; many files have an alpha channel that is opaque throughout."""
     return picture.has_transparency_data and bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 255)
+
+
+#: colours from all over the cube, (5, 25, 3) uint8
+_CUBE = np.stack(np.meshgrid(*[np.linspace(0, 255, 5)] * 3, indexing="ij"), -1).reshape(5, 25, 3).astype(np.uint8)
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image | None:
+    """An RGB or CMYK ``picture`` in sRGB; None without a profile of its kind, or with one that is sRGB within 3/255."""
+    if not profile:
+        return None
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), picture.mode, "RGB"
+        )
+        probe = picture.mode == "RGB" and ImageCms.applyTransform(Image.fromarray(_CUBE), transform)
+        if probe and np.abs(np.asarray(probe).astype(int) - _CUBE).max() <= 3:
+            return None
+        return ImageCms.applyTransform(picture, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile says nothing
+        return None
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,8 +34,8 @@ class Likelihood(ABC):
         """Every measurement repeated n times, the copies side by side."""
 
     @abstractmethod
-    def to(self, device: torch.device) -> Likelihood:
-        """The same on ``device``."""
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Likelihood:
+        """The same on ``device``, in the floating-point ``dtype``."""
 
     @abstractmethod
     def keys(self) -> list[int]:
@@ -98,10 +99,15 @@ class Likelihood(ABC):
 
 @final
 class Gaussian(Likelihood):
-    """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale."""
+    """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale.
 
-    def __init__(self, y: Tensor, operator: Operator, sigma: float):
+    ``y`` is a tensor or an array of floating-point numbers; half precision becomes float32. ValueError where it holds
+    anything else, has another shape, or is not finite.
+    """
+
+    def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: float):
         check_sigma(sigma)
+        y = _floats(y)
         expected = operator(torch.zeros(1, *operator.shape, dtype=y.dtype, device=y.device)).shape[1:]
         if y.shape[1:] != expected:
             raise ValueError(f"y is {tuple(y.shape)}; {operator} gives (N, {', '.join(map(str, expected))})")
@@ -127,8 +133,9 @@ class Gaussian(Likelihood):
     def expand(self, n: int) -> Gaussian:
         return self._with(self.y.repeat_interleave(n, 0), self.sigma)
 
-    def to(self, device: torch.device) -> Gaussian:
-        return self._with(self.y.to(device), self.sigma)
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Gaussian:
+        y = self.y.to(device=device, dtype=dtype)
+        return self._with(y.clone() if y.is_inference() else y, self.sigma)  # which no gradient may pass by
 
     def keys(self) -> list[int]:
         return [image_key(row) for row in self.y]
@@ -184,6 +191,20 @@ class Gaussian(Likelihood):
         return self.operator
 
 
+def _floats(y: Tensor | np.ndarray) -> Tensor:
+    """``y`` as a tensor, in float32 or float64."""
+    array = y if isinstance(y, Tensor) else np.asarray(y)
+    floating = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
+    if not floating:
+        raise ValueError(
+            f"y holds {str(array.dtype).removeprefix('torch.')}: give floating-point numbers on the [-1, 1] scale, "
+            "bytes as y / 127.5 - 1"
+        )
+    if isinstance(array, np.ndarray):  # of any byte order, and read-only or not
+        array = torch.from_numpy(array.astype(np.float64 if array.dtype.itemsize >= 8 else np.float32))
+    return array if array.dtype == torch.float64 else array.float()
+
+
 @final
 class Flat(Likelihood):
     """No data: the posterior is the prior. ``n`` rows of ``shape``, each with streams of its own."""
@@ -208,7 +229,7 @@ class Flat(Likelihood):
     def expand(self, n: int) -> Flat:
         return Flat(self.n * n, self.shape, first=self.first)
 
-    def to(self, device: torch.device) -> Flat:
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Flat:
         like = copy.copy(self)
         like.device = device
         return like
@@ -220,7 +241,7 @@ class Flat(Likelihood):
         return True
 
     def guess(self) -> Tensor:
-        return torch.zeros(self.n, *self.shape, device=self.device)
+        return torch.zeros(self.n, *self.shape, device=self.device, dtype=torch.float32)
 
     def residual(self, x: Tensor) -> Tensor:
         return x.flatten(1)[:, :0]
@@ -238,7 +259,8 @@ class Flat(Likelihood):
         return self
 
     def spectrum(self) -> tuple[Tensor, Tensor]:
-        return torch.zeros(self.n, 0, device=self.device), torch.zeros(0, device=self.device)
+        nothing = self.guess().flatten(1)[:, :0]
+        return nothing, nothing[0]
 
     def Vt(self, x: Tensor) -> Tensor:
         return x.flatten(1)[:, :0]

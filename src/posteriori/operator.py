@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from posteriori.rng import Purpose, Rng, image_key
@@ -25,6 +26,8 @@ class Operator(ABC):
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
+    #: whether every observed entry of A(x) is a weighted mean of x's entries, and so within their range
+    averages: ClassVar[bool] = False
 
     shape: tuple[int, ...]
 
@@ -61,7 +64,8 @@ class Operator(ABC):
                 f"x is {tuple(x.shape)}; this {type(self).__name__} takes (B, {', '.join(map(str, self.shape))})"
             )
         check_sigma(sigma)
-        rng = Rng(seed, keys or [image_key(row) for row in x], purpose=Purpose.MEASUREMENT, device=x.device)
+        keys = [image_key(row) for row in x] if keys is None else keys
+        rng = Rng(seed, keys, purpose=Purpose.MEASUREMENT, device=x.device)
         y = self(x.cpu().double()).to(x)
         return self.hide(y + sigma * rng.normal(y.shape[1:]))
 
@@ -101,11 +105,13 @@ class SVDOperator(LinearOperator):
         """The singular values, of the coefficients' shape or broadcasting to it."""
 
     @cached_property
+    @torch.inference_mode(False)
     def kept(self) -> Tensor:
         """Which coefficients the pseudo-inverse keeps, of the coefficients' shape."""
         return self._above(self.cutoff)
 
     @cached_property
+    @torch.inference_mode(False)
     def measured(self) -> Tensor:
         """Which coefficients reach y, of the coefficients' shape: all but those that float32's rounding hides."""
         return self._above(SVDOperator.cutoff)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from posteriori.terminal import console
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -13,7 +15,6 @@ def bar(figures: str, *, transient: bool = False, quiet: bool = False) -> Progre
 
     Silent where stderr is no terminal, or with ``quiet``.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -23,17 +24,17 @@ def bar(figures: str, *, transient: bool = False, quiet: bool = False) -> Progre
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    to = console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(figures),
+        TextColumn(figures, markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=console,
+        console=to,
         transient=transient,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not to.is_terminal,
         speed_estimate_period=120,
     )

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from functools import cached_property
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -28,6 +30,17 @@ def image_key(image: Tensor) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
 
 
+def whole(seed: Any) -> int:
+    """``seed`` as an int, whatever kind of whole number it is; ValueError where it is none."""
+    try:
+        number = index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed is {seed!r}: give a whole number from 0 up")
+    return number
+
+
 def generator(seed: int, *key: int) -> torch.Generator:
     """The CPU generator of ``seed`` and ``key`` alone: (purpose, image_key, j) for sample j of an image."""
     sequence = np.random.SeedSequence(seed, spawn_key=tuple(map(int, key)))
@@ -43,7 +56,7 @@ class Rng:
 
     def __init__(
         self,
-        seed: int | Sequence[int],
+        seed: SupportsIndex | Sequence[int],
         keys: Sequence[int],
         n: int = 1,
         *,
@@ -51,7 +64,7 @@ class Rng:
         purpose: Purpose = Purpose.SAMPLER,
         device: torch.device | str = "cpu",
     ):
-        seeds = [seed] * len(keys) if isinstance(seed, int) else seed
+        seeds = seed if isinstance(seed, list | tuple) else [whole(seed)] * len(keys)
         self.images = list(zip(seeds, keys, strict=True))
         self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(first, first + n)]
         self.device = device
@@ -64,15 +77,16 @@ class Rng:
         """
         shape = tuple(shape)
         size = math.prod(shape)
-        blocks = [torch.rand(-(-size // 16), 2, 8, generator=own) for own in self.generators]  # torch's own order
-        u = torch.stack(blocks).double()
+        blocks = -(-size // 16), 2, 8  # torch's own order
+        drawn = [torch.rand(blocks, generator=own, dtype=torch.float32) for own in self.generators]
+        u = torch.stack(drawn).double()
         radius, angle = (-2 * torch.log1p(-u[:, :, 0])).sqrt(), 2 * math.pi * u[:, :, 1]
         draws = torch.stack([radius * angle.cos(), radius * angle.sin()], 2).flatten(1)[:, :size]
         return draws.float().reshape(len(draws), *shape).to(self.device)
 
     def uniform(self) -> Tensor:
         """A number of [0, 1) for each row, (B,) float32."""
-        return torch.cat([torch.rand(1, generator=g) for g in self.generators]).to(self.device)
+        return torch.cat([torch.rand(1, generator=g, dtype=torch.float32) for g in self.generators]).to(self.device)
 
     @cached_property
     def resampling(self) -> Rng:

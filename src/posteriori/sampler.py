@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from torch import Tensor
 from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator
 from posteriori.prior import Prior
-from posteriori.rng import Rng
+from posteriori.rng import Rng, whole
 from posteriori.schedule import Level, Schedule
 from posteriori.trace import progress_bar
 
@@ -82,6 +83,7 @@ class Sampler(ABC):
         """From ``state.level`` to ``s``."""
 
 
+@torch.inference_mode(False)  # in which gradients could not be taken, whoever asked for it outside
 @torch.no_grad()
 def sample(
     prior: Prior,
@@ -98,6 +100,7 @@ def sample(
 ) -> Tensor:
     """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
 
+    Measurements in float64 are taken in float32, as the seeded streams are; with draws from ``rng`` they stay.
     ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
     rows of one network call, default all; a measurement's samples are split where there are more and the sampler
     does not draw them together. ``rng`` gives the draws of a chunk of measurements, with all samples of each, in the
@@ -122,7 +125,7 @@ def sample(
         )
     if keys is not None and len(keys) != N:
         raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
-    keys = likelihood.keys() if keys is None else keys
+    keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
     path = sampler.path(prior.schedule)
     group = N if batch is None else max(1, batch // n)
     chunks = [slice(i, min(i + group, N)) for i in range(0, N, group)]
@@ -134,12 +137,12 @@ def sample(
     with bar as show:
         watchers = [*callbacks, *([show] if show else [])]
         for rows, (first, count) in product(chunks, shares):
-            like = likelihood.select(rows).expand(count).to(prior.device)
+            like = likelihood.select(rows).expand(count).to(prior.device, None if rng else torch.float32)
             streams = rng(rows) if rng else Rng(seed, keys[rows], count, first=first, device=prior.device)
             state = sampler.init(path[0], prior, like, streams, count)
             for k, s in enumerate(path[1:], 1):
                 state = sampler.step(state, s, prior, like, streams)
-                _check_finite(state, k, len(path) - 1, sampler)
+                _check_finite(state, k, len(path) - 1, sampler, prior, path[k - 1])
                 for watch in watchers:
                     watch(state, k, len(path) - 1, rows)
             samples.append(state.x.unflatten(0, (-1, count)))
@@ -147,10 +150,13 @@ def sample(
     return torch.cat([torch.cat(own, dim=1) for own in chunked])
 
 
-def _check_finite(state: State, step: int, steps: int, sampler: Sampler) -> None:
+def _check_finite(state: State, step: int, steps: int, sampler: Sampler, prior: Prior, t: Level) -> None:
     if all(torch.isfinite(value).all() for value in (state.x, *state.stats.values())):
         return
+    noise = math.hypot(t.alpha, t.sigma) * Rng(0, [0], device=prior.device).normal(prior.shape)
+    own = torch.isfinite(prior.denoise(noise, t).x0).all()
+    advice = sampler.advice() if own else "the prior gives that for plain noise, too: check its weights, or its dtype"
     raise FloatingPointError(
         f"{type(sampler).__name__} reached NaN or infinity at step {step} of {steps} "
-        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {sampler.advice()}"
+        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {advice}"
     )

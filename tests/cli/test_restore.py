@@ -1,16 +1,19 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import posteriori
 from posteriori.images import load_image, save_image
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
@@ -86,6 +89,36 @@ def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
     assert "metrics" not in manifest(tmp_path / "b/measurement")
 
 
+def test_an_array_on_another_scale_is_refused_until_its_range_is_named(restore, face, tmp_path):
+    y = GaussianBlur((3, 32, 32), sigma=1.0).measure(load_image(face), 0.05)[0].numpy()
+    command = ["--operator", BLUR, "--out"]
+    found = {}
+    for name, scale, array, problem in (
+        ("right", None, y, None),
+        ("unit", "0..1", (y + 1) / 2, "looks like [0, 1]: say --range 0..1, or --range -1..1 if"),
+        ("byte", "0..255", 127.5 * (y + 1), "cannot give of a picture on [-1, 1]: name its range with --range"),
+        (
+            "whole",
+            "0..255",
+            np.round(127.5 * (y + 1)).clip(0, 255).astype(np.uint8),
+            "range of whole ones with --range",
+        ),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+        if problem:
+            answer = restore(tmp_path / f"{name}.npy", *command, tmp_path / "refused")
+            assert answer.code == 1
+            assert problem in answer.err
+            assert not (tmp_path / "refused" / name).exists()
+        named = ["--range", scale] if scale else []
+        assert restore(tmp_path / f"{name}.npy", *named, *command, tmp_path / "out").code == 0
+        assert manifest(tmp_path / "out" / name)["settings"]["range"] == scale
+        found[name] = np.load(tmp_path / "out" / name / "measurement.npy")
+    assert np.allclose(found["unit"], y, atol=1e-5)
+    assert np.allclose(found["byte"], y, atol=1e-5)
+    assert np.allclose(found["whole"], y.clip(-1, 1), atol=0.5 / 127.5 + 1e-6)
+
+
 def test_the_same_command_writes_the_same_bytes_and_another_seed_others(restore, face, tmp_path):
     command = [face, "--simulate", "--operator", BLUR, "--samples", 2]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -131,6 +164,73 @@ def test_white_of_a_mask_is_restored_and_black_is_kept(restore, face, tmp_path):
     assert torch.equal(box.keep, Mask((3, 32, 32), keep).keep)
 
 
+def test_black_of_a_mask_is_kept_to_the_last_bit(restore, face, tmp_path):
+    white = np.zeros((32, 32), np.uint8)
+    white[8:20, 10:16] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    for sampler in ("dps", "ddrm", "mmps(iterations=1)", "pigdm", "ddnm", "repaint"):
+        out = tmp_path / sampler
+        assert restore(face, "--mask", tmp_path / "mask.png", "--sampler", sampler, "--out", out).code == 0
+        assert manifest(out / "face")["settings"]["noise"]["sigma"] == 0
+        kept = pixels(out / "face/restored.png") == pixels(face)
+        assert kept[white == 0].all()
+        assert not kept[white > 0].all()
+    answer = restore(face, "--mask", tmp_path / "mask.png", "--noise", "0.05", "--out", tmp_path / "noisy")
+    assert answer.code == 0
+    assert manifest(tmp_path / "noisy/face")["settings"]["noise"]["sigma"] == 0.05
+    assert not (pixels(tmp_path / "noisy/face/restored.png") == pixels(face))[white == 0].all()
+
+
+def test_a_grey_picture_is_restored_in_grey(restore, tmp_path):
+    grey = pixels_of("astronaut").mean(2).round().astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "rgb.png")
+    files = [tmp_path / "grey.png", tmp_path / "rgb.png"]
+    assert restore(*files, "--operator", BLUR, "--samples", 2, "--out", tmp_path / "out").code == 0
+    for name in ("grey", "rgb"):
+        for picture in ("sample-01", "sample-02", "mean"):
+            found = pixels(tmp_path / "out" / name / f"{picture}.png")
+            assert (found == found[..., :1]).all()
+        assert manifest(tmp_path / "out" / name)["input"]["grey"]
+
+
+def test_a_measurement_of_fewer_pixels_is_scored_as_its_bicubic_enlargement(restore, face, tmp_path):
+    assert restore(face, "--simulate", "--operator", "downsample(factor=2)", "--out", tmp_path).code == 0
+    y = np.load(tmp_path / "face/measurement.npy")
+    enlarged = np.stack([bicubic(channel, 2) for channel in y.astype(float)])
+    expected = psnr(torch.from_numpy(enlarged[None]).float(), load_image(face)).item()
+    assert manifest(tmp_path / "face")["metrics"]["measurement"]["psnr"] == pytest.approx(expected, abs=1e-3)
+    assert "enlarged by bicubic interpolation" in manifest(tmp_path / "face")["protocol"]
+
+
+def bicubic(y, factor):
+    """Keys 1981 with a = -0.75, the border repeated."""
+
+    def matrix(side):
+        rows = np.zeros((factor * side, side))
+        for i in range(factor * side):
+            at = (i + 0.5) / factor - 0.5
+            for j in range(int(np.floor(at)) - 1, int(np.floor(at)) + 3):
+                d, a = abs(at - j), -0.75
+                inner, outer = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
+                rows[i, min(max(j, 0), side - 1)] += inner if d <= 1 else outer
+        return rows
+
+    return matrix(y.shape[0]) @ y @ matrix(y.shape[1]).T
+
+
+def test_a_resized_picture_is_announced_with_what_its_settings_are_of(restore, tmp_path):
+    save_image(load_image("astronaut", size=128), tmp_path / "large.png")
+    command = [tmp_path / "large.png", "--operator", BLUR, "--fit", "resize", "--out"]
+    told = restore(*command, tmp_path / "a").err
+    assert "--operator and --noise are those of the resized picture, whose pixels are 4 of the file's wide" in told
+    assert "of the resized picture" not in restore(*command, tmp_path / "b", "--simulate").err
+
+
+def pixels_of(name):
+    return ((load_image(name, size=32)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round()
+
+
 def test_a_folder_with_a_broken_picture_restores_the_others(restore, face, tmp_path):
     pictures = tmp_path / "in"
     pictures.mkdir()
@@ -167,6 +267,27 @@ def test_the_same_command_goes_on_where_it_was_stopped(restore, tmp_path):
     assert restore(*command).code == 0
     assert contents(tmp_path / "out") == whole
     assert (tmp_path / "out/astronaut/restored.png").stat().st_mtime_ns == kept
+
+
+def test_a_file_that_was_damaged_since_stops_no_other(restore, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for name in ("astronaut", "chelsea"):
+        save_image(load_image(name, size=32), pictures / f"{name}.png")
+    command = [pictures, "--operator", "identity", "--out", tmp_path / "out"]
+    assert restore(*command).code == 0
+    before = contents(tmp_path / "out")
+    broken = pictures / "astronaut.png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    save_image(load_image("coffee", size=32), pictures / "coffee.png")
+    answer = restore(*command, "--json")
+    assert answer.code == 1
+    assert "posteriori: " + str(broken) + " is damaged" in answer.err
+    rows = {row["name"]: row for row in json.loads(answer.out)}
+    assert [bool(rows[name]["error"]) for name in ("astronaut", "chelsea", "coffee")] == [True, False, False]
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before, "what was done is kept"
+    assert "coffee/restored.png" in after
 
 
 def test_nothing_is_overwritten_unless_asked(restore, face, tmp_path):
@@ -240,6 +361,32 @@ def test_one_network_call_denoises(posteriori, tiny_prior, face, tmp_path):
     assert contents(tmp_path / "s") == contents(tmp_path / "t")
     assert posteriori(*command, "--sigma", "25/255", "--out", tmp_path / "of").code == 0
     assert manifest(tmp_path / "of/face")["settings"]["noise"]["sigma"] == pytest.approx(50 / 255)
+
+
+def test_names_are_printed_as_they_are(restore, face, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal, and shows its bars
+    monkeypatch.setenv("COLUMNS", "120")
+    folder = tmp_path / "[in]"
+    folder.mkdir()
+    (folder / "scan [old] :cat:.png").write_bytes(face.read_bytes())
+    (folder / "cut [red].png").write_bytes(face.read_bytes()[:700])
+    answer = restore(folder, "--operator", "identity", "--out", tmp_path / "[out] :cat:")
+    for told, name in (
+        (answer.out, "scan [old] :cat:"),
+        (answer.out, "cut [red] (failed)"),
+        (answer.out, "[out] :cat:"),
+    ):
+        assert name in re.sub(r"\x1b\[[0-9;]*m", "", told)
+    assert "scan [old] :cat:" in answer.err, "the bar's label"
+    assert "[in]/cut [red].png is damaged" in answer.err
+
+
+def test_every_console_prints_names_as_they_are():
+    package = Path(posteriori.__file__).parent
+    made = {path.name for path in package.rglob("*.py") if re.search(r"\bConsole\(", path.read_text())}
+    assert made == {"terminal.py"}
+    columns = [text for path in package.rglob("*.py") for text in re.findall(r"TextColumn\(.*", path.read_text())]
+    assert all("markup=False" in text or '("left")' in text for text in columns)
 
 
 def test_samples_are_numbered_and_go_on(posteriori, tiny_prior, tmp_path):

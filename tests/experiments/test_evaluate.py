@@ -252,6 +252,15 @@ def test_a_convolutional_prior_sees_whole_pictures_and_samples_their_centres(fol
     assert not {0, 5} & set(colours(data.training))
 
 
+def test_a_damaged_picture_is_left_out_and_named(folder):
+    for name in ("2.png", "3.png"):
+        (folder / name).write_bytes(b"no picture")
+    data = read_data(fixed(12), Request("p", folder, "::2"))
+    assert data.held_out.names == ["0.png", "4.png", "6.png", "8.png"]
+    assert sorted(colours(data.training)) == [1, 5, 7, 9]
+    assert [problem.split(" is ")[0][-5:] for problem in data.damaged] == ["2.png", "3.png"]
+
+
 def test_too_few_pictures(folder):
     message = r"holdout '::5' and skip 1 leave 1 of 10 pictures in .* to evaluate on: at least 2 are needed"
     with pytest.raises(ValueError, match=message):

@@ -250,17 +250,25 @@ def test_samplers_agree_under_flat():
 
 
 class Broken(GaussianMixture):
-    """A prior whose answers turn to NaN below t = 500."""
+    """A prior whose answers turn to NaN below a time."""
+
+    below = 500.0
 
     def denoise(self, x_t, t):
-        return Denoised(super().denoise(x_t, t).x0 * (1.0 if t.t > 500 else float("nan")))
+        return Denoised(super().denoise(x_t, t).x0 * (1.0 if t.t > self.below else float("nan")))
 
 
 @each(steps=10)
-def test_nan_is_an_error(sampler):
+@pytest.mark.parametrize("below", [500, 1001])
+def test_nan_is_an_error(sampler, below):
     broken = Broken(PRIOR.means.unflatten(1, IMAGE), PRIOR.covariances, PRIOR.weights)
-    with pytest.raises(FloatingPointError, match=r"reached NaN or infinity at step \d+ of \d+ \(t = .*sigma = "):
+    broken.below = below
+    with pytest.raises(
+        FloatingPointError, match=r"reached NaN or infinity at step \d+ of \d+ \(t = .*sigma = "
+    ) as error:
         run(sampler, prior=broken)
+    if below > 1000:  # at every level, as a damaged network is: no setting of the sampler's helps
+        assert "the prior gives that for plain noise, too: check its weights, or its dtype" in str(error.value)
 
 
 @pytest.mark.parametrize(

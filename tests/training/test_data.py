@@ -51,6 +51,67 @@ def test_a_broken_image_is_named(folder):
         load_images(folder, list_names(folder), 16)
 
 
+def test_hidden_files_are_no_images(folder, tmp_path_factory):
+    """A Mac writes its own files beside the pictures, named like them."""
+    names = list_names(folder)
+    archive = tmp_path_factory.mktemp("zip") / "data.zip"
+    hidden = ["__MACOSX/photos/._0.png", "._0.png", ".trash/0.png", "below/.hidden/0.png"]
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in names:
+            file.write(folder / name, f"photos/{name}")
+        for name in hidden:
+            file.writestr(name, b"Mac OS X")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"Mac OS X")
+    assert list_names(folder) == names
+    assert list_names(archive) == [f"photos/{name}" for name in names]
+
+
+@pytest.mark.parametrize("load", [load_images, load_whole])
+def test_a_damaged_image_is_left_out_and_named_where_that_is_asked(folder, load):
+    names, whole = list_names(folder), load(folder, list_names(folder), 16)
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:600])
+    (folder / "4.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"3\.png is damaged"):
+        load(folder, names[:4], 16)
+    images = load(folder, names[:4], 16, tolerant=True)
+    assert images.names == names[:3]
+    assert all(torch.equal(a, b) for a, b in zip(images.pixels, whole.pixels[:3], strict=True))
+    assert len(images.damaged) == 1
+    assert "3.png is damaged" in images.damaged[0]
+    with pytest.raises(ValueError, match=r"2 of 7 pictures in .* are damaged, and up to 5% may be: .*3\.png") as caught:
+        load(folder, names, 16, tolerant=True)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="1 of 1 pictures"):
+        load(folder, ["4.png"], 16, tolerant=True)
+
+
+def test_the_share_of_damaged_images_is_of_all(tmp_path):
+    for i in range(40):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{i:02d}.png")
+    for i, fits in ((3, True), (30, True), (39, False)):
+        (tmp_path / f"{i:02d}.png").write_bytes(b"no image")
+        if fits:
+            assert len(load_images(tmp_path, list_names(tmp_path), 16, tolerant=True)) == 40 - (1 if i == 3 else 2)
+        else:
+            with pytest.raises(ValueError, match="3 of 40"):
+                load_images(tmp_path, list_names(tmp_path), 16, tolerant=True)
+
+
+def test_a_zip_with_one_damaged_entry_is_read_without_it(folder, tmp_path_factory):
+    archive = tmp_path_factory.mktemp("zip") / "data.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in list_names(folder):
+            file.write(folder / name, name)
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"IDAT") + 20] ^= 1  # of the first: its checksum does not fit
+    archive.write_bytes(data)
+    images = load_images(archive, list_names(archive), 16, tolerant=True)
+    assert len(images) == 6
+    assert "data.zip/" in images.damaged[0]
+    assert "cannot be read (Bad CRC-32" in images.damaged[0]
+
+
 def test_a_folder_without_images_says_so(tmp_path):
     with pytest.raises(ValueError, match="holds no image"):
         list_names(tmp_path)

@@ -102,6 +102,16 @@ def test_a_holdout_that_leaves_nothing_is_refused(faces, tmp_path):
         TrainingRun(faces, tmp_path / "run", TrainConfig(holdout="::1"))
 
 
+def test_damaged_pictures_are_left_out_and_the_card_does_not_count_them(faces, tmp_path, no_sheets):
+    for name in ("05.png", "13.png"):  # one of those to train on, and one held out
+        (faces / name).write_bytes((faces / name).read_bytes()[:700])
+    run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY | {"images": 8}))
+    assert [step.step for step in run] == [1, 2]
+    assert [problem.split(" is ")[0][-6:] for problem in run.damaged] == ["05.png", "13.png"]
+    card = (tmp_path / "run" / "prior" / "README.md").read_text()
+    assert "17 images of `images`; 1 more, `3::10` of the sorted names, held out" in card
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(faces, tmp_path, no_sheets):
     config = TrainConfig.from_json(TINY | {"images": 16})
     list(TrainingRun(faces, tmp_path / "run", config, checkpoint_every=0))

@@ -47,8 +47,6 @@ def demo(
 
     Writes results.csv, results.json, settings.json and a figure per task.
     """
-    from rich.console import Console
-
     from posteriori.experiments.demo import run_demo
     from posteriori.experiments.demo_files import write_demo
     from posteriori.files import writable_folder
@@ -57,17 +55,18 @@ def demo(
     from posteriori.priors.load import load_prior
     from posteriori.samplers import DDIM
     from posteriori.spec import read_samplers
+    from posteriori.terminal import console
 
     # DDIM draws from the prior alone, which the demo does anyway
     chosen = [cls for cls in read_samplers(samplers) if cls is not DDIM]
     if not chosen:
         raise typer.BadParameter("ddim draws from the prior alone, which the demo does anyway: name others, like dps")
-    console = Console(stderr=True, quiet=quiet)
+    to = console(stderr=True, quiet=quiet)
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)
     truth = load_image(image, size=network.shape[-1]).to(network.device)
     steps = network.schedule.T if full else DEFAULT_STEPS
-    say = lambda text: console.print(text, style="dim")  # noqa: E731
+    say = lambda text: to.print(text, style="dim")  # noqa: E731
     done = run_demo(network, truth, methods=chosen, steps=steps, seed=seed, progress=not quiet, say=say)
     written = write_demo(done, out, prior=prior, image=image, seed=seed)
     if quiet:
@@ -78,8 +77,9 @@ def demo(
 
 
 def _print_table(demo: Demo, prior: str, image: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from posteriori.terminal import console
 
     side = demo.truth.shape[-1]
     respaced = "all 1000 steps" if demo.steps == 1000 else f"at most {demo.steps} of 1000 steps"
@@ -99,4 +99,4 @@ def _print_table(demo: Demo, prior: str, image: str) -> None:
         figures = [(row.psnr, ".2f"), (row.ssim, ".3f"), (row.lpips, ".4f")]
         cells = ["" if value is None else format(value, form) for value, form in figures]
         table.add_row(row.method, labels.get(row.task, row.task), *cells, str(row.nfe), f"{row.seconds:.1f}")
-    Console(width=max(120, Console().width)).print(table)
+    console(width=120).print(table)

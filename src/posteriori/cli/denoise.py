@@ -18,6 +18,7 @@ from posteriori.cli.options import (
     Overwrite,
     Prior,
     Quiet,
+    Range,
     Seed,
     Simulate,
 )
@@ -40,6 +41,7 @@ def denoise(
     ] = None,
     simulate: Simulate = False,
     fit: Fit = None,
+    range_: Range = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
@@ -86,5 +88,6 @@ def denoise(
         simulate=simulate,
         fit=fit,
         batch=batch,
+        range=range_,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

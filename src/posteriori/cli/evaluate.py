@@ -83,12 +83,12 @@ def evaluate(
 
 
 def _print(evaluation: Evaluation, out: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from posteriori.experiments.evaluation.result import tables
+    from posteriori.terminal import console
 
-    console = Console(highlight=False)
+    to = console()
     for content in tables(evaluation):
         first, *rest = content.columns
         table = Table(first, title=content.title, title_justify="left")
@@ -96,7 +96,9 @@ def _print(evaluation: Evaluation, out: Path | None) -> None:
             table.add_column(column, justify="right")
         for row in content.rows:
             table.add_row(*row)
-        console.print(table)
-        console.print(f"{content.note}\n")
+        to.print(table)
+        to.print(f"{content.note}\n")
+    for problem in evaluation.damaged:
+        to.print(f"left out: {problem}", soft_wrap=True)
     if out:
-        console.print(f"{out / 'evaluation.md'} has these tables", soft_wrap=True)
+        to.print(f"{out / 'evaluation.md'} has these tables", soft_wrap=True)

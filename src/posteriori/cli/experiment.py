@@ -47,12 +47,11 @@ def rows_of(text: str) -> int | None:
 @contextmanager
 def campaign(out: Path, loader: Loader, rows: int | None, jobs: int, quiet: bool) -> Generator[Campaign]:
     """The experiment in ``out``, held against other commands."""
-    from rich.console import Console
-
     from posteriori.experiments.engine.campaign import Campaign
     from posteriori.files import claimed_folder
+    from posteriori.terminal import console
 
-    console = Console(stderr=True, quiet=quiet)
+    to = console(stderr=True, quiet=quiet)
     with claimed_folder(out):
-        say = lambda text: console.print(text, style="dim", highlight=False, soft_wrap=True)  # noqa: E731
+        say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         yield Campaign(out, loader, batch=rows, jobs=jobs, quiet=quiet, say=say)

@@ -62,12 +62,13 @@ def _entry(cls: type[Sampler | Operator]) -> dict[str, Any]:
 
 
 def _print(entries: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    from posteriori.terminal import console
+
+    to = console()
     # one width for all, so that the columns of the classes line up
     widths = [max(len(f[key] or "") for entry in entries for f in entry["fields"]) for key in ("name", "default")]
     for i, entry in enumerate(entries):
@@ -80,8 +81,8 @@ def _print(entries: list[dict[str, Any]]) -> None:
             table.add_row(field["name"], field["default"] or "", meaning)
         paper = f"Paper: {entry['paper']}" if entry["paper"] else ""
         if i:
-            console.print()
-        console.print(Text(entry["name"], "bold"))
+            to.print()
+        to.print(Text(entry["name"], "bold"))
         for part in (Text(entry["summary"]), table, Text(entry["instead"] or ""), Text(paper, "dim")):
             if part:
-                console.print(Padding(part, (0, 0, 0, 2)))
+                to.print(Padding(part, (0, 0, 0, 2)))

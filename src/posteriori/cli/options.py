@@ -23,6 +23,10 @@ Fit = Annotated[
     Literal["crop", "pad", "resize"] | None,
     typer.Option(help="Where the size is not the prior's: crop the centre, pad by mirroring, or resize the centre."),
 ]
+Range = Annotated[
+    Literal["-1..1", "0..1", "0..255"] | None,
+    typer.Option("--range", help="Black and white of .npy measurements (default: -1..1, where that is likely)."),
+]
 Batch = Annotated[int | None, typer.Option(min=1, help="Images in one network call (default: by their size).")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler (default: its paper's, at most 250).")]
 Simulate = Annotated[

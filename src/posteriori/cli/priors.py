@@ -67,11 +67,11 @@ def list_(as_json: Json = False) -> None:
     """The priors that come with the package, and the checkpoints it knows."""
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
     from posteriori.priors.cards import cache_dir
     from posteriori.priors.load import list_priors
+    from posteriori.terminal import console
 
     rows = list_priors()
     if as_json:
@@ -81,7 +81,7 @@ def list_(as_json: Json = False) -> None:
     for row in rows:
         size = "" if row.bytes is None else f"{row.bytes / 1e6:.0f} MB"
         table.add_row(row.name, f"{row.size} px" if row.size else "any", row.where, size, row.licence)
-    Console().print(table)
+    console().print(table)
     if any(row.where == "not here" for row in rows):
         typer.echo("\nget what is not here with `posteriori priors pull NAME`")
     if any(row.where == "downloaded" for row in rows):
@@ -230,8 +230,9 @@ def _folder_facts(folder: Folder) -> dict[str, Any]:
 
 
 def _print(facts: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from posteriori.terminal import console
 
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
@@ -244,7 +245,7 @@ def _print(facts: Mapping[str, Any]) -> None:
         for key in ("url", "page", "bytes", "sha256"):
             if key in file:
                 table.add_row(f"  {key}", _text(key, file[key]))
-    Console().print(table)
+    console().print(table)
 
 
 def _text(key: str, value: Any) -> str:

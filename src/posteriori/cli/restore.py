@@ -18,6 +18,7 @@ from posteriori.cli.options import (
     Overwrite,
     Prior,
     Quiet,
+    Range,
     Seed,
     Simulate,
     Steps,
@@ -55,9 +56,12 @@ def restore(
         ),
     ] = "auto",
     noise: Annotated[
-        str,
-        typer.Option(help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255."),
-    ] = "0.05",
+        str | None,
+        typer.Option(
+            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
+            "or 0 with --mask: what is kept stays as it is)."
+        ),
+    ] = None,
     simulate: Simulate = False,
     samples: Annotated[int, typer.Option(min=1, help="Posterior samples of each; 2 or more give mean and std.")] = 1,
     interval: Annotated[
@@ -73,6 +77,7 @@ def restore(
     ] = None,
     mask_invert: Annotated[bool, typer.Option("--mask-invert", help="Black is restored, white is kept.")] = False,
     fit: Fit = None,
+    range_: Range = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = None,
@@ -87,7 +92,7 @@ def restore(
 
     Every file gets a folder in OUT: the samples, their mean and standard deviation, the measurement (exact
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
-    on where it was stopped.
+    on with the pictures that were not finished.
     """
     from posteriori.choosing import choose, is_auto
     from posteriori.noise import parse_noise
@@ -107,6 +112,7 @@ def restore(
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
+    noise = noise or ("0" if mask and not simulate else "0.05")
     degraded = None if mask else read_operator(operator or "")
     sigma, sources = parse_noise(noise), find_sources(files)
     mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
@@ -132,5 +138,6 @@ def restore(
         fit=fit,
         batch=batch,
         interval=IntervalRequest(interval, widen) if interval is not None else None,
+        range=range_,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

@@ -62,7 +62,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
         for outcome in restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
             outcomes.append(outcome)
             if outcome.error:
-                progress.console.print(f"posteriori: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+                progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
             if outcome.error or outcome.there:  # no work, hence no part of the time left
                 progress.update(task, total=(progress.tasks[task].total or 0) - steps)
         write_summary(out)
@@ -91,6 +91,15 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
         *restoration.method.describe(prior, job.operator),
     ]
+    if restoration.fit == "resize" and not restoration.simulate and "fit" in job.loaded.about:
+        factor = min(file / own for file, own in zip(job.loaded.size, job.loaded.x.shape[-2:], strict=True))
+        lines.append(
+            (
+                "fit",
+                f"{job.loaded.about['fit']}: --operator and --noise are those of the resized picture, whose pixels are "
+                f"{factor:.3g} of the file's wide",
+            )
+        )
     if height * width >= LARGE and restoration.steps > 1:
         seconds = restoration.steps * restoration.method.n * seconds_per_step(prior)
         lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))
@@ -99,8 +108,10 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from posteriori.terminal import console
 
     forms = {"psnr": ("PSNR\n(dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
     forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
@@ -112,18 +123,18 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         cells = ["" if row[name] is None else format(row[name], form) for name, (_, form) in shown.items()]
-        table.add_row(row["name"] + ("" if row["folder"] else " [red](failed)[/red]"), *cells)
-    console = Console(highlight=False)
-    console.print(table)
+        table.add_row(Text.assemble(row["name"], "" if row["folder"] else (" (failed)", "red")), *cells)
+    to = console()
+    to.print(table)
     for text, key in (
         ("residual of 95% of true images: {:.3f} to {:.3f}", "residual_of_true_images"),
         ("shift of 95% of pictures that the prior knows: {:.2f} to {:.2f}", "shift_of_known_pictures"),
     ):
         ranges = {tuple(row[key]) for row in rows if row[key]}
         if len(ranges) == 1:
-            console.print(text.format(*ranges.pop()))
+            to.print(text.format(*ranges.pop()))
     for row in rows:
         for warning in row["warnings"]:
-            console.print(f"warning: {row['name']}: {warning}", markup=False, soft_wrap=True)
+            to.print(Text(f"warning: {row['name']}: {warning}"), soft_wrap=True)
     done = sum(row["error"] is None for row in rows)
-    console.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
+    to.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)

@@ -87,10 +87,10 @@ def sweep(
 
 
 def _print(axes: list[Axis], found: list[Measured], title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from posteriori.experiments.sweep import FLAT, best, flat
+    from posteriori.terminal import console
 
     top = best(found)
     table = Table(title=title, title_justify="left")
@@ -100,7 +100,7 @@ def _print(axes: list[Axis], found: list[Measured], title: str) -> None:
         cells = [value if isinstance(value, str) else f"{value:.4g}" for value in point.at]
         cells += [point.psnr.text(2), point.lpips.text(4), f"{point.residual:.2f}", str(point.calls)]
         table.add_row(*cells, style="bold" if point is top else "")
-    Console(width=max(110, Console().width)).print(table)
+    console(width=110).print(table)
     named = ", ".join(f"{axis.name} = {value}" for axis, value in zip(axes, top.at, strict=True))
     near = [", ".join(map(str, point.at)) for point in flat(found)]
     ends = [axis.name for axis, at in zip(axes, top.at, strict=True) if axis.numeric and at in _ends(axis)]

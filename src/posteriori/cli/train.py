@@ -49,10 +49,11 @@ def train(
     from contextlib import nullcontext
 
     import torch
-    from rich.console import Console
+    from rich.text import Text
 
     from posteriori.files import claimed_folder
     from posteriori.progress import bar
+    from posteriori.terminal import console
     from posteriori.training.config import TrainConfig
     from posteriori.training.distributed import joined
     from posteriori.training.run import TrainingRun
@@ -64,8 +65,8 @@ def train(
     settings = TrainConfig.from_json(values | given)
     with joined(device) as (ranks, device), claimed_folder(out) if ranks.first else nullcontext():
         quiet = quiet or not ranks.first
-        console = Console(stderr=True, quiet=quiet)
-        with console.status(f"decoding {data}"):
+        to = console(stderr=True, quiet=quiet)
+        with to.status(Text(f"decoding {data}")):
             run = TrainingRun(
                 data,
                 out,
@@ -80,9 +81,13 @@ def train(
                 ranks=ranks,
             )
         trainer = run.trainer
+        for problem in run.damaged:
+            to.print(f"left out: {problem}", soft_wrap=True)
+        if run.damaged:
+            to.print(f"left out {len(run.damaged)} of {sum(run.images) + len(run.damaged)} pictures")
         if run.resumed:
             seen = f"{trainer.step * settings.batch_size:,} of {settings.images:,} images"
-            console.print(f"resuming from {run.resumed} at {seen}")
+            to.print(f"resuming from {run.resumed} at {seen}")
         loss = None
         with bar("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} images/s", quiet=quiet) as progress:
             total, seen = (steps * settings.batch_size for steps in (settings.steps, trainer.step))

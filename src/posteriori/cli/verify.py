@@ -46,8 +46,6 @@ def verify(
     index.html, verification.md with its pictures in verification/, and tables as CSV. The time is told first; stopped
     at any moment, the same command goes on where it was.
     """
-    from rich.console import Console
-
     from posteriori.experiments.verification.page import write
     from posteriori.experiments.verification.plan import FULL, QUICK, cells
     from posteriori.experiments.verification.results import rows
@@ -55,13 +53,14 @@ def verify(
     from posteriori.experiments.verification.run import run
     from posteriori.files import claimed_folder
     from posteriori.spec import read_samplers
+    from posteriori.terminal import console
 
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)
     if largest:
         scope = scope.up_to(largest)
-    console = Console(stderr=True, quiet=quiet)
+    to = console(stderr=True, quiet=quiet)
     with claimed_folder(out):
-        say = lambda text: console.print(text, style="dim", highlight=False, soft_wrap=True)  # noqa: E731
+        say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         planned = cells(scope, classes, seed)
         if done:
             records = read_done(planned, out)

@@ -23,7 +23,11 @@ def pair(a: Tensor, b: Tensor, smallest: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite where they agree."""
+    """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite where they agree.
+
+    Both are clamped to [-1, 1] first, as they would be in a picture: bring images on another range to it, those on
+    [0, 1] as 2 x - 1.
+    """
     a, b = pair(a, b, smallest=1)
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
 

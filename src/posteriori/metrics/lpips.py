@@ -62,7 +62,7 @@ def network(device: torch.device) -> _LPIPS:
     """AlexNet and the linear weights on its maps, frozen, read once for each ``device``."""
     net = _LPIPS()
     net.load_state_dict(load_file(_WEIGHTS))
-    return net.requires_grad_(False).to(device)
+    return net.requires_grad_(False).to(device, torch.float32)
 
 
 @torch.no_grad()

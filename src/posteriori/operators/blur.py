@@ -28,6 +28,7 @@ class GaussianBlur(SVDOperator):
     """
 
     name: ClassVar[str] = "gaussian-blur"
+    averages: ClassVar[bool] = True
     cutoff: ClassVar[float] = 3e-2
 
     sigma: Annotated[float, "standard deviation of the Gaussian, in pixels"] = 3.0
@@ -55,11 +56,13 @@ class GaussianBlur(SVDOperator):
         return weights / weights.sum()
 
     @cached_property
+    @torch.inference_mode(False)  # they outlive it, and gradients pass by them
     def _matrices(self) -> tuple[Tensor, ...]:
         """K_h and K_w, float64."""
         return tuple(_reflected(self.kernel, side) for side in self.shape[-2:])
 
     @cached_property
+    @torch.inference_mode(False)
     def _factors(self) -> tuple[tuple[Tensor, ...], ...]:
         """(U, s, V^T) along the height and along the width, float32."""
         return tuple(tuple(factor.float() for factor in svd(matrix)) for matrix in self._matrices)
@@ -75,19 +78,19 @@ class GaussianBlur(SVDOperator):
 
     def U(self, c: Tensor) -> Tensor:
         (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.to(c.device) @ c @ u_w.T.to(c.device)
+        return u_h.to(c) @ c @ u_w.T.to(c)
 
     def Ut(self, y: Tensor) -> Tensor:
         (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.T.to(y.device) @ y @ u_w.to(y.device)
+        return u_h.T.to(y) @ y @ u_w.to(y)
 
     def V(self, c: Tensor) -> Tensor:
         (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.T.to(c.device) @ c @ vt_w.to(c.device)
+        return vt_h.T.to(c) @ c @ vt_w.to(c)
 
     def Vt(self, x: Tensor) -> Tensor:
         (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.to(x.device) @ x @ vt_w.T.to(x.device)
+        return vt_h.to(x) @ x @ vt_w.T.to(x)
 
     def guess(self, y: Tensor, sigma: float) -> Tensor:
         return y

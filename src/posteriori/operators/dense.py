@@ -31,6 +31,7 @@ class Dense(SVDOperator):
             )
 
     @cached_property
+    @torch.inference_mode(False)
     def _factors(self) -> tuple[Tensor, ...]:
         return tuple(factor.to(self.matrix.dtype) for factor in svd(self.matrix))
 
@@ -42,13 +43,13 @@ class Dense(SVDOperator):
         return self._factors[1]
 
     def U(self, c: Tensor) -> Tensor:
-        return c @ self._factors[0].T.to(c.device)
+        return c @ self._factors[0].T.to(c)
 
     def Ut(self, y: Tensor) -> Tensor:
-        return y @ self._factors[0].to(y.device)
+        return y @ self._factors[0].to(y)
 
     def V(self, c: Tensor) -> Tensor:
-        return (c @ self._factors[2].to(c.device)).unflatten(1, self.shape)
+        return (c @ self._factors[2].to(c)).unflatten(1, self.shape)
 
     def Vt(self, x: Tensor) -> Tensor:
-        return x.flatten(1) @ self._factors[2].T.to(x.device)
+        return x.flatten(1) @ self._factors[2].T.to(x)

@@ -17,6 +17,7 @@ class Identity(SVDOperator):
     """Denoising: y is the picture and the noise."""
 
     name: ClassVar[str] = "identity"
+    averages: ClassVar[bool] = True
 
     @property
     def s(self) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from posteriori.operator import SVDOperator
 
 @dataclass(frozen=True)
 class _Masking(SVDOperator):
+    averages: ClassVar[bool] = True
+
     @cached_property
     @abstractmethod
     def keep(self) -> Tensor:
@@ -79,6 +82,7 @@ class BoxMask(_Masking):
             object.__setattr__(self, name, value)
 
     @cached_property
+    @torch.inference_mode(False)
     def keep(self) -> Tensor:
         hidden = torch.zeros(self.shape, dtype=torch.bool)
         top, left, size = (int(value or 0) for value in (self.top, self.left, self.size))
@@ -89,7 +93,10 @@ class BoxMask(_Masking):
 @final
 @dataclass(frozen=True, eq=False)
 class Mask(_Masking):
-    """Inpainting: the pixels where a mask is false are hidden."""
+    """Inpainting: the pixels where a mask is false are hidden.
+
+    It is a tensor or an array of booleans, or of zeros and one other number.
+    """
 
     name: ClassVar[str] = "mask"
 
@@ -98,8 +105,9 @@ class Mask(_Masking):
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", _booleans(self.mask))
         try:
-            keep = self.mask.bool().expand(self.shape)
+            keep = self.mask.expand(self.shape)
         except RuntimeError:
             raise ValueError(
                 f"the mask is {tuple(self.mask.shape)}; the images are {self.shape}: give the same size"
@@ -114,5 +122,18 @@ class Mask(_Masking):
         return hash(self.shape)
 
     @cached_property
+    @torch.inference_mode(False)
     def keep(self) -> Tensor:
-        return self.mask.bool().expand(self.shape).contiguous()
+        return self.mask.expand(self.shape).clone(memory_format=torch.contiguous_format)
+
+
+def _booleans(mask: Tensor | np.ndarray) -> Tensor:
+    values = mask if isinstance(mask, Tensor) else np.asarray(mask)
+    number = isinstance(values, Tensor) or values.dtype.kind in "biuf"
+    keep = values != 0
+    kept = values[keep]
+    if not number or (len(kept) and not (kept == kept[0]).all()):
+        raise ValueError(
+            "the mask holds more than two values: give True where the picture is observed and False where it is hidden"
+        )
+    return keep if isinstance(keep, Tensor) else torch.from_numpy(np.array(keep))

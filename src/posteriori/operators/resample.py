@@ -21,6 +21,7 @@ class Downsample(SVDOperator):
     """
 
     name: ClassVar[str] = "downsample"
+    averages: ClassVar[bool] = True
 
     factor: Annotated[int, "side of a block, in pixels; it divides both sides of the picture"] = 4
 

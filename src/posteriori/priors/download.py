@@ -150,7 +150,7 @@ def _write(
 
     with bar("", quiet=quiet) as shown:
         shown.columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),

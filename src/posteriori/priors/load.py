@@ -34,6 +34,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 HUB_FILES = [*FILES, "unet/config.json", f"unet/{WEIGHTS}", "scheduler/scheduler_config.json"]
 
 
+@torch.inference_mode(False)  # gradients go through it, also where it was loaded under that
 def load_prior(
     name: str | Path,
     *,

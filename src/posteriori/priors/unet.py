@@ -83,7 +83,7 @@ class UNetPrior(Prior):
         sigma_bar = t.sigma / t.alpha if t.alpha > 0 else math.inf
         time = self.schedule.time(sigma_bar)
         x_vp = x_t / math.hypot(t.alpha, t.sigma)
-        times = torch.full((len(x_t),), time - 1, device=x_t.device)
+        times = torch.full((len(x_t),), time - 1, device=x_t.device, dtype=torch.float32)
         out = self.net(x_vp, times)
         out, v = out.split(self.shape[0], dim=1) if out.shape[1] == 2 * self.shape[0] else (out, None)
         if self.prediction == "epsilon":

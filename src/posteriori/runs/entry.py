@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from posteriori.figures import comparison, heat_map
@@ -29,6 +30,10 @@ class Job:
     y: Tensor
     truth: Tensor | None
 
+    def shade(self, x: Tensor) -> Tensor:
+        """The images ``x`` (..., 3, H, W) of a grey input in grey: the nearest that are, and nearer to a grey truth."""
+        return x.mean(-3, keepdim=True).expand_as(x).contiguous() if self.loaded.grey else x
+
     def window(self, x: Tensor) -> Tensor:
         """The part of the images ``x`` (..., H, W) that was in the file, without what padding added."""
         scale = x.shape[-1] // self.loaded.x.shape[-1]  # of an image to its measurement
@@ -40,8 +45,9 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
     """Writes the images ``x`` (n, 3, H, W) of a job and its measurement into ``folder``; returns the figures.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
-    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. Among
-    the figures are two checks, of the residual and of what the prior says, and warnings of what looks wrong.
+    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. A
+    measurement of fewer pixels is compared as its bicubic enlargement. Among the figures are two checks, of the
+    residual and of what the prior says, and warnings of what looks wrong.
     """
     y, n = job.y, len(x)
     residual, shift = check_residual(job.operator, y, x, sigma), check_prior(job.prior, x)
@@ -62,7 +68,11 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
         np.save(folder / "std.npy", std.numpy())
         title = f"standard deviation of {n} samples"
         heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
-    panels = [("measurement", shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
+    if shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
+        label, shown = "measurement, bicubic", F.interpolate(shown, mean.shape[-2:], mode="bicubic")
+    else:
+        label = "measurement"
+    panels = [(label, shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
     if n > 1:
         panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
     if job.truth is not None:
@@ -71,7 +81,7 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
         comparable = [(label, image) for label, image in panels if image.shape == truth.shape]
         scores = {label: score(image, truth) for label, image in comparable}
         figures["metrics"] = {
-            "measurement": scores.get("measurement"),
+            "measurement": scores.get(label),
             "samples": [score(image[None], truth) for image in x],
             "mean": score(mean, truth),
         }

@@ -17,8 +17,15 @@ from torch import Tensor
 from posteriori.fit import Fit, fit
 from posteriori.images import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
 from posteriori.priors.folder import first_line
+from posteriori.runs.scale import Range, rescaled
 
 ARRAY = ".npy"
+
+#: of 255: what JPEG may leave of a mask's black
+SLACK = 16
+#: of 255: how much of what is to be restored a pixel of a resampled picture may have and be kept: the loss of more
+#: pixels costs more than the errors in these (two scratched faces, DDNM, brought to an eighth)
+MIXED = 32
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Loaded:
     window: tuple[int, int, int, int]
     size: tuple[int, int]
     about: dict[str, Any]
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has one value for all three channels of every pixel."""
+        return self.x.ndim == 4 and self.x.shape[1] == 3 and bool((self.x == self.x[:, :1]).all())
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
@@ -80,10 +92,13 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     return sources
 
 
-def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool) -> Loaded:
+def load(
+    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: Range | None = None
+) -> Loaded:
     """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
-    Pictures are fitted (``posteriori.fit``); arrays must have the shape, floating point and finite.
+    Pictures are fitted (``posteriori.fit``); arrays must have the shape and be finite; where their ``scale`` is not
+    given they are floating-point numbers on [-1, 1].
     Raises OSError or ValueError, one line.
     """
     data = read_bytes(source.path)
@@ -91,7 +106,7 @@ def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arra
     if Path(source.path).suffix.lower() == ARRAY:
         if not arrays:
             raise ValueError(f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out")
-        x = _array(data, source.path, shape)
+        x = rescaled(_array(data, source.path, shape, "f" if scale is None else "fiu"), scale)
         return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
@@ -105,7 +120,7 @@ def load(source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arra
     return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
 
 
-def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
+def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
     if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
         raise ValueError(f"{path} is no NumPy array: give what numpy.save writes")
     try:
@@ -117,8 +132,9 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
         raise ValueError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
-    if array.dtype.kind != "f":
-        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale")
+    if array.dtype.kind not in kinds:
+        whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
+        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
     if shape is None:
         shape = array.shape[-3:]
         if len(shape) != 3 or shape[0] != 3 or not array.size:
@@ -134,7 +150,10 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None) -> Tensor:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them."""
+    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
+
+    Greys are restored too, down to ``SLACK`` of 255: at a soft edge the damage shines through.
+    """
 
     path: str
     pixels: np.ndarray
@@ -146,7 +165,7 @@ class MaskFile:
         """Raises OSError or ValueError: no picture, all white, or all black."""
         data = read_bytes(path)
         grey = read_picture(data, path).pixels.mean(2)
-        restore = (grey >= 127.5) != invert
+        restore = (255 - grey if invert else grey) >= SLACK
         swapped = ", swapped by --mask-invert" if invert else ""
         for everything, colour, problem in (
             (restore.all(), ("white", "black")[invert], "nothing would be left to restore from"),
@@ -157,14 +176,18 @@ class MaskFile:
         return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
 
     def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
-        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already."""
+        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already.
+
+        Where the picture is resampled, a pixel is kept that has up to ``MIXED`` of 255 of what is to be restored.
+        """
         size = self.pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
             (h, w), (height, width) = size, loaded.size
             raise ValueError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        keep = fit(self.pixels, *shape[1:], how, self.path).pixels < 128
+        weights = fit(self.pixels.astype(np.float32), *shape[1:], how, self.path).pixels  # negative ones as well
+        keep = np.abs(weights) < MIXED
         if keep.all() or not keep.any():
             left = "all of it is kept" if keep.all() else "none of it is kept"
             raise ValueError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")

@@ -30,7 +30,8 @@ def protocol(height: int, width: int) -> str:
     """How the figures of ``score`` at this size are meant."""
     return (
         f"PSNR in dB, SSIM (Gaussian window of 11 pixels, sigma 1.5, mean over channels) and LPIPS v0.1 with AlexNet, "
-        f"all at {width} x {height} pixels on images clamped to [-1, 1] before rounding; LPIPS depends on the size"
+        f"all at {width} x {height} pixels on images clamped to [-1, 1] before rounding; LPIPS depends on the size; "
+        "a measurement of fewer pixels is enlarged by bicubic interpolation"
     )
 
 

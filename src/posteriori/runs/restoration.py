@@ -20,6 +20,7 @@ from posteriori.runs.inputs import Loaded, MaskFile, Source, load
 from posteriori.runs.intervals import IntervalRequest
 from posteriori.runs.manifest import arithmetic
 from posteriori.runs.methods import Method
+from posteriori.runs.scale import Range, check_scale
 from posteriori.spec import Spec, format_spec
 
 
@@ -38,7 +39,7 @@ class Restoration:
     ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
     one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
-    goes on with the same groups.
+    goes on with the same groups. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
 
     prior: UNetPrior
@@ -52,6 +53,7 @@ class Restoration:
     fit: Fit | None
     batch: int | None
     interval: IntervalRequest | None = None
+    range: Range | None = None
     _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class Restoration:
             "size": list(job.prior.shape[1:]),
             "simulate": self.simulate,
             "fit": self.fit,
+            "range": self.range,
             "seed": self.seed,
             "interval": self.interval and asdict(self.interval),
             "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
@@ -100,13 +103,15 @@ class Restoration:
 
     def job(self, source: Source) -> Job:
         """Reads and, to simulate, degrades an input. Raises OSError or ValueError."""
-        loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate)
+        loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if self.operator and not self.simulate:
             shape = self.operator.cls.image_shape(shape, **self.operator.fields)
         setting = self._setting(shape)
         operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
         x = loaded.x
+        if loaded.about["kind"] == "array":
+            check_scale(x, operator, self.sigma, self.range, source.path)
         y = operator.measure(x, self.sigma, seed=self.seed) if self.simulate else operator.hide(x)
         return Job(source, loaded, setting.prior, operator, y, x if self.simulate else None)
 

@@ -78,13 +78,16 @@ def restore(
 
 
 def _finished(restoration: Restoration, sources: Sequence[Source], out: Path) -> dict[Source, dict[str, Any]]:
-    """The manifests of ``sources`` that these settings have made before."""
+    """The manifests of ``sources`` that these settings have made before, but for those that can no longer be read."""
     found = {}
     for source in sources:
         entry = out / source.name
         if not entry.exists():
             continue
-        job = restoration.job(source)
+        try:
+            job = restoration.job(source)
+        except (OSError, ValueError):  # which stops this input when its turn comes, and no other
+            continue
         settings = json.loads(json.dumps(restoration.settings(job)))
         manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
         used = manifest.get("settings", {})
@@ -122,13 +125,13 @@ def _solve(
         "peak_memory_bytes": peak_memory(restoration.prior.device),
     }
     for job, samples in zip(jobs, drawn.x.cpu(), strict=True):
-        yield job, samples, cost
+        yield job, job.shade(samples), cost
 
 
 def _write(restoration: Restoration, job: Job, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
     manifest = {
         "name": job.source.name,
-        "input": job.loaded.about,
+        "input": job.loaded.about | ({"grey": True} if job.loaded.grey else {}),
         "settings": restoration.settings(job),
         **cost,
         "versions": versions(),

@@ -65,7 +65,7 @@ class MALA(Sampler):
         eta = self.step_size * t.sigma**2
         std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s, and without noise the same for all
         w = like.V(rng.normal(std.shape) / std)  # the level's own, or the target would change under the chain
-        at, accepted = self.target(x, w, t, prior, like), torch.zeros(len(x), device=x.device)
+        at, accepted = self.target(x, w, t, prior, like), x.new_zeros(len(x))
         for _ in range(self.inner):
             (_, score, log_y, g), z = at, rng.normal(shape)
             move = eta * (score + g) + math.sqrt(2 * eta) * z

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -16,20 +18,30 @@ from posteriori.images import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
 
+#: the share of a data set that may be damaged, and is left out; a single picture always may
+DAMAGED = 0.05
+
 
 @dataclass(frozen=True)
 class Images:
-    """Names and pixels of a data set, uint8: (N, 3, S, S), or one (3, H, W) each where sizes differ."""
+    """Names and pixels of a data set, uint8: (N, 3, S, S), or one (3, H, W) each where sizes differ.
+
+    ``damaged`` says of every picture that was left out what is wrong with it.
+    """
 
     names: list[str]
     pixels: Tensor | list[Tensor]
+    damaged: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 def list_names(source: Path) -> list[str]:
-    """The sorted names of the images in a folder (searched whole) or a zip."""
+    """The sorted names of the images in a folder (searched whole) or a zip, without hidden files and folders.
+
+    Among those are ``._a.jpg`` and ``__MACOSX/``, which a Mac writes beside the pictures.
+    """
     if source.is_dir():
         names = [p.relative_to(source).as_posix() for p in source.rglob("*")]
     elif zipfile.is_zipfile(source):
@@ -37,10 +49,14 @@ def list_names(source: Path) -> list[str]:
             names = archive.namelist()
     else:
         raise ValueError(f"{source} is neither a folder nor a zip of images: give one of those")
-    names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES)
+    names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES and not _hidden(n))
     if not names:
         raise ValueError(f"{source} holds no image ({', '.join(SUFFIXES)})")
     return names
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
@@ -56,10 +72,15 @@ def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
     return sorted(set(names) - set(held_out)), held_out
 
 
-def load_images(source: Path, names: list[str], size: int) -> Images:
-    """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged)."""
-    pixels = torch.empty(len(names), 3, size, size, dtype=torch.uint8)
-    for i, array in enumerate(_pictures(source, names)):
+def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = False) -> Images:
+    """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged).
+
+    Raises ValueError where one is damaged. A ``tolerant`` call leaves it out, and raises where more than one and more
+    than ``DAMAGED`` of all are, or none is left.
+    """
+    pixels, damaged = torch.empty(len(names), 3, size, size, dtype=torch.uint8), [] if tolerant else None
+    sound = []
+    for i, (name, array) in enumerate(_pictures(source, names, damaged)):
         picture = Image.fromarray(array)
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -67,43 +88,69 @@ def load_images(source: Path, names: list[str], size: int) -> Images:
         pixels[i] = _channels_first(
             np.array(picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
         )
-    return Images(names, pixels)
+        sound.append(name)
+    return Images(sound, pixels[: len(sound)], damaged or [])
 
 
-def load_whole(source: Path, names: list[str], size: int, stride: int = 1) -> Images:
+def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, tolerant: bool = False) -> Images:
     """Decodes ``names`` at their own resolution, sides cut to multiples of ``stride``.
 
-    Raises ValueError where one is smaller than ``size`` pixels.
+    Raises ValueError where one is smaller than ``size`` pixels, and where one is damaged: see ``load_images``.
     """
-    pixels = [_channels_first(picture) for picture in _pictures(source, names)]
-    for name, image in zip(names, pixels, strict=True):
-        if min(image.shape[1:]) < size:
-            height, width = image.shape[1:]
+    damaged = [] if tolerant else None
+    sound, pixels = [], []
+    for name, picture in _pictures(source, names, damaged):
+        height, width = picture.shape[:2]
+        if min(height, width) < size:
             raise ValueError(
                 f"{source}/{name} is {width} x {height}, smaller than size = {size}: lower size, or remove it"
             )
-    return Images(names, [p[:, : p.shape[1] // stride * stride, : p.shape[2] // stride * stride] for p in pixels])
+        sound.append(name)
+        pixels.append(_channels_first(picture)[:, : height // stride * stride, : width // stride * stride])
+    return Images(sound, pixels, damaged or [])
 
 
 def picture_sizes(source: Path, names: Sequence[str]) -> list[tuple[int, int]]:
     """(width, height) of each of ``names``, as it is decoded."""
-    return [(picture.shape[1], picture.shape[0]) for picture in _pictures(source, list(names))]
+    return [(picture.shape[1], picture.shape[0]) for _, picture in _pictures(source, list(names))]
 
 
 def _channels_first(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1)
 
 
-def _pictures(source: Path, names: list[str]) -> Iterator[np.ndarray]:
-    return (read_picture(data, f"{source}/{name}").pixels for name, data in _read(source, names))
+def _pictures(source: Path, names: list[str], damaged: list[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, pixels) of each; what is wrong with a picture is an error, or noted in ``damaged`` where there are few."""
+    with _reader(source) as read:
+        for name in names:
+            try:
+                yield name, _decoded(read, source, name)
+            except ValueError as error:
+                if damaged is None:
+                    raise
+                damaged.append(str(error))
+    if damaged and (len(damaged) > max(1, DAMAGED * len(names)) or len(damaged) == len(names)):
+        raise ValueError(
+            f"{len(damaged)} of {len(names)} pictures in {source} are damaged, and up to {DAMAGED:.0%} may be: "
+            f"replace or remove them; the first: {damaged[0]}"
+        )
 
 
-def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
+def _decoded(read: Callable[[str], bytes], source: Path, name: str) -> np.ndarray:
+    try:
+        data = read(name)
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all that a zip raises
+        raise ValueError(f"{source}/{name} cannot be read ({error})") from None
+    return read_picture(data, f"{source}/{name}").pixels
+
+
+@contextmanager
+def _reader(source: Path) -> Generator[Callable[[str], bytes]]:
     if source.is_dir():
-        yield from ((name, (source / name).read_bytes()) for name in names)
+        yield lambda name: (source / name).read_bytes()
     else:
         with zipfile.ZipFile(source) as archive:
-            yield from ((name, archive.read(name)) for name in names)
+            yield archive.read
 
 
 def batch(

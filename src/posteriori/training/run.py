@@ -33,8 +33,8 @@ class TrainingRun:
 
     ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
     heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
-    average with its model card. ``resumed`` is the checkpoint that the run goes on from. Of several ``ranks`` the
-    first alone writes, and all stop after the same step.
+    average with its model card. ``resumed`` is the checkpoint that the run goes on from, ``damaged`` what is wrong
+    with pictures that are left out. Of several ``ranks`` the first alone writes, and all stop after the same step.
     """
 
     log_every = 50
@@ -61,7 +61,6 @@ class TrainingRun:
             raise ValueError(f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice")
         board = _tensorboard(out) if tensorboard and ranks.first else None
         self.data, self.out = data, writable_folder(out)
-        self.images = len(names), len(held_out)
         self.config = config
         self.ranks = ranks
         self.licence = licence
@@ -70,10 +69,13 @@ class TrainingRun:
         self.checkpoint = out / "checkpoint.pt"
         images = load(data, names, config, OVERSAMPLING)
         self.trainer = Trainer(config, images, device, dtype=dtype, compile=compile, ranks=ranks)
+        self.damaged, self.images = images.damaged, (len(images), len(held_out))
         self.resumed = self._resume()
         if not ranks.first:
             return
         self.held_out = load(data, held_out[: self.held_out_used], config)
+        self.damaged = [*self.damaged, *self.held_out.damaged]
+        self.images = len(images), len(held_out) - len(self.held_out.damaged)
         with atomic_path(out / "config.json") as path:
             path.write_text(json.dumps(config.to_json(), indent=2) + "\n")
         step, psnr = self.trainer.step, [f"psnr_sigma_{s:g}" for s in SIGMAS]
@@ -166,10 +168,13 @@ class TrainingRun:
 
 
 def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 1) -> Images:
-    """The pictures as ``config.crop`` needs them: whole, or squares of ``oversampling`` times the training size."""
+    """The pictures as ``config.crop`` needs them: whole, or squares of ``oversampling`` times the training size.
+
+    Damaged ones are left out where they are few.
+    """
     if config.crop == "random":
-        return load_whole(data, names, config.size, config.stride)
-    return load_images(data, names, oversampling * config.size)
+        return load_whole(data, names, config.size, config.stride, tolerant=True)
+    return load_images(data, names, oversampling * config.size, tolerant=True)
 
 
 class _Log:

@@ -8,12 +8,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from posteriori.experiments.engine.execute import Task
 from posteriori.experiments.engine.plan import Item, distinct
+from posteriori.terminal import console
 
 
 class Silent:
@@ -50,7 +50,7 @@ class Board:
         self.running: dict[tuple[str, int], tuple[Item, float]] = {}
         self.began = time.monotonic()
         self.worked = 0.0
-        self.live = Live(get_renderable=self.table, console=Console(stderr=True), refresh_per_second=2, transient=True)
+        self.live = Live(get_renderable=self.table, console=console(stderr=True), refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         self.began = time.monotonic()

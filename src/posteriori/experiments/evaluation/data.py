@@ -17,12 +17,13 @@ from posteriori.training.data import Images, list_names, load_images, load_whole
 class Data:
     """Pictures to evaluate on, uint8: ``held_out`` to denoise, the others at a sample's size, (N, 3, S, S).
 
-    ``training`` is in random order, None where there is none.
+    ``training`` is in random order, None where there is none. ``damaged`` says what is wrong with pictures left out.
     """
 
     held_out: Images
     windows: Tensor
     training: Tensor | None
+    damaged: list[str]
 
 
 def read_data(prior: UNetPrior, request: Request) -> Data:
@@ -42,15 +43,16 @@ def read_data(prior: UNetPrior, request: Request) -> Data:
 
     def load(names: list[str]) -> Images:
         if prior.convolutional:
-            return load_whole(source, names, size, prior.stride)
-        return load_images(source, names, size)
+            return load_whole(source, names, size, prior.stride, tolerant=True)
+        return load_images(source, names, size, tolerant=True)
 
     # without samples none are needed; whether a convolutional prior has memorised windows of them is not asked
     wanted = len(training) if request.samples and not prior.convolutional else request.samples
     order = torch.randperm(len(training), generator=generator(request.seed))[:wanted].tolist()
     pictures = load(held_out)
-    seen = _centres(load([training[i] for i in order]), size) if len(order) > 1 else None
-    return Data(pictures, _centres(pictures, size), seen)
+    seen = load([training[i] for i in order]) if len(order) > 1 else None
+    damaged = [*pictures.damaged, *(seen.damaged if seen else [])]
+    return Data(pictures, _centres(pictures, size), _centres(seen, size) if seen else None, damaged)
 
 
 def _centres(images: Images, size: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from textwrap import fill
@@ -122,12 +122,16 @@ class Shift:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures; ``distances`` is empty without samples, ``memorisation`` None without a training set as well."""
+    """The figures; ``distances`` is empty without samples, ``memorisation`` None without a training set as well.
+
+    ``damaged`` says of every picture that was left out what is wrong with it.
+    """
 
     denoising: list[Denoising]
     shift: Shift
     distances: list[Distance]
     memorisation: Memorisation | None
+    damaged: list[str] = field(default_factory=list)
 
 
 def tables(evaluation: Evaluation) -> list[Table]:

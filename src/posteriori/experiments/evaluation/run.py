@@ -85,7 +85,7 @@ def evaluate(
         if data.training is not None and not prior.convolutional:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
     table = psnr_table(figures, levels, list(denoisers), data.held_out.names)
-    evaluation = Evaluation(table, shift, distances, memorised)
+    evaluation = Evaluation(table, shift, distances, memorised, data.damaged)
     write_json({"settings": settings, "versions": versions(), **asdict(evaluation)}, out / RESULT)
     with atomic_path(out / "evaluation.md") as path:
         path.write_text(markdown(evaluation, request, record), "utf-8")

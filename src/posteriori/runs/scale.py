@@ -1,0 +1,45 @@
+"""The scale of a measurement that comes as an array: what cannot be on [-1, 1], and what hardly is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from posteriori.operator import Operator
+
+Range = Literal["-1..1", "0..1", "0..255"]
+
+#: the share of entries that may lie anywhere: dead pixels, and the overshoot of filters
+FEW = 0.01
+
+
+def rescaled(y: Tensor, given: Range | None) -> Tensor:
+    """``y``, on the ``given`` range of black to white, on [-1, 1]. None is [-1, 1] already."""
+    if given == "0..1":
+        return 2 * y - 1
+    return y / 127.5 - 1 if given == "0..255" else y
+
+
+def check_scale(y: Tensor, operator: Operator, sigma: float, given: Range | None, path: str) -> None:
+    """ValueError where ``y``, (1, ...), cannot be A(x) + sigma n of a picture x on [-1, 1], or is likely on [0, 1].
+
+    For an operator that averages, |A(x)| is at most 1, so that more than ``FEW`` of the entries beyond 1 + 6 sigma
+    cannot be. Where no range is ``given`` and fewer than ``FEW`` of them are below -max(0.1, 3 sigma), the picture has
+    nothing darker than a middle grey: such are rare, and on [0, 1] all are so. Where the noise is above 1/6 there is
+    no telling.
+    """
+    if not operator.averages:
+        return
+    observed = operator.observed(y)
+    limit, dark = 1 + 6 * sigma, max(0.1, 3 * sigma)
+    if (observed.abs() > limit).float().mean() > FEW:
+        raise ValueError(
+            f"{path} goes from {observed.min():.4g} to {observed.max():.4g}, which this operator and noise of sigma "
+            f"{sigma:.4g} cannot give of a picture on [-1, 1]: name its range with --range, like 0..255, or its --noise"
+        )
+    if given is None and dark <= 0.5 and (observed < -dark).float().mean() < FEW:
+        raise ValueError(
+            f"{path} goes from {observed.min():.4g} to {observed.max():.4g}, which looks like [0, 1]: "
+            "say --range 0..1, or --range -1..1 if it is a bright picture on [-1, 1]"
+        )
