@@ -1,8 +1,8 @@
 """Lays out the photographs that the prior ``photo`` is trained on: python training/photo_data.py DATA OUT.
 
 DATA holds ``bsds500-train/`` and ``photos.zip``. Of every folder each 20th (BSDS500) or 40th picture is held out: those
-are called ``zz-...``, so that ``"holdout": "-43:"`` is them and nothing else. Pictures of BSDS500 come twice, since it is
-the measure. Photographs of up to 1,280 pixels are cut into pieces, and come once more at half their size.
+are called ``zz-...``, so that ``"holdout": "-43:"`` is them and nothing else. Pictures of BSDS500 come twice, since it
+is the measure. Photographs of up to 1,280 pixels are cut into pieces, and come once more at half their size.
 """
 
 from __future__ import annotations
