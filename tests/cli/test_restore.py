@@ -223,7 +223,7 @@ def test_a_resized_picture_is_announced_with_what_its_settings_are_of(restore, t
     save_image(load_image("astronaut", size=128), tmp_path / "large.png")
     command = [tmp_path / "large.png", "--operator", BLUR, "--fit", "resize", "--out"]
     told = restore(*command, tmp_path / "a").err
-    assert "--operator and --noise are those of the resized picture, whose pixels are 4 of the file's wide" in told
+    assert "--operator and --noise are those of the resized picture: 4 px of the file are 1 px of it" in told
     assert "of the resized picture" not in restore(*command, tmp_path / "b", "--simulate").err
 
 

@@ -96,8 +96,8 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
         lines.append(
             (
                 "fit",
-                f"{job.loaded.about['fit']}: --operator and --noise are those of the resized picture, whose pixels are "
-                f"{factor:.3g} of the file's wide",
+                f"{job.loaded.about['fit']}: --operator and --noise are those of the resized picture: "
+                f"{factor:.3g} px of the file are 1 px of it",
             )
         )
     if height * width >= LARGE and restoration.steps > 1:
