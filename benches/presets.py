@@ -1,5 +1,5 @@
 """Tries settings for presets.toml on pictures that are kept for choosing, and prints for each: prior, pictures,
-size, steps, operator, sampler, PSNR, LPIPS, residual / (sigma sqrt m), PSNR in the hole, seconds.
+size, steps, noise, operator, sampler, PSNR, LPIPS, residual / (sigma sqrt m), PSNR in the hole, seconds.
 
 python benches/presets.py --data DATA --out out/presets --images 32 --steps 250 \
     --operators box-mask 'gaussian-blur(sigma=1.5)' --samplers 'dps(scale=0.7)' 'dps(scale=1.0)'
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 
-from heldout import CHOOSING, arguments, held_out_faces, held_out_photographs, run
+from heldout import CHOOSING, arguments, held_out, run
+from posteriori.experiments.tasks import SIGMA_Y
+from posteriori.noise import parse_noise
 from posteriori.priors.load import load_prior
 from posteriori.spec import parse_operator, read_sampler
 
@@ -20,13 +22,13 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, help="pixels, where the prior takes any")
+    parser.add_argument("--noise", type=parse_noise, default=SIGMA_Y, help="sigma on [-1, 1], like 0.05, or 10/255")
     parser.add_argument("--operators", nargs="+", required=True)
     parser.add_argument("--samplers", nargs="+", required=True)
     args = parser.parse_args()
     network = load_prior(args.prior)
     prior = network.at(args.size) if args.size else network
-    kept = held_out_faces if network.name.startswith("faces") else held_out_photographs
-    truth = kept(args.data, CHOOSING, prior.shape[-1])[: args.images]
+    truth = held_out(network.name, args.data, CHOOSING, prior.shape[-1])[: args.images]
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "presets.csv").open("a", newline="") as file:
         log = csv.writer(file)
@@ -34,10 +36,10 @@ def main() -> None:
             operator = parse_operator(text, prior.shape)
             for spec in args.samplers:
                 sampler = read_sampler(spec).build().with_steps(args.steps)
-                scores, _ = run(prior, operator, sampler, truth)
+                scores, _ = run(prior, operator, sampler, truth, sigma=args.noise)
                 means = [float(f.mean()) for f in (scores.psnr, scores.lpips, scores.residual, scores.hole)]
                 figures = [f"{value:.4g}" for value in (*means, scores.seconds)]
-                row = [args.prior, len(truth), prior.shape[-1], args.steps, text, spec, *figures]
+                row = [args.prior, len(truth), prior.shape[-1], args.steps, args.noise, text, spec, *figures]
                 log.writerow(row)
                 file.flush()
                 print(*row, flush=True)
