@@ -28,7 +28,9 @@ Range = Annotated[
     typer.Option("--range", help="Black and white of .npy measurements (default: -1..1, where that is likely)."),
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Images in one network call (default: by their size).")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler (default: its paper's, at most 250).")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Steps of the sampler (default: auto's choice, or its paper's, at most 250).")
+]
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="The files are clean: degrade them first, restore, and score.")
 ]
