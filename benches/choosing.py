@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from cells import OPERATORS, Cell, do, filled, read, write_choices
+from cells import OPERATORS, Cell, do, filled, network, read, write_choices
 from classical import classical
 from heldout import held_out
 from posteriori import choosing
@@ -25,7 +27,9 @@ from posteriori.experiments.plots import COLOURS, figure, logarithmic
 from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
-from posteriori.metrics import psnr
+from posteriori.metrics import lpips, psnr
+from posteriori.operators import Identity
+from posteriori.schedule import Level
 from posteriori.spec import parse_operator, read_operator
 
 NOISES = (0.05, 0.01, 0.2)
@@ -43,6 +47,9 @@ CHOOSING = (0, 3)
 TESTED = {"photo": (8, 11), "faces-64": (32, 35), "faces-128": (32, 35)}
 #: what is no worse than the best: dB for fidelity, a share of the figure for looks
 ENOUGH = {"fidelity": 0.1, "looks": 0.05}
+
+#: what one noisy picture is restored with
+ONE_CALL = (choosing.DENOISER, 1)
 
 Figures = dict[str, np.ndarray]
 #: a sampler's text and its number of steps
@@ -70,10 +77,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Result:
-    """What is chosen for a problem by goal, what was best in PSNR, and both on the pictures that chose nothing."""
+    """What is chosen for a problem by goal, what was best in PSNR, and both on the pictures that chose nothing.
+
+    ``drawn`` is the choice among samplers, ``chosen`` what one picture is restored with: to denoise, one call.
+    """
 
     problem: Problem
     found: dict[Setting, Figures]
+    drawn: dict[str, Setting]
     chosen: dict[str, Setting]
     best: Setting
     tested: dict[Setting, Figures]
@@ -136,8 +147,20 @@ def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting]
     shown = F.interpolate(y, truth.shape[-2:], mode="bicubic") if y.shape != truth.shape else y
     tested = {c: _read(p.cell(c, TESTED[p.prior]), out) for c in chosen.values()}
     goals = {goal: c for goal, c in chosen.items() if goal in ENOUGH}
+    one = goals
+    if isinstance(operator, Identity):
+        tested[ONE_CALL] = one_call(p, y, truth)
+        one = dict.fromkeys(goals, ONE_CALL)
     unaided = classical(operator, y, truth, p.sigma)
-    return Result(p, found, goals, chosen["best"], tested, psnr(shown, truth).numpy(), unaided)
+    return Result(p, found, goals, one, chosen["best"], tested, psnr(shown, truth).numpy(), unaided)
+
+
+@torch.no_grad()
+def one_call(p: Problem, y: Tensor, truth: Tensor) -> Figures:
+    """The denoiser's own figures."""
+    prior = network(p.prior, PRIORS[p.prior])
+    x = prior.denoise(y, Level(prior.schedule.time(p.sigma), 1.0, p.sigma)).x0
+    return {"psnr": psnr(x, truth).numpy(), "lpips": lpips(x, truth).numpy(), "calls": np.array(1.0)}
 
 
 def rows(r: Result) -> Iterator[dict[str, float | str]]:
@@ -203,7 +226,7 @@ def entries(r: Result) -> Iterator[choosing.Choice]:
     """For choosing.toml."""
     p = r.problem
     operator = read_operator(OPERATORS[p.operator]).cls.name
-    for goal, setting in r.chosen.items():
+    for goal, setting in r.drawn.items():
         psnr_of, lpips_of = (r.tested[setting][name].mean() for name in ("psnr", "lpips"))
         source = f"{len(r.classical)} held-out pictures: {psnr_of:.2f} dB, LPIPS {lpips_of:.4f}"
         yield choosing.Choice(goal, p.prior, operator, p.sigma, *setting, source)
@@ -215,15 +238,17 @@ INTRODUCTION = """
 `restore` takes what this page recommends for the prior, the operator and the noise, unless `--sampler` names another:
 `auto`, the default, is nearest to the truth in PSNR, `auto:looks` in LPIPS. Where the noise is not one of these, it is
 the choice at the nearest; where nothing was measured, it is `diffpir(lambda_=1.0, zeta=1.0)`, whose step is Bayes' rule
-for a Gaussian about the denoiser's estimate, and `restore` says so.
+for a Gaussian about the denoiser's estimate, and `restore` says so. A noisy picture alone (`identity`) is restored by
+one network call, for the denoiser is the mean of what it may be; where several samples are asked for, by the sampler
+that choosing.toml names.
 
 Measured on {choosing} held-out pictures for each prior, operator and noise, one sample each. Recommended is the fastest
 within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS. The tables have its figures on {tested}
 other pictures, which chose nothing, with 95% bootstrap intervals over pictures; `less the best` is against the
 candidate that had the best PSNR on the pictures that chose. The classical column is total variation, non-local means,
 Wiener's filter or Telea's inpainting, tuned for each picture with the truth in hand (`benches/classical.py`).
-Candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps; choosing/choosing.csv has all
-of them. Every sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
+Candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps (for time, with faces-128 in 30
+alone); choosing/choosing.csv has all of them. Every sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
 """
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from posteriori.operators import Identity
 from posteriori.presets import SAME_AS
 
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
 AUTO = "auto"
+#: not a sampler: one network call, whose E[x_0 | x_0 + sigma n] is the mean of what denoising asks for
+DENOISER = "denoiser"
 #: noises that differ by a larger factor than this from every measured one count as not measured
 FAR = math.sqrt(5)
 
@@ -34,7 +37,8 @@ class Choice:
 
     @property
     def reason(self) -> str:
-        return f"{self.sampler}, {self.steps} steps, for {self.goal} on {self.operator}: {self.source}"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        return f"{self.sampler}, {steps}, for {self.goal} on {self.operator}: {self.source}"
 
 
 #: (sampler, steps, why) for each goal where nothing was measured: what holds for any prior and noise
@@ -57,15 +61,19 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
-def choose(sampler: str, prior: str, operator: str, sigma: float) -> Choice:
+def choose(sampler: str, prior: str, operator: str, sigma: float, n: int = 1) -> Choice:
     """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
-    The choice measured at the nearest noise; where none is within a factor of sqrt(5), or nothing was measured for this
-    prior and operator, a setting that is derived for any. Raises ValueError for an unknown goal.
+    For ``n`` = 1 picture of a noisy one it is the denoiser itself. Otherwise it is the choice measured at the nearest
+    noise; where none is within a factor of sqrt(5), or nothing was measured for this prior and operator, a setting that
+    is derived for any. Raises ValueError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+    if operator == Identity.name and sigma > 0 and n == 1 and goal != "uncertainty":
+        source = "it gives the mean of the pictures that this one may be, in one network call"
+        return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
     key = goal, prior, SAME_AS.get(operator, operator)
     found = [choice for choice in choices() if (choice.goal, choice.prior, choice.operator) == key]
     far = {choice: abs(math.log(choice.noise / sigma)) for choice in found} if sigma > 0 else {}

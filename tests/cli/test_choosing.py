@@ -20,7 +20,7 @@ NOISES = (0.01, 0.05, 0.2)
 @pytest.mark.parametrize("prior", [*embedded(), "", "some-other-prior"])
 def test_every_choice_is_a_sampler_that_takes_the_operator(prior):
     for operator, goal, sigma in product(MEASURED, GOALS, (0.0, *NOISES, 1.0)):
-        choice = choose(f"auto:{goal}", prior, operator, sigma)
+        choice = choose(f"auto:{goal}", prior, operator, sigma, n=2)
         spec = read_sampler(choice.sampler)
         cls = next(cls for cls in OPERATORS if cls.name == operator)
         assert issubclass(cls, spec.cls.requires)
@@ -100,12 +100,27 @@ def test_the_derived_choice_is_about_as_near_to_the_truth_as_an_exact_sample(ope
     prior = GaussianMixture(torch.zeros(1, *SHAPE), covariance[None])
     truth = prior.draw(32, seed=1)
     y = operator.measure(truth, sigma, seed=2)
-    chosen = choose("auto", "", operator.name, sigma)
+    chosen = choose("auto", "", operator.name, sigma, n=2)
     sampler = read_sampler(chosen.sampler).build().with_steps(chosen.steps)
     x = sample(prior, Gaussian(y, operator, sigma), sampler, progress=False)[:, 0]
     least = prior.posterior(Gaussian(y[:1], operator, sigma)).covariance().trace() / 192
     error = (x - truth).square().mean()
     assert 0.8 * least < error < 2.5 * least
+
+
+def test_one_picture_of_a_noisy_one_is_the_denoisers(face, tmp_path, posteriori, tiny_prior):
+    command = ["restore", face, "--prior", tiny_prior, "--operator", "identity", "--noise", 0.1]
+    answer = posteriori(*command, "--out", tmp_path / "a")
+    assert answer.code == 0
+    assert "chosen  denoiser, 1 step, for fidelity on identity: it gives the mean of the pictures" in answer.err
+    found = json.loads((tmp_path / "a/face/manifest.json").read_text())
+    assert (found["network_calls"], found["settings"]["chosen"]["sampler"]) == (1, "denoiser")
+    denoised = ["denoise", face, "--prior", tiny_prior, "--sigma", 0.1]
+    assert posteriori(*denoised, "--out", tmp_path / "b").code == 0
+    a, b = ((tmp_path / name / "face/restored.png").read_bytes() for name in "ab")
+    assert a == b
+    assert posteriori(*command, "--samples", 2, "--steps", 2, "--out", tmp_path / "c").code == 0  # which it has not
+    assert json.loads((tmp_path / "c/face/manifest.json").read_text())["settings"]["chosen"]["sampler"] != "denoiser"
 
 
 def test_restore_takes_the_choice_and_says_so(restore, face, tmp_path, posteriori, tiny_prior):

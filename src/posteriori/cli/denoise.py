@@ -61,7 +61,6 @@ def denoise(
     from posteriori.runs.inputs import find_sources
     from posteriori.runs.methods import OnePass
     from posteriori.runs.restoration import Restoration
-    from posteriori.schedule import Level
     from posteriori.spec import Spec
 
     if (t is None) == (sigma is None):
@@ -80,7 +79,7 @@ def denoise(
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=OnePass(Level(network.schedule.time(parsed), 1.0, parsed)),
+        method=OnePass.at(parsed, network.schedule),
         operator=Spec(Identity, {}),
         mask=None,
         sigma=parsed,

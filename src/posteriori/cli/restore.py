@@ -94,13 +94,13 @@ def restore(
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on with the pictures that were not finished.
     """
-    from posteriori.choosing import choose, is_auto
+    from posteriori.choosing import DENOISER, choose, is_auto
     from posteriori.noise import parse_noise
     from posteriori.operators import Mask
     from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.intervals import IntervalRequest
-    from posteriori.runs.methods import Posterior
+    from posteriori.runs.methods import OnePass, Posterior
     from posteriori.runs.restoration import Restoration
     from posteriori.spec import read_operator, read_sampler
 
@@ -120,16 +120,20 @@ def restore(
     network, record = load(prior, device, dtype)
     choice = None
     if spec is None:
-        choice = choose(sampler, network.name, degraded.cls.name if degraded else Mask.name, sigma)
-        spec = read_sampler(choice.sampler)
-    count = spec.cls.count
-    if steps is not None and spec.fields.get(count, steps) != steps:
-        raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
-    asked = steps or (choice.steps if choice else default_steps(spec.cls))
+        choice = choose(sampler, network.name, degraded.cls.name if degraded else Mask.name, sigma, samples)
+        spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
+    if spec is None:
+        method = OnePass.at(sigma, network.schedule, choice)
+    else:
+        count = spec.cls.count
+        if steps is not None and spec.fields.get(count, steps) != steps:
+            raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
+        asked = steps or (choice.steps if choice else default_steps(spec.cls))
+        method = Posterior(spec, asked, sigma, samples, seed, choice)
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=Posterior(spec, asked, sigma, samples, seed, choice),
+        method=method,
         operator=degraded,
         mask=mask_file,
         sigma=sigma,

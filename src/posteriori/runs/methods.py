@@ -127,19 +127,29 @@ def _exact(operator: Operator, x: Tensor, y: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True)
 class OnePass:
-    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``level`` has alpha = 1 and sigma on [-1, 1]."""
+    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``level`` has alpha = 1 and sigma on [-1, 1].
+
+    ``choice`` why it is this, where the user left that open.
+    """
 
     level: Level
+    choice: Choice | None = None
     n: ClassVar[int] = 1
+
+    @classmethod
+    def at(cls, sigma: float, schedule: Schedule, choice: Choice | None = None) -> OnePass:
+        """At noise ``sigma`` on [-1, 1]."""
+        return cls(Level(schedule.time(sigma), 1.0, sigma), choice)
 
     def steps(self, schedule: Schedule) -> int:
         return 1
 
     def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
-        return {"t": self.level.t}
+        return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
 
     def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
-        return [("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
+        chosen = [("chosen", self.choice.reason)] if self.choice else []
+        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
 
     @torch.no_grad()
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
