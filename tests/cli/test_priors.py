@@ -145,7 +145,15 @@ def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prio
     options = ["--samples", 3, "--out", tmp_path / "out"]
     answer = posteriori(*words, *options)
     assert answer.code == 0, answer.err
-    files = ["denoising.json", "evaluation.json", "evaluation.md", "nearest.png", "samples", "samples.png"]
+    files = [
+        "denoising.json",
+        "evaluation.json",
+        "evaluation.md",
+        "nearest.png",
+        "samples",
+        "samples.png",
+        "shifts.json",
+    ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name[0] != ".") == files
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     denoised = json.loads((tmp_path / "out" / "denoising.json").read_text())["network"]

@@ -116,7 +116,7 @@ def check_batches(sampler):
     if not sampler.coupled:  # particles depend on their number, and the last resampling may repeat one
         close(run(sampler, like, n=1), together[:, :1])
         apart = together.flatten(0, 1).flatten(1)
-    assert torch.pdist(apart).min() > 0.1  # and yet all samples differ
+    assert torch.pdist(apart).min() > 0.01  # and yet all samples differ, by far more than rounding
 
 
 @each(steps=15)

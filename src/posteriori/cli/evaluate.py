@@ -52,10 +52,10 @@ def evaluate(
 ) -> None:
     """How good a prior is: denoising, its samples, and whether it has memorised pictures.
 
-    Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json (every picture's PSNR), samples.png and
-    samples/, and nearest.png: the samples nearest to a training picture above those pictures. It is for looking
-    at, not for publishing. Where NAME is a folder, it keeps how far the denoiser moves pictures that the prior
-    knows, and `restore` says where a restoration is beyond that.
+    Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json and shifts.json (every picture's PSNR and
+    shift), samples.png and samples/, and nearest.png: the samples nearest to a training picture above those pictures.
+    It is for looking at, not for publishing. Where NAME is a folder, it keeps how far the denoiser moves pictures that
+    the prior knows, and `restore` says where a restoration is beyond that.
     """
     from dataclasses import asdict
     from tempfile import TemporaryDirectory

@@ -108,6 +108,7 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
 
 
 def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -117,7 +118,7 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
     forms |= {"residual": ("residual", ".2f"), "shift": ("shift", ".2f"), "seconds": ("seconds", ".1f")}
     shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # nine columns in 80
     table.add_column("restored", overflow="fold", min_width=min(16, max(len(row["name"]) for row in rows)))
     for title, _ in shown.values():
         table.add_column(title, justify="right")

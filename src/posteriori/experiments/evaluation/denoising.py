@@ -90,14 +90,16 @@ def denoising(
     return figures
 
 
-def shifts(prior: Prior, images: Images, tick: Tick) -> list[float]:
-    """``checks.denoiser_shift`` of each picture, at its own size."""
-    found = []
-    for pixels in images.pixels:
-        x_0 = floats(pixels)[None]
-        found.append(denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item())
+def shifts(prior: Prior, images: Images, log: Path, *, tick: Tick) -> list[float]:
+    """``checks.denoiser_shift`` of each picture, at its own size; what ``log`` knows already is taken from there."""
+    found = read_json(log) if log.is_file() else {}
+    for name, pixels in zip(images.names, images.pixels, strict=True):
+        if name not in found:
+            x_0 = floats(pixels)[None]
+            found[name] = denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item()
         tick(1)
-    return found
+    write_json(found, log)
+    return [found[name] for name in images.names]
 
 
 def psnr_table(

@@ -34,7 +34,7 @@ from posteriori.spec import format_spec
 
 #: samples on the sheet
 SHEET = 100
-RESULT, LOG = "evaluation.json", "denoising.json"
+RESULT, LOG, SHIFTS = "evaluation.json", "denoising.json", "shifts.json"
 
 
 def evaluate(
@@ -48,10 +48,10 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates ``prior``, of which ``record`` is ``prior_record``; ``phase`` shows the progress.
 
-    ``out`` gets denoising.json (every picture's PSNR), samples/, samples.png, nearest.png, evaluation.json and
-    evaluation.md; what a stopped run left there is gone on from. Raises FileExistsError where ``out`` holds what
-    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read. A prior
-    that is a folder keeps the range of its pictures' shift, which restorations are compared with.
+    ``out`` gets denoising.json and shifts.json (every picture's PSNR and shift), samples/, samples.png, nearest.png,
+    evaluation.json and evaluation.md; what a stopped run left there is gone on from. A prior that is a folder keeps the
+    range of its pictures' shift, which restorations are compared with. Raises FileExistsError where ``out`` holds what
+    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read.
     """
     denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
     sampler = DDIM(steps=STEPS)
@@ -62,7 +62,7 @@ def evaluate(
     levels = noise_levels(prior.schedule)
     tick = phase("denoising", len(data.held_out) * len(levels) * len(denoisers))
     figures = denoising(denoisers, levels, data.held_out, out / LOG, seed=request.seed, tick=tick)
-    shift = Shift.of(shifts(prior, data.held_out, phase("asking the denoiser", len(data.held_out))))
+    shift = Shift.of(shifts(prior, data.held_out, out / SHIFTS, tick=phase("asking the denoiser", len(data.held_out))))
     distances, memorised = [], None
     if request.samples:
         real = pooled_features(floats(data.windows))  # before the samples: it says what is wrong with the pictures
@@ -108,7 +108,8 @@ def _claim(
     }
     made_with = read_json(out / RESULT).get("settings") if (out / RESULT).is_file() else None
     if overwrite:
-        (out / LOG).unlink(missing_ok=True)
+        for log in (LOG, SHIFTS):
+            (out / log).unlink(missing_ok=True)
     elif made_with not in (None, settings):
         raise FileExistsError(
             f"{out} holds an evaluation made otherwise: give another --out, or --overwrite to replace it"
