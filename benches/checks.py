@@ -30,7 +30,7 @@ from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDRM, DiffPIR
 from posteriori.spec import parse_operator, parse_sampler
 
-OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask", "identity")
+OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask")
 NOISES = (0.01, 0.05, 0.2)
 
 
@@ -56,8 +56,8 @@ def restorations(prior: Prior, truth: Tensor) -> Iterator[tuple[str, Operator, T
     """(kind, operator told, y, x, noise told) of each."""
     for i, row in enumerate(truth):
         own = row[None]
-        operator = parse_operator(OPERATORS[i % 4], prior.shape)
-        sigma = NOISES[i // 4 % 3]
+        operator = parse_operator(OPERATORS[i % 3], prior.shape)
+        sigma = NOISES[i // 3 % 3]
         y = operator.measure(own, sigma)
         yield "good", operator, y, _restored(prior, operator, y, sigma, auto(prior, operator, sigma)), sigma
         kind = ("its paper's DiffPIR", "a fifth of the noise", "another blur", "four times the noise")[i // 16]

@@ -174,7 +174,7 @@ def rows(r: Result) -> Iterator[dict[str, float | str]]:
 
 def drawing(results: Sequence[Result], path: Path) -> None:
     """PSNR on the pictures that chose nothing, against the noise, an operator a panel."""
-    drawn, axes = figure(1, len(OPERATORS), width=3.0, height=2.8)
+    drawn, axes = figure(len(OPERATORS), 1, width=3.0, height=2.8)
     for panel, operator in zip(axes, OPERATORS, strict=True):
         own = sorted((r for r in results if r.problem.operator == operator), key=lambda r: r.problem.sigma)
         noises = [r.problem.sigma for r in own]
