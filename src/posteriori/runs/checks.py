@@ -15,8 +15,8 @@ from posteriori.schedule import Level
 
 #: sigma on [-1, 1] at which a prior is asked about a picture: 4 of 255
 SIGMA = 0.03
-#: residuals outside this range are said: samplers that work have 0.6 to 1.3
-RESIDUAL = (0.5, 1.5)
+#: residuals outside this range are said: samplers that work have 0.45 to 1.3
+RESIDUAL = (0.4, 1.5)
 #: rms of y - A x on [-1, 1] that is said where no noise was given: four times the rounding of 8 bits
 UNEXPLAINED = 0.01
 #: a shift beyond the range of the prior's own pictures by this factor is said
