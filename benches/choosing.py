@@ -29,7 +29,6 @@ from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
 from posteriori.metrics import lpips, psnr
 from posteriori.operators import Identity
-from posteriori.schedule import Level
 from posteriori.spec import parse_operator, read_operator
 
 NOISES = (0.05, 0.01, 0.2)
@@ -162,7 +161,7 @@ def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting]
 def one_call(p: Problem, y: Tensor, truth: Tensor) -> Figures:
     """The denoiser's own figures."""
     prior = network(p.prior, PRIORS[p.prior])
-    x = prior.denoise(y, Level(prior.schedule.time(p.sigma), 1.0, p.sigma)).x0
+    x = prior.denoise(y, prior.schedule.at_noise(p.sigma)).x0
     return {"psnr": psnr(x, truth).numpy(), "lpips": lpips(x, truth).numpy(), "calls": np.array(1.0)}
 
 

@@ -40,7 +40,7 @@ def score(
             known = {(int(sigma), name): float(value) for sigma, name, value in csv.reader(file)}
     result = {sigma: [] for sigma in SIGMAS}
     for sigma in SIGMAS:
-        level = Level(schedule.time(sigma / 127.5), 1.0, sigma / 127.5)
+        level = schedule.at_noise(sigma / 127.5)
         for i, name in enumerate(split_names(list_names(folder), HELD_OUT)[1]):
             if (sigma, name) not in known:
                 x = load_image(folder / name)

@@ -61,17 +61,19 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
-def choose(sampler: str, prior: str, operator: str, sigma: float, n: int = 1) -> Choice:
+def choose(sampler: str, prior: str, operator: str, sigma: float, *, one_call: bool = True) -> Choice:
     """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
-    For ``n`` = 1 picture of a noisy one it is the denoiser itself. Otherwise it is the choice measured at the nearest
-    noise; where none is within a factor of sqrt(5), or nothing was measured for this prior and operator, a setting that
-    is derived for any. Raises ValueError for an unknown goal.
+    Of a noisy picture it is the denoiser itself, unless several samples or steps are asked for: then ``one_call`` will
+    not do. Otherwise it is the choice measured at the nearest noise; where none is within a factor of sqrt(5), or
+    nothing was measured for this prior and operator, a setting that is derived for any.
+
+    Raises ValueError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
-    if operator == Identity.name and sigma > 0 and n == 1 and goal != "uncertainty":
+    if operator == Identity.name and sigma > 0 and one_call and goal != "uncertainty":
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
     key = goal, prior, SAME_AS.get(operator, operator)

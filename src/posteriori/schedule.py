@@ -46,6 +46,10 @@ class Schedule(ABC):
         Exact integers at trained levels; below the first level, 1; above the last it raises ValueError.
         """
 
+    def at_noise(self, sigma: float) -> Level:
+        """The level of x_0 + sigma n, in the image's own brightness: alpha = 1. Raises as ``time``."""
+        return Level(self.time(sigma), 1.0, sigma)
+
     def path(self, steps: int | Sequence[float], spacing: Spacing = "linspace") -> list[Level]:
         """Levels from noisy to clean, ending at ``CLEAN``: ``len(path) - 1`` reverse steps.
 

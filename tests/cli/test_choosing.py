@@ -20,7 +20,7 @@ NOISES = (0.01, 0.05, 0.2)
 @pytest.mark.parametrize("prior", [*embedded(), "", "some-other-prior"])
 def test_every_choice_is_a_sampler_that_takes_the_operator(prior):
     for operator, goal, sigma in product(MEASURED, GOALS, (0.0, *NOISES, 1.0)):
-        choice = choose(f"auto:{goal}", prior, operator, sigma, n=2)
+        choice = choose(f"auto:{goal}", prior, operator, sigma, one_call=False)
         spec = read_sampler(choice.sampler)
         cls = next(cls for cls in OPERATORS if cls.name == operator)
         assert issubclass(cls, spec.cls.requires)
@@ -100,7 +100,7 @@ def test_the_derived_choice_is_about_as_near_to_the_truth_as_an_exact_sample(ope
     prior = GaussianMixture(torch.zeros(1, *SHAPE), covariance[None])
     truth = prior.draw(32, seed=1)
     y = operator.measure(truth, sigma, seed=2)
-    chosen = choose("auto", "", operator.name, sigma, n=2)
+    chosen = choose("auto", "", operator.name, sigma, one_call=False)
     sampler = read_sampler(chosen.sampler).build().with_steps(chosen.steps)
     x = sample(prior, Gaussian(y, operator, sigma), sampler, progress=False)[:, 0]
     least = prior.posterior(Gaussian(y[:1], operator, sigma)).covariance().trace() / 192
@@ -115,6 +115,8 @@ def test_one_picture_of_a_noisy_one_is_the_denoisers(face, tmp_path, posteriori,
     assert "chosen  denoiser, 1 step, for fidelity on identity: it gives the mean of the pictures" in answer.err
     found = json.loads((tmp_path / "a/face/manifest.json").read_text())
     assert (found["network_calls"], found["settings"]["chosen"]["sampler"]) == (1, "denoiser")
+    assert posteriori(*command, "--steps", 3, "--out", tmp_path / "d").code == 0  # steps are a sampler's
+    assert json.loads((tmp_path / "d/face/manifest.json").read_text())["network_calls"] == 3
     denoised = ["denoise", face, "--prior", tiny_prior, "--sigma", 0.1]
     assert posteriori(*denoised, "--out", tmp_path / "b").code == 0
     a, b = ((tmp_path / name / "face/restored.png").read_bytes() for name in "ab")

@@ -79,7 +79,7 @@ def denoise(
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=OnePass.at(parsed, network.schedule),
+        method=OnePass(network.schedule.at_noise(parsed)),
         operator=Spec(Identity, {}),
         mask=None,
         sigma=parsed,

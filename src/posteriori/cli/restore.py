@@ -120,10 +120,12 @@ def restore(
     network, record = load(prior, device, dtype)
     choice = None
     if spec is None:
-        choice = choose(sampler, network.name, degraded.cls.name if degraded else Mask.name, sigma, samples)
+        one_call = samples == 1 and steps is None
+        named = degraded.cls.name if degraded else Mask.name
+        choice = choose(sampler, network.name, named, sigma, one_call=one_call)
         spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
     if spec is None:
-        method = OnePass.at(sigma, network.schedule, choice)
+        method = OnePass(network.schedule.at_noise(sigma), choice)
     else:
         count = spec.cls.count
         if steps is not None and spec.fields.get(count, steps) != steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from posteriori.metrics import chi_square_range
 from posteriori.operator import Operator
 from posteriori.prior import Prior
-from posteriori.schedule import Level
 
 #: sigma on [-1, 1] at which a prior is asked about a picture: 4 of 255
 SIGMA = 0.03
@@ -33,7 +33,7 @@ def denoiser_shift(prior: Prior, x: Tensor) -> Tensor:
     sigma (D(x) - x) / sigma^2 is the score of the prior smoothed by sigma (Tweedie), so that this is how far x is from
     where it is likely, in units of sigma: about 1 for noise, 0 for a plain. One network call an image.
     """
-    level = Level(prior.schedule.time(SIGMA), 1.0, SIGMA)
+    level = prior.schedule.at_noise(SIGMA)
     moved = [prior.denoise(own[None].to(prior.device), level).x0.cpu() - own for own in x]
     return torch.cat(moved).flatten(1).square().mean(1).sqrt() / SIGMA
 
@@ -67,7 +67,7 @@ def warnings(residual: Figures, shift: Figures, sigma: float, *, simulated: bool
     ``simulated``: the noise is known to be ``sigma``, so that a residual tells of the sampler alone.
     """
     found = []
-    value = _mean(residual)
+    value = fmean(residual["samples"])
     low, high = RESIDUAL if sigma else (0.0, UNEXPLAINED)
     if not low <= value <= high:
         estimate = value * (sigma or 1)
@@ -78,15 +78,10 @@ def warnings(residual: Figures, shift: Figures, sigma: float, *, simulated: bool
             by_sampler = "the picture has the measurement's noise in it: try another sampler, or more steps"
         said = f"residual {value:.2g}"
         found.append(f"{said}: {by_sampler}" if simulated else f"{said}: {by_noise}{by_sampler}")
-    known, moved = shift["95% of held-out pictures"], _mean(shift)
+    known, moved = shift["95% of held-out pictures"], fmean(shift["samples"])
     if known and moved > MARGIN * known[1]:
         found.append(
             f"shift {moved:.2f}, and {known[0]:.2f} to {known[1]:.2f} in pictures that the prior knows: noise or "
             "artefacts are left; try --sampler auto, another --noise, or another prior"
         )
     return found
-
-
-def _mean(figures: Figures) -> float:
-    samples = figures["samples"]
-    return sum(samples) / len(samples)

@@ -136,11 +136,6 @@ class OnePass:
     choice: Choice | None = None
     n: ClassVar[int] = 1
 
-    @classmethod
-    def at(cls, sigma: float, schedule: Schedule, choice: Choice | None = None) -> OnePass:
-        """At noise ``sigma`` on [-1, 1]."""
-        return cls(Level(schedule.time(sigma), 1.0, sigma), choice)
-
     def steps(self, schedule: Schedule) -> int:
         return 1
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -161,7 +162,7 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
     scores = (manifest.get("metrics") or {}).get("mean", {})
     samples = (manifest.get("metrics") or {}).get("samples", [])
     coverage = (manifest.get("interval") or {}).get("coverage", {})
-    mean = lambda values: sum(values) / len(values) if values else None  # noqa: E731
+    mean = lambda values: fmean(values) if values else None  # noqa: E731
     residual, shift = (manifest.get(check) or {} for check in ("residual", "shift"))
     return {
         "name": name,

@@ -42,11 +42,11 @@ def estimate(prior: Prior, x_t: Tensor, t: Level, clip: bool) -> Denoised:
 def falling(first: float, last: float, steps: int, schedule: Schedule) -> list[Level]:
     """Variance-exploding levels: sigma^(1/7) falls evenly from ``first``, to reach ``last`` after ``steps``; then 0."""
     roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
-    return [*(Level(schedule.time(root**7), 1.0, root**7) for root in roots), CLEAN]
+    return [*(schedule.at_noise(root**7) for root in roots), CLEAN]
 
 
 def geometric(first: float, last: float, levels: int, schedule: Schedule) -> list[Level]:
     """``levels`` variance-exploding levels from ``first`` to ``last``, sigma falling by one factor; then 0."""
     ratio = (last / first) ** (1 / max(levels - 1, 1))
     sigmas = (first * ratio**k for k in range(levels))
-    return [*(Level(schedule.time(sigma), 1.0, sigma) for sigma in sigmas), CLEAN]
+    return [*(schedule.at_noise(sigma) for sigma in sigmas), CLEAN]

@@ -18,7 +18,6 @@ from posteriori.priors.unet import UNetPrior
 from posteriori.rng import Purpose, Rng
 from posteriori.sampler import sample
 from posteriori.samplers import DDIM
-from posteriori.schedule import Level
 from posteriori.training.loop import Trainer
 
 #: noise levels of the held-out figures, on [-1, 1] (x = x_0 + sigma n)
@@ -47,7 +46,7 @@ def denoising_psnr(prior: Prior, images: Iterable[Tensor], *, seed: int = 0) -> 
         resized = prior.at((x_0.shape[-2], x_0.shape[-1]))
         for sigma in SIGMAS:
             n = Rng(seed, [i], purpose=Purpose.MEASUREMENT, device=prior.device).normal(x_0.shape[1:])
-            x0 = resized.denoise(x_0 + sigma * n, Level(prior.schedule.time(sigma), 1.0, sigma)).x0
+            x0 = resized.denoise(x_0 + sigma * n, prior.schedule.at_noise(sigma)).x0
             values[sigma].append(psnr(x0, x_0).item())
     return {sigma: fmean(decibels) for sigma, decibels in values.items()}
 

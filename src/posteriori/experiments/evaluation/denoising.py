@@ -33,7 +33,7 @@ def noise_levels(schedule: Schedule) -> dict[str, Level]:
     """The report's t = 100, and x_0 + sigma n at the noise levels that training reports."""
     level = schedule.level(T_DENOISE)
     named = {f"t = {T_DENOISE} (sigma {level.sigma / level.alpha:.3g})": level}
-    return named | {f"sigma {sigma:g}": Level(schedule.time(sigma), 1.0, sigma) for sigma in SIGMAS}
+    return named | {f"sigma {sigma:g}": schedule.at_noise(sigma) for sigma in SIGMAS}
 
 
 def network_call(prior: Prior) -> Denoiser:
