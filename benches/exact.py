@@ -19,8 +19,7 @@ from torch import Tensor
 
 from posteriori.experiments.table import Table
 from posteriori.experiments.verification.grid import Grid
-from posteriori.files import atomic_path, write_json
-from posteriori.priors.folder import read_json
+from posteriori.files import atomic_path, read_json, write_json
 from posteriori.progress import bar
 from posteriori.rng import Purpose, Rng, generator
 from posteriori.sampler import Sampler, State, sample

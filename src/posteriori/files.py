@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 #: how the name of a folder ends that is not whole yet
 PARTIAL = ".partial"
 
@@ -66,32 +64,6 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def claimed_folder(path: str | Path) -> Generator[Path]:
-    """``path`` made a writable folder and held: another posteriori command that wants it gets an OSError.
-
-    What a killed command left half-written in it is removed.
-    """
-    folder = writable_folder(path)
-    lock = FileLock(folder / ".lock")
-    holder = folder / ".lock.pid"  # a file of its own: to open the other one empties it
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        process = f" (process {holder.read_text()})" if holder.is_file() else ""
-        raise OSError(
-            f"{path} is being written by another posteriori command{process}: wait for it, or give another --out"
-        ) from None
-    try:
-        holder.write_text(str(os.getpid()))
-        for left in folder.glob(f".*{PARTIAL}"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield folder
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
 def write_json(value: Any, path: str | Path) -> None:
     """``value`` as indented JSON, whole or not at all; numbers that are not finite become null."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -106,6 +78,22 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``; ValueError, one line, where there is none."""
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} is not a JSON object")
+    return values
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 160 characters."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def writable_folder(path: str | Path) -> Path:

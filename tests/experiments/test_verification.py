@@ -26,7 +26,7 @@ from posteriori.experiments.verification.plan import QUICK, Scope, cells
 from posteriori.experiments.verification.results import UNBIASED, Row, rows
 from posteriori.experiments.verification.run import run
 from posteriori.experiments.verification.settings import configured
-from posteriori.files import claimed_folder
+from posteriori.jobs.lock import claimed_folder
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Rng

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from posteriori.files import atomic_folder, claimed_folder
+from posteriori.files import atomic_folder
 from posteriori.fit import fit
 from posteriori.images import BUNDLED, load_image, read_picture
+from posteriori.jobs.lock import claimed_folder
 from posteriori.operators import Mask
 from posteriori.runs.inputs import Loaded, MaskFile, Source, find_sources, load
 from posteriori.runs.manifest import peak_memory

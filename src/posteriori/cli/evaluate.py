@@ -62,7 +62,7 @@ def evaluate(
 
     from posteriori.experiments.evaluation.result import Request
     from posteriori.experiments.evaluation.run import evaluate as run
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
 

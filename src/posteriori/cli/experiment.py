@@ -48,7 +48,7 @@ def rows_of(text: str) -> int | None:
 def campaign(out: Path, loader: Loader, rows: int | None, jobs: int, quiet: bool) -> Generator[Campaign]:
     """The experiment in ``out``, held against other commands."""
     from posteriori.experiments.engine.campaign import Campaign
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.terminal import console
 
     to = console(stderr=True, quiet=quiet)

@@ -41,7 +41,7 @@ def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]
 
 def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
     """Restores, shows what was done, and exits with 1 where an input failed."""
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.progress import bar
     from posteriori.runs.restore import restore, summary, write_summary
 

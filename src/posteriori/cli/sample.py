@@ -36,7 +36,7 @@ def sample(
     Writes sample-001.png ..., grid.png with all of them and manifest.json. The same command goes on where it
     was stopped.
     """
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.presets import default_steps
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar

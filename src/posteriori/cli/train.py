@@ -51,7 +51,7 @@ def train(
     import torch
     from rich.text import Text
 
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.progress import bar
     from posteriori.terminal import console
     from posteriori.training.config import TrainConfig

@@ -51,7 +51,7 @@ def verify(
     from posteriori.experiments.verification.results import rows
     from posteriori.experiments.verification.run import done as read_done
     from posteriori.experiments.verification.run import run
-    from posteriori.files import claimed_folder
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.spec import read_samplers
     from posteriori.terminal import console
 

@@ -12,9 +12,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
-from filelock import FileLock, Timeout
 
 from posteriori.files import atomic_path
+from posteriori.jobs.lock import held
 from posteriori.priors.cards import Card, CardFile, cache_dir, find_file, known_hashes, refusal, sha256, vouch
 from posteriori.progress import bar
 
@@ -192,20 +192,16 @@ def _check_network(card: Card, path: Path) -> None:
 def _locked(card: Card) -> Generator[Path]:
     """``cache_dir``, for one process at a time."""
     folder = cache_dir()
-    lock = FileLock(folder / f"{card.name}.lock", timeout=0)
+    taken = f"{card.name} is being pulled or added by another process: wait until it is done"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise OSError(f"{card.name} is being pulled or added by another process: wait until it is done") from None
+        (folder / f"{card.name}.lock").touch()
     except OSError as error:
         raise OSError(
             f"{folder} cannot be written to ({error.strerror}): set POSTERIORI_HOME to a folder that can"
         ) from None
-    try:
+    with held(folder / f"{card.name}.lock", lambda: taken):
         yield folder
-    finally:
-        lock.release()
 
 
 def _digest(text: str | None) -> str | None:

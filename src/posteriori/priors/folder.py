@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from posteriori.files import atomic_folder, write_json
+from posteriori.files import atomic_folder, first_line, read_json, write_json
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional
 from posteriori.schedule import VPSchedule, cosine_betas
 
@@ -210,18 +210,3 @@ def _refuse_overwriting(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} holds {others[0]}, which is no part of a prior: give another folder")
     if there and not overwrite:
         raise FileExistsError(f"{path} already holds a prior: give another folder, or remove it first")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{file} is not a JSON object")
-    return values
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 160 characters."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posteriori.files import first_line, read_json
 from posteriori.names import nearest
 from posteriori.priors.cards import Card, cache_dir, card_of, cards, checked_file, sha256
 from posteriori.priors.convert import complete_flags, convert_state_dict, unet_config
 from posteriori.priors.folder import (
     FILES,
     WEIGHTS,
-    first_line,
     load_folder,
     read_folder,
-    read_json,
     save_folder,
     schedule_from_config,
 )

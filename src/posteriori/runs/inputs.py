@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.files import first_line
 from posteriori.fit import Fit, fit
 from posteriori.images import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
-from posteriori.priors.folder import first_line
 from posteriori.runs.scale import Range, rescaled
 
 ARRAY = ".npy"

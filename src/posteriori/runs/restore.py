@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posteriori.files import atomic_folder, write_json
+from posteriori.files import atomic_folder, read_json, write_json
 from posteriori.prior import Prior
-from posteriori.priors.folder import read_json
 from posteriori.runs.entry import Job, write_entry
 from posteriori.runs.inputs import Source
 from posteriori.runs.intervals import write_intervals

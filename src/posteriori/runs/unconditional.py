@@ -12,10 +12,9 @@ import torch
 
 from posteriori import __version__
 from posteriori.figures import sheet
-from posteriori.files import write_json
+from posteriori.files import read_json, write_json
 from posteriori.images import load_image, save_image
 from posteriori.likelihood import Flat
-from posteriori.priors.folder import read_json
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from posteriori.priors.folder import read_json
+from posteriori.files import read_json
 from posteriori.priors.unet import Prediction
 
 Weighting = Literal["constant", "min-snr", "p2"]

@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from posteriori.priors.folder import first_line
+from posteriori.files import first_line
 from posteriori.priors.load import load_prior, read_dtype
 from posteriori.priors.unet import PixelUNet
 from posteriori.rng import generator

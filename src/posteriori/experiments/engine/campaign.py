@@ -16,8 +16,7 @@ from posteriori.experiments.engine.cost import batch_auto, seconds, steps
 from posteriori.experiments.engine.execute import Loader, execute, missing
 from posteriori.experiments.engine.plan import Item, Pictures, Run, distinct
 from posteriori.experiments.engine.store import Result, Store
-from posteriori.files import write_json
-from posteriori.priors.folder import read_json
+from posteriori.files import read_json, write_json
 from posteriori.priors.load import prior_record
 
 #: what was decided before the first run

@@ -18,8 +18,7 @@ import numpy as np
 
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.work import FIGURES, Group
-from posteriori.files import atomic_path, write_json
-from posteriori.priors.folder import read_json
+from posteriori.files import atomic_path, read_json, write_json
 from posteriori.runs.manifest import MANIFEST
 
 #: every beginning, step and end of a group, by any process: a line of JSON each

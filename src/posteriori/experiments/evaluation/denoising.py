@@ -13,11 +13,10 @@ from torch import Tensor
 from posteriori.experiments.evaluation.data import floats
 from posteriori.experiments.evaluation.result import Denoising, Mean
 from posteriori.experiments.tasks import T_DENOISE
-from posteriori.files import write_json
+from posteriori.files import read_json, write_json
 from posteriori.kernels import forward
 from posteriori.metrics import psnr
 from posteriori.prior import Prior
-from posteriori.priors.folder import read_json
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.checks import denoiser_shift
 from posteriori.schedule import Level, Schedule

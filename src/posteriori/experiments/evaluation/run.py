@@ -21,10 +21,10 @@ from posteriori.experiments.evaluation.denoising import (
 from posteriori.experiments.evaluation.likeness import Phase, kernel_distances, memorisation
 from posteriori.experiments.evaluation.result import STEPS, Evaluation, Request, Shift, markdown
 from posteriori.figures import sheet
-from posteriori.files import atomic_path, write_json
+from posteriori.files import atomic_path, read_json, write_json
 from posteriori.images import load_image
 from posteriori.metrics import pooled_features
-from posteriori.priors.folder import read_json, record_shift
+from posteriori.priors.folder import record_shift
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for

@@ -12,8 +12,7 @@ from typing import Any
 
 from posteriori import __version__
 from posteriori.experiments.verification.problem import Problem
-from posteriori.files import write_json
-from posteriori.priors.folder import read_json
+from posteriori.files import read_json, write_json
 from posteriori.sampler import Sampler, sample
 from posteriori.spec import parse_sampler
 from posteriori.trace import CountedPrior

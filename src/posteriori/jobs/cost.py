@@ -1,0 +1,26 @@
+"""What jobs will take, before they start."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from posteriori.likelihood import Likelihood
+from posteriori.prior import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler
+
+
+@torch.no_grad()
+def seconds_of_a_step(sampler: Sampler, prior: Prior, like: Likelihood, n: int = 1) -> float:
+    """Of the rows of ``like``, ``n`` for each measurement; the second of two, because the first warms up."""
+    rng = Rng(0, range(len(like) // n), n, device=prior.device)
+    first, second = sampler.path(prior.schedule)[:2]
+    state = sampler.init(first, prior, like, rng, n)
+    took = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        sampler.step(state, second, prior, like, rng)
+        took = time.perf_counter() - started
+    return took

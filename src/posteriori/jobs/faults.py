@@ -1,0 +1,41 @@
+"""What goes wrong through no fault of a job: full disks, full memories, processes that die or take too long."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+#: what a disk says that takes no more
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class JobsFailed(OSError):
+    """Jobs that a fault kept from their end, where others went on: the same command tries these again."""
+
+    def __init__(self, faults: Sequence[str]):
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        super().__init__(f"{faults[0]}{more}: what was finished is kept; run the same command again to try once more")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that no memory is left: by its type, but for torch on a CPU, which has none for this."""
+    import torch  # here, so that a process that needs none begins sooner
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+@contextmanager
+def room_in(place: object) -> Generator[None]:
+    """Says of a full disk, in one line, what to do about ``place``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(
+            f"{place} cannot be written to ({error.strerror}): make room and run the same command again; what was "
+            "finished is kept"
+        ) from None
