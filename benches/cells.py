@@ -1,4 +1,4 @@
-"""One sampler on one operator over held-out pictures: measured once, kept in a file of its own.
+"""One sampler on one operator over held-out pictures: measured once.
 
 Shared by the benches that write the pages on uncertainty and on choosing. What was measured is not measured again.
 """
@@ -6,11 +6,9 @@ Shared by the benches that write the pages on uncertainty and on choosing. What 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -22,17 +20,20 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori import __version__, choosing
-from posteriori.experiments.engine.pool import share
+from posteriori import choosing
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
+from posteriori.jobs.executor import Tick, executor
+from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.progress import shown
+from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Result, Store
 from posteriori.likelihood import Gaussian
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operator import Operator
 from posteriori.presets import resolve
 from posteriori.prior import Prior
 from posteriori.priors.load import load_prior, prior_record
-from posteriori.progress import bar
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, SAMPLERS
 from posteriori.spec import format_spec, parse_operator, parse_sampler
@@ -63,7 +64,7 @@ EDGES = np.geomspace(1e-3, 1e3, 601)
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Job):
     """``sampler`` is a text with all fields; ``pictures`` the first and the end of the held-out ones; ``n`` samples.
 
     ``sigma`` is the noise on [-1, 1], ``size`` the pictures' side in pixels.
@@ -79,12 +80,11 @@ class Cell:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"posteriori": __version__, "sha256": _record(self.prior)["sha256"], **asdict(self)}
+        return as_json({"sha256": _record(self.prior)["sha256"], **asdict(self)})
 
     @property
-    def file(self) -> str:
-        text = json.dumps(self.settings, sort_keys=True)
-        return f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
+    def label(self) -> str:
+        return f"{self.sampler.partition('(')[0]}, {self.operator}"
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -93,7 +93,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", default="2", help="processes")
     return parser
 
 
@@ -187,37 +187,33 @@ def _histogram(z: Tensor) -> Tensor:
 
 def read(own: Cell, out: Path) -> dict[str, np.ndarray] | None:
     """What ``own`` gave, None where it has not been measured."""
-    path = out / own.file
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    found = Store(out).read(own)
+    return found.arrays if found else None
 
 
-def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
-    """Measures what is missing of ``cells``, in ``jobs`` processes of one thread each."""
-    out.mkdir(parents=True, exist_ok=True)
-    missing = [own for own in dict.fromkeys(cells) if read(own, out) is None]
-    with _progress(missing) as (began, finished):
-        share(_work, missing, jobs, _start, (data, out), began, finished)
+def do(cells: Sequence[Cell], data: Path, out: Path, jobs: str) -> None:
+    """Measures what is missing of ``cells``; ``jobs`` is the number of processes, of one thread each."""
+    store = Store(out, print)
+    left = missing(cells, store)
+    with shown("measuring", {own.key: _work(own) for own in left}) as report:
+        run(left, Measured(data), store, executor(jobs), report, place=out)
 
 
-@contextmanager
-def _progress(missing: Sequence[Cell]) -> Iterator[Any]:
-    """By rows and levels: what a sampler does at each is not known before."""
-    rows = {
-        own: (own.pictures[1] - own.pictures[0])
-        * own.n
-        * own.size**2
-        * len(parse_sampler(own.sampler).path(network(own.prior, own.size).schedule))
-        for own in missing
-    }
-    with bar("{task.fields[cell]}") as progress:
-        task = progress.add_task("measuring", total=sum(rows.values()), cell="")
-        yield (
-            lambda own: progress.update(task, cell=f"{own.sampler.partition('(')[0]}, {own.operator}"),
-            lambda own: progress.advance(task, rows[own]),
-        )
+def _work(own: Cell) -> float:
+    """In rows and levels: what a sampler does at each is not known before."""
+    levels = parse_sampler(own.sampler).path(network(own.prior, own.size).schedule)
+    return float((own.pictures[1] - own.pictures[0]) * own.n * own.size**2 * len(levels))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measures a cell on the pictures in ``data``."""
+
+    data: Path
+
+    def __call__(self, own: Cell, tick: Tick) -> Result:
+        torch.set_num_threads(1)
+        return Result(arrays=measure(own, self.data))
 
 
 def write_choices(entries: Sequence[choosing.Choice]) -> None:
@@ -230,19 +226,3 @@ def write_choices(entries: Sequence[choosing.Choice]) -> None:
         text += "\n".join(["", "[[choice]]", *lines, ""])
     with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
         path.write_text(text, "utf-8")
-
-
-_given: dict[str, Path] = {}
-
-
-def _start(data: Path, out: Path) -> None:
-    torch.set_num_threads(1)
-    _given.update(data=data, out=out)
-
-
-def _work(own: Cell) -> None:
-    if read(own, _given["out"]) is not None:  # another bench has measured it meanwhile
-        return
-    found = measure(own, _given["data"])
-    with atomic_path(_given["out"] / own.file) as path:
-        np.savez_compressed(path, allow_pickle=False, settings=np.array(json.dumps(own.settings)), **found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -19,12 +20,16 @@ from torch import Tensor
 
 from posteriori.experiments.table import Table
 from posteriori.experiments.verification.grid import Grid
-from posteriori.files import atomic_path, read_json, write_json
-from posteriori.progress import bar
+from posteriori.files import atomic_path
+from posteriori.jobs.executor import Tick, executor
+from posteriori.jobs.key import Job
+from posteriori.jobs.progress import shown
+from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Result, Store
 from posteriori.rng import Purpose, Rng, generator
 from posteriori.sampler import Sampler, State, sample
 from posteriori.samplers import TDS, MCGDiff
-from posteriori.spec import format_spec
+from posteriori.spec import format_spec, parse_sampler
 
 RUNS, PARTICLES, SETS = 2000, (16, 64, 256, 1024), 20
 #: rows of a call: what a processor's cache still likes
@@ -66,6 +71,37 @@ def pooled(sampler: Sampler, n: int, seed: int, tick) -> float:
     return distance(sample(prior, like.expand(RUNS), sampler, n=n, **settings)[:, 0], seed)
 
 
+@dataclass(frozen=True)
+class Pooled(Job):
+    """The distance of ``sampler``'s first sample of each of RUNS runs of ``n`` particles."""
+
+    sampler: str
+    n: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.sampler.partition('(')[0]}, {self.n} particles, seed {self.seed}"
+
+    @property
+    def rows(self) -> int:
+        """Particles times steps, over all of its runs."""
+        path = parse_sampler(self.sampler).path(PROBLEM.given(0)[0].schedule)
+        return self.n * RUNS * (len(path) - 1)
+
+
+def work(job: Pooled, tick: Tick) -> Result:
+    torch.set_num_threads(1)
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        tick(done / job.rows, job.label)
+
+    return Result({"distance": pooled(parse_sampler(job.sampler), job.n, job.seed, advance)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -73,39 +109,28 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    kept = asked.out / "exact.json"
-    done = read_json(kept) if kept.is_file() else {}
     samplers = [TDS(data_var=100.0, spacing="edm", steps=asked.steps), MCGDiff(spacing="edm", steps=asked.steps)]
-    cells = [(seed, n, sampler) for seed in range(asked.seeds) for n in PARTICLES for sampler in samplers]
-    missing = [cell for cell in cells if name(*cell) not in done]
-    with bar("{task.fields[cell]}") as progress:
-        total = sum(n * RUNS * (len(s.path(PROBLEM.given(0)[0].schedule)) - 1) for _, n, s in missing)
-        task = progress.add_task("measuring", total=total, cell="")
-        for seed, n, sampler in missing:
-            progress.update(task, cell=f"{sampler.name}, {n} particles, seed {seed}")
-            done[name(seed, n, sampler)] = pooled(sampler, n, seed, lambda rows: progress.advance(task, rows))
-            write_json(done, kept)
+    texts, seeds, store = [format_spec(sampler) for sampler in samplers], range(asked.seeds), Store(asked.out, print)
+    jobs = [Pooled(text, n, seed) for seed in seeds for n in PARTICLES for text in texts]
+    left = missing(jobs, store)
+    with shown("measuring", {job.key: float(job.rows) for job in left}) as report:
+        run(left, work, store, executor("1"), report, place=asked.out)
+    done = {job: found.figures["distance"] for job in jobs if (found := store.read(job))}
     with atomic_path(asked.page) as path:
-        path.write_text(page(done, samplers, range(asked.seeds)), "utf-8")
+        path.write_text(page(done, texts, seeds), "utf-8")
 
 
-def name(seed: int, n: int, sampler: Sampler) -> str:
-    return f"{format_spec(sampler)} K={n} seed={seed}"
-
-
-def page(done: dict[str, float], samplers: Sequence[Sampler], seeds: Sequence[int]) -> str:
+def page(done: dict[Pooled, float], samplers: Sequence[str], seeds: Sequence[int]) -> str:
     columns = ("sampler", "seed", *(f"K = {n}" for n in PARTICLES), "exact", "K = 1024 over K = 16", "over exact")
     rows = []
     for seed in seeds:
         floor = np.array([distance(PROBLEM.exact(seed, k)[0], seed) for k in range(SETS)])
         for sampler in samplers:
-            own = [done[name(seed, n, sampler)] for n in PARTICLES]
+            own = [done[Pooled(sampler, n, seed)] for n in PARTICLES]
             exact = f"{floor.mean():.3f} ± {floor.std(ddof=1):.3f}"
-            rows.append((sampler.name, str(seed), *(f"{value:.3f}" for value in own), exact,
+            rows.append((sampler.partition("(")[0], str(seed), *(f"{value:.3f}" for value in own), exact,
                          f"{own[-1] / own[0]:.2f}", f"{own[-1] / floor.mean():.2f}"))  # fmt: skip
-    text = INTRODUCTION.format(samplers=" and ".join(f"`{format_spec(s)}`" for s in samplers), runs=RUNS, sets=SETS)
+    text = INTRODUCTION.format(samplers=" and ".join(f"`{s}`" for s in samplers), runs=RUNS, sets=SETS)
     return f"{text}\n{Table('', '', columns, rows).markdown()}\n"
 
 

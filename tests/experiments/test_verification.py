@@ -17,7 +17,7 @@ from tests.helpers import dense, normal
 from posteriori.cli import main
 from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification import plan
-from posteriori.experiments.verification.cells import Cell, Store, measure
+from posteriori.experiments.verification.cells import Cell, measure
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein, uniformity
 from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.page import write
@@ -26,6 +26,7 @@ from posteriori.experiments.verification.plan import QUICK, Scope, cells
 from posteriori.experiments.verification.results import UNBIASED, Row, rows
 from posteriori.experiments.verification.run import run
 from posteriori.experiments.verification.settings import configured
+from posteriori.jobs.executor import executor
 from posteriori.jobs.lock import claimed_folder
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
@@ -292,7 +293,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
     todo = cells(TINY, [DDIM, DPS], 0)
     written = lambda out, records: write(rows(records), TINY, 0, out, command=["verify"])  # noqa: E731
     (tmp_path / "whole").mkdir()
-    written(tmp_path / "whole", run(todo, tmp_path / "whole"))
+    written(tmp_path / "whole", run(todo, tmp_path / "whole", executor("1")))
 
     compute, done = Cell.compute, []
 
@@ -305,18 +306,18 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
     monkeypatch.setattr(Cell, "compute", stop)
     (tmp_path / "stopped").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        run(todo, tmp_path / "stopped")
-    damaged = Store(tmp_path / "stopped" / "cells").folder / f"{done[1].key}.json"
-    damaged.write_text(damaged.read_text()[:50])
+        run(todo, tmp_path / "stopped", executor("1"))
+    damaged = tmp_path / "stopped" / "cells" / f"{done[1].key}.npz"
+    damaged.write_bytes(damaged.read_bytes()[:50])
     monkeypatch.setattr(Cell, "compute", lambda cell: done.append(cell) or compute(cell))
-    records = run(todo, tmp_path / "stopped")
+    records = run(todo, tmp_path / "stopped", executor("1"))
     assert len(done) == len(todo) + 1  # the damaged one twice
     written(tmp_path / "stopped", records)
     whole, stopped = (tmp_path / name / "verification.csv" for name in ("whole", "stopped"))
     assert whole.read_bytes() == stopped.read_bytes()
 
     page = {name: (tmp_path / "stopped" / name).read_bytes() for name in ("verification.md", "index.html", "costs.csv")}
-    written(tmp_path / "stopped", run(todo, tmp_path / "stopped"))
+    written(tmp_path / "stopped", run(todo, tmp_path / "stopped", executor("1")))
     assert len(done) == len(todo) + 1
     assert all((tmp_path / "stopped" / name).read_bytes() == content for name, content in page.items())
     assert (tmp_path / "stopped" / "verification" / "dps.png").is_file()
@@ -325,7 +326,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
 
 def test_two_processes_give_what_one_gives(tmp_path):
     todo = cells(TINY, [DDIM], 0)
-    one, two = (run(todo, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    one, two = (run(todo, tmp_path / jobs, executor(jobs)) for jobs in ("1", "2"))
     assert [record.figures for record in one.values()] == [record.figures for record in two.values()]
 
 

@@ -27,7 +27,13 @@ Holdout = Annotated[
 Pictures = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Restorations of each picture, each with noise of its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes that share the work, each with a prior of its own.")]
+Jobs = Annotated[
+    str, typer.Option(help="Processes that share the work, each with a prior of its own; or NAME:N of an executor.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=1, metavar="SECONDS", help="Give up a job after so long, and go on with the others."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: all).")]
 
 Batch = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import Jobs
+from posteriori.cli.experiment import Jobs, Timeout
 from posteriori.cli.options import Out, Quiet
 
 EPILOG = """
@@ -36,7 +36,8 @@ def verify(
         bool, typer.Option("--done", help="Write the page of the problems that are done in OUT, and compute nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
-    jobs: Jobs = 1,
+    jobs: Jobs = "1",
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure how far each sampler is from the true posterior, where that is known in closed form.
@@ -51,6 +52,7 @@ def verify(
     from posteriori.experiments.verification.results import rows
     from posteriori.experiments.verification.run import done as read_done
     from posteriori.experiments.verification.run import run
+    from posteriori.jobs.executor import executor
     from posteriori.jobs.lock import claimed_folder
     from posteriori.spec import read_samplers
     from posteriori.terminal import console
@@ -58,7 +60,7 @@ def verify(
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)
     if largest:
         scope = scope.up_to(largest)
-    to = console(stderr=True, quiet=quiet)
+    to, workers = console(stderr=True, quiet=quiet), executor(jobs, timeout)
     with claimed_folder(out):
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         planned = cells(scope, classes, seed)
@@ -67,7 +69,7 @@ def verify(
             scope = scope.without({cell.problem for cell in planned if cell not in records})
             records = {cell: records[cell] for cell in cells(scope, classes, seed)}
         else:
-            records = run(planned, out, jobs=jobs, quiet=quiet, say=say)
+            records = run(planned, out, workers, quiet=quiet, say=say)
         page = write(rows(records), scope, seed, out)
     if not quiet:
         typer.echo(f"report: {page}")

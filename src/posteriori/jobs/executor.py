@@ -40,8 +40,11 @@ class Executor(Protocol):
 
     ``run`` calls ``do(job, tick)`` once for each of ``jobs``, which it asks for as it needs them, and reports every
     beginning, progress and end. What a job raises is raised, and what has not begun is dropped. A fault that is not the
-    job's own (its machine is gone, its time is over) is reported as a failure, and the others go on.
+    job's own (its machine is gone, its time is over) is reported as a failure, and the others go on. ``n`` is how many
+    jobs are under way at once.
     """
+
+    n: int
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None: ...
 
@@ -52,6 +55,7 @@ class Serial:
     def __init__(self, n: int = 1, timeout: float | None = None):
         if n != 1 or timeout:
             raise ValueError("serial does one job at a time, and takes its time: give a number of processes")
+        self.n = n
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None:
         for job in jobs:

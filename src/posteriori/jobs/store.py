@@ -60,6 +60,12 @@ class Files:
     def has(self, name: str) -> bool:
         return self.fs.isfile(self.path(name))
 
+    def names(self) -> list[str]:
+        """What is there, hidden files aside."""
+        there = self.fs.ls(self.root, detail=False) if self.fs.isdir(self.root) else []
+        names = (path.rpartition("/")[2] for path in there)
+        return sorted(name for name in names if not name.startswith("."))
+
     def put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         """What ``write`` writes into a file becomes ``name``, and takes the place of what was there."""
         if self.local:
@@ -90,6 +96,8 @@ class Store:
 
     def __init__(self, where: str | Path, say: Callable[[str], object] = lambda _: None):
         self.files, self.say = Files(where), say
+        if any(not name.endswith((".npz", ".jsonl")) for name in self.files.names()):
+            say(f"{where} holds results of an earlier version, which are not taken")
 
     def __reduce__(self):  # a process that works need not talk
         return type(self), (self.files.where,)

@@ -1,18 +1,17 @@
-"""The unit of work: one sampler on one problem at one seed, kept in a file of its own."""
+"""The unit of work: one sampler on one problem at one seed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from posteriori import __version__
+import torch
+
 from posteriori.experiments.verification.problem import Problem
-from posteriori.files import read_json, write_json
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.store import Result
 from posteriori.sampler import Sampler, sample
 from posteriori.spec import parse_sampler
 from posteriori.trace import CountedPrior
@@ -39,7 +38,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Job):
     """``method`` is EXACT or a sampler's name, ``sampler`` its text with all fields."""
 
     problem: Problem
@@ -53,13 +52,11 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """Everything that decides the figures."""
         problem = {"kind": type(self.problem).__name__, **asdict(self.problem)}
-        return {"posteriori": __version__, "problem": problem, "sampler": self.sampler, "seed": self.seed,
-                "points": self.points}  # fmt: skip
+        return as_json({"problem": problem, "sampler": self.sampler, "seed": self.seed, "points": self.points})
 
-    @cached_property
-    def key(self) -> str:
-        """The name of its file."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+    @property
+    def label(self) -> str:
+        return f"{self.method} on {self.problem.family}, seed {self.seed}"
 
     def compute(self) -> Record:
         sampler = None if self.method == EXACT else parse_sampler(self.sampler)
@@ -92,21 +89,7 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
     return Record(problem.figures(x, seed), *cost, kept)
 
 
-class Store:
-    """The cells in ``folder``, each in a file that is whole or not there."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def read(self, cell: Cell) -> Record | None:
-        """What ``cell`` gave; None where it has not been done, or its file is damaged."""
-        path = self.folder / f"{cell.key}.json"
-        try:
-            found = read_json(path) if path.is_file() else {}
-            return Record(**found["record"]) if found["settings"] == cell.settings else None
-        except (ValueError, KeyError, TypeError):
-            return None
-
-    def write(self, cell: Cell, record: Record) -> None:
-        write_json({"settings": cell.settings, "record": asdict(record)}, self.folder / f"{cell.key}.json")
+def work(cell: Cell, tick: Tick) -> Result:
+    """What ``cell`` gives, for a store."""
+    torch.set_num_threads(1)  # no figure is to depend on the number of cores
+    return Result(asdict(cell.compute()))

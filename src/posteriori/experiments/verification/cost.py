@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import torch
-
 from posteriori.experiments.verification.cells import EXACT, SETS, Cell
-from posteriori.rng import Rng
+from posteriori.jobs.cost import seconds_of_a_step
 from posteriori.spec import parse_sampler
 
 #: rows that are timed; fewer would fit a cache that the thousands to be drawn do not
@@ -47,18 +45,8 @@ def _seconds_of_figures(cell: Cell) -> float:
     return took
 
 
-@torch.no_grad()
 def _seconds_of_a_step(cell: Cell) -> float:
-    """Of one sample; the second of two steps, because the first one warms up."""
+    """Of one sample."""
     prior, like = cell.problem.given(cell.seed)
-    sampler = parse_sampler(cell.sampler)
-    like = like.select(slice(0, 1)).expand(_ROWS)
-    rng = Rng(0, [0], _ROWS)
-    first, second = sampler.path(prior.schedule)[:2]
-    state = sampler.init(first, prior, like, rng, _ROWS)
-    took = 0.0
-    for _ in range(2):
-        started = time.perf_counter()
-        sampler.step(state, second, prior, like, rng)
-        took = time.perf_counter() - started
-    return took / _ROWS
+    rows = like.select(slice(0, 1)).expand(_ROWS)
+    return seconds_of_a_step(parse_sampler(cell.sampler), prior, rows, _ROWS) / _ROWS
