@@ -8,12 +8,15 @@ import pytest
 import torch
 from tests.helpers import IMAGE, image_mixture, normal
 
-from posteriori.experiments.engine.board import Silent
-from posteriori.experiments.engine.execute import Loader, execute, missing
+from posteriori.experiments.engine.execute import Compute, Loader
 from posteriori.experiments.engine.plan import Item, Pictures, Run, distinct
-from posteriori.experiments.engine.store import LOG, Store
+from posteriori.experiments.engine.store import LOG, Runs
 from posteriori.experiments.engine.work import compute
 from posteriori.images import load_image
+from posteriori.jobs.executor import Serial
+from posteriori.jobs.progress import log, together
+from posteriori.jobs.run import missing
+from posteriori.jobs.run import run as execute
 from posteriori.likelihood import Gaussian
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
@@ -38,22 +41,26 @@ def run(pictures):
     return Run(("mixture", "0" * 64), IMAGE, "dps(scale=0.5, steps=10)", BLUR, 0.05, pictures.named, (0, 1), 4, 1)
 
 
-def do(store, items, prior, pictures, watch=None):
-    by_hash = dict(zip(pictures.hashes, pictures.x, strict=True))
-    execute(items, missing(items, store), by_hash, Loader("none"), store, prior=prior, watch=watch or Silent())
+def jobs(items):
+    return [job for item in items for job in item.run.jobs]
 
 
-class Interrupted(Silent):
+def do(runs, items, prior, pictures, report=lambda event: None):
+    work = Compute(Loader("none"), dict(zip(pictures.hashes, pictures.x, strict=True)), prior)
+    told = together(report, log(runs.log))
+    execute(missing(jobs(items), runs.store), work, runs.store, Serial(), told)
+
+
+def interrupted():
     """Stops the work in the first step of its second group."""
+    begun = []
 
-    groups = 0
-
-    def begin(self, item, i):
-        self.groups += 1
-
-    def calls(self, item, i, calls):
-        if self.groups == 2:
+    def report(event):
+        begun.extend([event.job] * (event.kind == "begin"))
+        if len(begun) == 2 and event.kind == "progress":
             raise KeyboardInterrupt
+
+    return report
 
 
 def contents(folder):
@@ -71,8 +78,9 @@ def test_every_setting_is_in_a_runs_name_and_nothing_else_is(run):
         replace(run, batch=3),
         replace(run, frames=2),
     ]
-    assert len({each.key for each in [run, *others]}) == 9
-    assert replace(run).key == run.key
+    keys = [{own.key for own in (each, *each.jobs)} for each in [run, *others]]
+    assert len(set.union(*keys)) == sum(map(len, keys)) == 9 + sum(len(each.groups) for each in [run, *others])
+    assert [job.key for job in replace(run).jobs] == [job.key for job in run.jobs]
     assert [item.part for item in distinct([Item("x", run), Item("y", others[0]), Item("z", run)])] == ["x", "y"]
 
 
@@ -81,9 +89,9 @@ def test_rows_are_grouped_by_the_batch(run):
 
 
 def test_a_run_gives_what_sample_gives(run, prior, pictures, tmp_path):
-    store = Store(tmp_path)
-    do(store, [Item("x", run)], prior, pictures)
-    result = store.read(run)
+    runs = Runs(tmp_path)
+    do(runs, [Item("x", run)], prior, pictures)
+    result = runs.read(run)
     operator = parse_operator(BLUR, IMAGE)
     for row, (i, seed) in enumerate(run.rows):
         truth = pictures.x[i : i + 1]
@@ -93,58 +101,36 @@ def test_a_run_gives_what_sample_gives(run, prior, pictures, tmp_path):
     assert result.calls == 10
     assert result.trace["gradient"].shape == (10, 6)
     assert result.pictures["x"].shape == (6, 8, 8, 3)
-    assert store.seconds(run) > 0
+    assert runs.seconds(run) > 0
 
 
 def test_an_interrupted_run_is_the_uninterrupted_one_byte_for_byte(run, prior, pictures, tmp_path):
-    whole, halved = Store(tmp_path / "whole"), Store(tmp_path / "halved")
-    for store in (whole, halved):
-        store.folder.mkdir()
+    whole, halved = Runs(tmp_path / "whole"), Runs(tmp_path / "halved")
+    for runs in (whole, halved):
+        runs.log.parent.mkdir()
     items = [Item("x", run), Item("y", replace(run, method="measurement"))]
     do(whole, items, prior, pictures)
     with pytest.raises(KeyboardInterrupt):
-        do(halved, items, prior, pictures, Interrupted())
-    again = Store(halved.folder)
-    left = missing(items, again)
-    assert [(task.item.part, task.i) for task in left] == [("x", 1), ("y", 0), ("y", 1)]
-    do(again, items, prior, pictures)
-    assert contents(whole.folder) == contents(halved.folder)
-    assert missing(items, Store(halved.folder)) == []
+        do(halved, items, prior, pictures, interrupted())
+    assert missing(jobs(items), halved.store) == jobs(items)[1:]
+    do(halved, items, prior, pictures)
+    assert contents(whole.log.parent) == contents(halved.log.parent)
+    assert missing(jobs(items), halved.store) == []
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda folder: (folder / "group-0001.npz").write_bytes(b""),
-        lambda folder: (folder / "group-0000.npz").write_bytes((folder / "group-0000.npz").read_bytes()[:-30]),
-        lambda folder: (folder / "group-0000.npz").unlink(),
-        lambda folder: (folder / "group-0000.npz").write_bytes((folder / "group-0001.npz").read_bytes()),
-        lambda folder: (folder / "manifest.json").write_text("{"),
-        lambda folder: (folder / "manifest.json").write_text("[]"),
-        lambda folder: (folder / "manifest.json").write_text('{"settings": {}, "groups": [], "rows": []}'),
-    ],
-)
-def test_a_damaged_run_is_set_aside_named_and_run_again(run, prior, pictures, tmp_path, harm):
-    items = [Item("x", run)]
-    do(Store(tmp_path), items, prior, pictures)
-    before = contents(tmp_path / run.key)
-    for aside in (f"{run.key}.damaged", f"{run.key}.damaged-2"):
-        harm(tmp_path / run.key)
-        said = []
-        store = Store(tmp_path, said.append)
-        do(store, items, prior, pictures)
-        assert (tmp_path / aside).is_dir()
-        assert len(said) == 1
-        assert str(tmp_path / run.key) in said[0]
-        assert aside in said[0]
-    assert contents(tmp_path / run.key) == before
+def test_a_run_that_is_not_whole_is_not_read(run, prior, pictures, tmp_path):
+    runs = Runs(tmp_path)
+    do(runs, [Item("x", run)], prior, pictures)
+    (tmp_path / f"{run.jobs[1].key}.npz").unlink()
+    with pytest.raises(ValueError, match=r"dps on gaussian-blur is not whole in .*: run the same command again"):
+        runs.read(run)
 
 
 def test_a_sampler_that_diverges_has_no_figures_and_stops_nothing(run, prior, pictures, tmp_path):
     wild = replace(run, method="dps(scale=1e30, gradient=norm, steps=10, clip=false)")
-    store = Store(tmp_path)
-    do(store, [Item("x", wild)], prior, pictures)
-    result = store.read(wild)
+    runs = Runs(tmp_path)
+    do(runs, [Item("x", wild)], prior, pictures)
+    result = runs.read(wild)
     assert np.isnan(result.figures["psnr"]).all()
     assert result.trace == {}
 
@@ -171,27 +157,24 @@ def test_batch_sizes_agree_on_the_network_that_ships():
     likes = [Gaussian(operator.measure(x, 0.05, seed=seed), operator, 0.05) for seed in (0, 1)]
     both = Gaussian(torch.cat([like.y for like in likes]), operator, 0.05)
 
-    def restored(prior, text):
+    def rerunsd(prior, text):
         sampler = parse_sampler(text)
         alone = torch.cat([sample(prior, like, sampler, progress=False)[:, 0] for like in likes])
         return alone, sample(prior, both, sampler, progress=False)[:, 0]
 
     prior = load_prior("faces-64", dtype="float32")
     for text in ("ddim(steps=20)", "sdedit(base=ddim(steps=40))"):
-        alone, together = restored(prior, text)
+        alone, together = rerunsd(prior, text)
         assert (alone - together).abs().max() < 1e-4
-    alone, together = restored(prior, "dps(scale=4.0, steps=20)")
+    alone, together = rerunsd(prior, "dps(scale=4.0, steps=20)")
     assert (alone - together).square().mean().sqrt() < 1e-3
-    alone, together = restored(load_prior("faces-64", dtype="bfloat16"), "sdedit(base=ddim(steps=40))")
+    alone, together = rerunsd(load_prior("faces-64", dtype="bfloat16"), "sdedit(base=ddim(steps=40))")
     assert (psnr(alone, x.expand_as(alone)) - psnr(together, x.expand_as(alone))).abs().max() < 0.05
 
 
-def test_the_log_counts_the_calls(run, prior, pictures, tmp_path):
-    do(Store(tmp_path), [Item("x", run)], prior, pictures)
+def test_the_log_says_which_group_is_how_far(run, prior, pictures, tmp_path):
+    do(Runs(tmp_path), [Item("x", run)], prior, pictures)
     entries = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
-    assert [(e["event"], e["group"], e["calls"]) for e in entries if e["event"] != "calls"] == [
-        ("begin", 0, 0),
-        ("end", 0, 10),
-        ("begin", 1, 0),
-        ("end", 1, 10),
-    ]
+    told = [(e["event"], e["label"], e["done"]) for e in entries if e["event"] != "progress"]
+    first, second = (f"dps on gaussian-blur, group {i} of 2" for i in (1, 2))
+    assert told == [("begin", first, 0.0), ("end", first, 1.0), ("begin", second, 0.0), ("end", second, 1.0)]

@@ -1,9 +1,8 @@
-"""The report: killed and gone on with, its tables the same; its page; and bad input."""
+"""The report: its tables the same from two processes; its page; and bad input."""
 
 import csv
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -26,9 +25,10 @@ from posteriori.experiments.engine.execute import Loader
 from posteriori.experiments.reproduction.experiment import reproduce
 from posteriori.experiments.reproduction.page import write
 from posteriori.experiments.reproduction.plan import Scope
+from posteriori.jobs.executor import executor
 
 if __name__ == "__main__":
-    prior, out, jobs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    prior, out, jobs = sys.argv[1], Path(sys.argv[2]), executor(sys.argv[3])
     scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 60), ddim=6, fewer=2)
     with campaign(out, Loader(prior, threads=1), 2, jobs, True) as run:
         write(reproduce(run, None, scope, (0,)), out, command=["report"])
@@ -61,91 +61,20 @@ def whole(start, tmp_path_factory):
     return out
 
 
-def entries(out):
-    path = out / "runs" / LOG
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
-def kill_inside_a_group(process, out, groups):
-    """SIGKILL once ``groups`` are complete, in all, and one has been under way for a while."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        log = entries_so_far(out)
-        ended = sum(e["event"] == "end" for e in log)
-        if ended >= groups and log[-1]["event"] != "end" and time.time() - log[-1]["time"] > 0.15:
-            process.kill()
-            break
-        time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL, "the report was over before it could be killed"
-
-
-def entries_so_far(out):
-    try:
-        return entries(out)
-    except ValueError:  # a line that is being written
-        return [{"event": "end", "time": time.time()}]
-
-
-def calls(log):
-    """Network calls of every attempt at a group: the last count that it logged."""
-    attempts = {}
-    for e in log:
-        attempts[e["run"], e["group"], e["pid"]] = e["calls"]
-    return attempts
-
-
 def files(out, *folders):
     return {path.relative_to(out): path.read_bytes() for folder in folders for path in (out / folder).rglob("*.*")
             if path.name not in (LOG, "timings.csv")}  # fmt: skip
 
 
-def test_a_report_killed_twice_is_the_uninterrupted_one(start, whole, tmp_path):
-    for _ in range(2):
-        before = len([e for e in entries(tmp_path) if e["event"] == "end"])
-        process = start(tmp_path)
-        kill_inside_a_group(process, tmp_path, before + 1)
-        log = entries(tmp_path)
-        own = [e for e in log if e["pid"] == process.pid]
-        assert any(e["event"] == "end" for e in own)
-        assert own[-1]["event"] != "end"
-    process = start(tmp_path)
-    assert process.wait(200) == 0, (tmp_path / "stderr.txt").read_text()
-    assert files(tmp_path, "tables", "runs") == files(whole, "tables", "runs")
-    assert len(list((tmp_path / "tables").glob("*.csv"))) == 8
-    uninterrupted, counted = calls(entries(whole)), calls(entries(tmp_path))
-    ended = [(e["run"], e["group"]) for e in entries(tmp_path) if e["event"] == "end"]
-    assert len(ended) == len(set(ended)) == len(uninterrupted)  # nothing finished was done again
-    most = max(uninterrupted.values())
-    assert sum(uninterrupted.values()) <= sum(counted.values()) <= sum(uninterrupted.values()) + 2 * most
-
-
 def test_two_processes_make_the_same_tables(start, whole, tmp_path):
     process = start(tmp_path, jobs=2)
     assert process.wait(250) == 0, (tmp_path / "stderr.txt").read_text()
-    assert files(tmp_path, "tables") == files(whole, "tables")
-    assert len({e["pid"] for e in entries(tmp_path)}) >= 2
-
-
-def test_workers_leave_with_a_killed_parent(start, tmp_path):
-    process = start(tmp_path, jobs=2)
-    deadline = time.monotonic() + 100
-    while not (pids := {e["pid"] for e in entries_so_far(tmp_path) if "pid" in e}) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert pids
-    assert not any(map(alive, pids))
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
+    assert files(tmp_path, "tables", "runs") == files(whole, "tables", "runs")
+    assert len(list((tmp_path / "tables").glob("*.csv"))) == 8
+    ends = [json.loads(line) for line in (tmp_path / "runs" / LOG).read_text().splitlines()]
+    ends = [e for e in ends if e["event"] == "end"]
+    assert len({e["pid"] for e in ends}) == 2
+    assert len({e["job"] for e in ends}) == len(ends) == len(list((tmp_path / "runs").glob("*.npz")))
 
 
 class Page(HTMLParser):

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from posteriori.experiments.engine.campaign import Campaign
     from posteriori.experiments.engine.execute import Loader
+    from posteriori.jobs.executor import Executor
 
 Images = Annotated[
     Path | None, typer.Option(help="A folder (searched whole) or a zip of clean pictures of the prior's kind.")
@@ -51,7 +52,7 @@ def rows_of(text: str) -> int | None:
 
 
 @contextmanager
-def campaign(out: Path, loader: Loader, rows: int | None, jobs: int, quiet: bool) -> Generator[Campaign]:
+def campaign(out: Path, loader: Loader, rows: int | None, workers: Executor, quiet: bool) -> Generator[Campaign]:
     """The experiment in ``out``, held against other commands."""
     from posteriori.experiments.engine.campaign import Campaign
     from posteriori.jobs.lock import claimed_folder
@@ -60,4 +61,4 @@ def campaign(out: Path, loader: Loader, rows: int | None, jobs: int, quiet: bool
     to = console(stderr=True, quiet=quiet)
     with claimed_folder(out):
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
-        yield Campaign(out, loader, batch=rows, jobs=jobs, quiet=quiet, say=say)
+        yield Campaign(out, loader, batch=rows, executor=workers, quiet=quiet, say=say)

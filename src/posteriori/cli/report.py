@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import Batch, Holdout, Images, Jobs, Pictures, Seed, Seeds, Threads, campaign, rows_of
+from posteriori.cli.experiment import (
+    Batch,
+    Holdout,
+    Images,
+    Jobs,
+    Pictures,
+    Seed,
+    Seeds,
+    Threads,
+    Timeout,
+    campaign,
+    rows_of,
+)
 from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
 
 EPILOG = """
@@ -35,7 +47,8 @@ def report(
         bool, typer.Option("--full", help="Every picture, 1000 steps, the whole ladder: hours; the time is told first.")
     ] = False,
     batch: Batch = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = "1",
+    timeout: Timeout = None,
     threads: Threads = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -54,14 +67,15 @@ def report(
     from posteriori.experiments.reproduction.experiment import reproduce
     from posteriori.experiments.reproduction.page import write
     from posteriori.experiments.reproduction.plan import FULL, SMALL
+    from posteriori.jobs.executor import executor
 
     scope = FULL if full else SMALL
     if steps:
         scope = replace(scope, steps=steps)
     if pictures:
         scope = scope.with_pictures(pictures)
-    rows = rows_of(batch)
-    with campaign(out, Loader(prior, None, device, dtype, threads), rows, jobs, quiet) as run:
+    rows, workers = rows_of(batch), executor(jobs, timeout)
+    with campaign(out, Loader(prior, None, device, dtype, threads), rows, workers, quiet) as run:
         size = run.prior.shape[-1]
         choice = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None
         done = reproduce(run, choice, scope, tuple(range(seed, seed + seeds)))

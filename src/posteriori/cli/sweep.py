@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posteriori.cli.experiment import Batch, Holdout, Images, Jobs, Pictures, Seed, Seeds, Threads, campaign, rows_of
+from posteriori.cli.experiment import (
+    Batch,
+    Holdout,
+    Images,
+    Jobs,
+    Pictures,
+    Seed,
+    Seeds,
+    Threads,
+    Timeout,
+    campaign,
+    rows_of,
+)
 from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
 
 if TYPE_CHECKING:
@@ -44,7 +56,8 @@ def sweep(
     seeds: Seeds = 1,
     seed: Seed = 0,
     batch: Batch = "auto",
-    jobs: Jobs = 1,
+    jobs: Jobs = "1",
+    timeout: Timeout = None,
     threads: Threads = None,
     out: Out = Path("out/sweep"),
     device: Device = "auto",
@@ -62,20 +75,22 @@ def sweep(
     from posteriori.experiments.pictures import bundled, by_hash, held_out
     from posteriori.experiments.sweep import grid, measured, read_axis, rows
     from posteriori.experiments.table import write_csv
+    from posteriori.jobs.executor import executor
     from posteriori.noise import parse_noise
     from posteriori.spec import format_spec, read_operator
 
     axes = [read_axis(text) for text in vary]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
         raise ValueError(f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones")
-    with campaign(out, Loader(prior, size, device, dtype, threads), rows_of(batch), jobs, quiet) as run:
+    loader, workers = Loader(prior, size, device, dtype, threads), executor(jobs, timeout)
+    with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]
         chosen = held_out(images, holdout, side, pictures) if images else bundled(side)
         built = read_operator(operator).build(run.prior.shape)
         template = run.template(chosen, format_spec(built), parse_noise(noise), range(seed, seed + seeds))
         points = grid(axes, sampler, built, run.prior, template, steps=steps)
         run.do([Item("sweep", point.run) for point in points], by_hash(chosen))
-        found = measured(points, run.store)
+        found = measured(points, run.runs)
         write_csv(rows(axes, found), out / "sweep.csv")
         title = f"{sampler}, {format_spec(built)}, noise {noise}, {run.name}, {len(chosen)} pictures x {seeds}"
         first, *second = axes

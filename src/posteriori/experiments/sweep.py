@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from posteriori.experiments.engine.plan import Run
-from posteriori.experiments.engine.store import Store
+from posteriori.experiments.engine.store import Runs
 from posteriori.experiments.statistics import Estimate
 from posteriori.operator import Operator
 from posteriori.presets import resolve
@@ -118,11 +118,11 @@ class Measured:
     calls: int
 
 
-def measured(points: Sequence[Point], store: Store) -> list[Measured]:
+def measured(points: Sequence[Point], runs: Runs) -> list[Measured]:
     """The figures of ``points``, all of them done."""
     found = []
     for point in points:
-        result = store.read(point.run)
+        result = runs.read(point.run)
         psnr, lpips = (Estimate.of(result.by_image(name)) for name in ("psnr", "lpips"))
         found.append(Measured(point.at, psnr, lpips, float(result.figures["residual"].mean()), result.calls))
     return found

@@ -1,1 +1,1 @@
-"""Runs that are named by their settings, done group by group, and gone on with after any interruption."""
+"""Runs of samplers on pictures, done group by group as jobs."""

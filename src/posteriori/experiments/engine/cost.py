@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from posteriori.experiments.engine.execute import Task
-from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
+from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Rows, Run
+from posteriori.jobs.cost import seconds_of_a_step
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.prior import Prior
-from posteriori.rng import Rng
 from posteriori.runs.restoration import batch_for
 from posteriori.sampler import Sampler
 from posteriori.spec import parse_operator, parse_sampler
@@ -66,35 +64,24 @@ def steps(run: Run, prior: Prior) -> int:
     return 1 if run.method.startswith(DENOISE) else len(parse_sampler(run.method).path(prior.schedule)) - 1
 
 
-def seconds(tasks: Sequence[Task], prior: Prior, jobs: int = 1) -> dict[str, float]:
-    """Estimated seconds of a group of each run among ``tasks``, by the run's key; a step of each method is timed."""
+def seconds(groups: Sequence[Rows], prior: Prior, jobs: int = 1) -> dict[str, float]:
+    """Estimated seconds of each of ``groups``, by key, where ``jobs`` share them; a step of each method is timed."""
     rates: dict[str, float] = {}
     estimate = {}
-    for run in {task.item.run.key: task.item.run for task in tasks}.values():
-        kind = run.method.partition("(")[0]
+    for group in groups:
+        run, kind = group.run, group.run.method.partition("(")[0]
         if kind in (MEASUREMENT, DENOISE):
-            estimate[run.key] = 0.1
+            estimate[group.key] = 0.1
             continue
         if kind not in rates:
             rates[kind] = _seconds_of_a_step(parse_sampler(run.method), run, prior)
-        rows = len(run.groups[0]) / run.batch
-        estimate[run.key] = steps(run, prior) * rates[kind] * rows / jobs
+        estimate[group.key] = steps(run, prior) * rates[kind] * len(run.groups[0]) / run.batch / jobs
     return estimate
 
 
-@torch.no_grad()
 def _seconds_of_a_step(sampler: Sampler, run: Run, prior: Prior) -> float:
-    """Of a whole batch; the second of two steps, because the first one warms up."""
+    """Of a whole batch."""
     x = torch.zeros(run.batch, *prior.shape)
     operator = parse_operator(run.operator, run.shape) if run.operator else None
     like = Gaussian(operator(x), operator, run.sigma) if operator else Flat(run.batch, run.shape)
-    like = like.to(prior.device)
-    rng = Rng(0, range(run.batch), device=prior.device)
-    first, second = sampler.path(prior.schedule)[:2]
-    state = sampler.init(first, prior, like, rng, 1)
-    took = 0.0
-    for _ in range(2):
-        started = time.perf_counter()
-        sampler.step(state, second, prior, like, rng)
-        took = time.perf_counter() - started
-    return took
+    return seconds_of_a_step(sampler, prior, like.to(prior.device))

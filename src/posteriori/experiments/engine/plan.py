@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
-from posteriori import __version__
+from posteriori.jobs.key import Job
 
 #: a run's method where it is no sampler: what SDEdit starts from, and the denoiser's one call at a time t
 MEASUREMENT, DENOISE = "measurement", "denoise"
@@ -42,7 +40,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Job):
     """One method on one task, for some pictures and seeds.
 
     ``prior`` is (name, sha256 of its weights); ``method`` a sampler's text, "measurement" or "denoise(t=100)";
@@ -63,14 +61,8 @@ class Run:
     frames: int = 0
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """As JSON has it. The arithmetic and the threads are not among them: they are in the manifest."""
-        return json.loads(json.dumps({"posteriori": __version__, **asdict(self)}))
-
-    @cached_property
-    def key(self) -> str:
-        """The name of the run's folder."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+    def label(self) -> str:
+        return " on ".join(part.partition("(")[0] for part in (self.method, self.operator) if part)
 
     @property
     def rows(self) -> list[tuple[int, int]]:
@@ -81,6 +73,27 @@ class Run:
     def groups(self) -> list[list[tuple[int, int]]]:
         """The rows of every network call: the unit of work, and of what an interruption loses."""
         return [self.rows[i : i + self.batch] for i in range(0, len(self.rows), self.batch)]
+
+    @property
+    def jobs(self) -> list[Rows]:
+        return [Rows(self, i) for i in range(len(self.groups))]
+
+
+@dataclass(frozen=True)
+class Rows(Job):
+    """A run's i-th group of rows. The arithmetic and the threads are not among its settings: they are in its result."""
+
+    run: Run
+    i: int
+
+    @property
+    def rows(self) -> list[tuple[int, int]]:
+        """(which picture, seed) of each."""
+        return self.run.groups[self.i]
+
+    @property
+    def label(self) -> str:
+        return f"{self.run.label}, group {self.i + 1} of {len(self.run.groups)}"
 
 
 @dataclass(frozen=True)

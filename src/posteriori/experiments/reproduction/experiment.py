@@ -150,7 +150,7 @@ class _Work:
         return max(points, key=lambda e: -np.inf if np.isnan(points[e].psnr.mean) else points[e].psnr.mean)
 
     def _measured(self, run: Run) -> Measured:
-        return measured([Point((run.method,), run)], self.campaign.store)[0]
+        return measured([Point((run.method,), run)], self.campaign.runs)[0]
 
     def second(self) -> list[Item]:
         for variant in self.variants:
@@ -170,7 +170,7 @@ class _Work:
         return [Item("ablation", run) for run in self.ablation()]
 
     def read(self, gaussian: LowRankGaussian, everything: Mapping[str, Tensor]) -> OnTask:
-        read, store = self.campaign.read, self.campaign.store
+        read, runs = self.campaign.read, self.campaign.runs
         tuned = [
             Tuned(
                 variant,
@@ -184,8 +184,8 @@ class _Work:
             self.task,
             {name: read(run) for name, run in self.methods.items()},
             tuned,
-            (self.axes, measured(self.endpoints, store)),
-            measured(self.t_start, store),
+            (self.axes, measured(self.endpoints, runs)),
+            measured(self.t_start, runs),
             {name: {n: read(run) for n, run in runs.items()} for name, runs in self.ladder.items()},
             _gaussian_gradient(self.methods["dps"], gaussian, everything),
         )

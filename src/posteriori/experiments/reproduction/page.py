@@ -39,8 +39,8 @@ def write(done: Reproduction, out: Path, *, command: Sequence[str] | None = None
         write_csv(rows, out / "tables" / f"{name}.csv")
     pictures = draw(done, out / "figures")
     sections = _sections(done, {name: table for name, (_, table) in csv.items()}, pictures)
-    keys = sorted({key for part in done.campaign.plan["parts"].values() for key in part})
-    write_json(done.campaign.store.manifests(keys), out / "manifests.json")
+    runs = [run for _, run in sorted(done.campaign.done.items())]
+    write_json(done.campaign.runs.manifests(runs), out / "manifests.json")
     write_page(Page(TITLE, _lead(done), text, sections), out, html=PAGE, markdown=TEXT)
     return out / PAGE
 

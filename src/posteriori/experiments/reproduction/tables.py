@@ -72,7 +72,7 @@ def _row(done: Reproduction, task: str, method: str, result: Result, figures: di
 
 def seconds(done: Reproduction, result: Result) -> float:
     """Wall time of one restoration, its share of the batch."""
-    return done.campaign.store.seconds(result.run) / len(result.run.rows)
+    return done.campaign.runs.seconds(result.run) / len(result.run.rows)
 
 
 def timings(done: Reproduction) -> Rows:
