@@ -1,6 +1,6 @@
-import json
 import math
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +11,11 @@ from scipy.special import digamma, polygamma
 
 from posteriori.experiments.demo import single_pass
 from posteriori.experiments.evaluation.data import read_data
-from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
+from posteriori.experiments.evaluation.denoising import About, bm3d, denoising, network_call, noise_levels, psnr_table
 from posteriori.experiments.evaluation.likeness import kernel_distances, memorisation, nearest
 from posteriori.experiments.evaluation.result import Evaluation, Mean, Memorisation, Request, Shift, markdown, tables
+from posteriori.jobs.run import missing
+from posteriori.jobs.store import Store
 from posteriori.metrics import kernel_distance, pooled_features, psnr
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas
@@ -23,6 +25,7 @@ from posteriori.training.evaluate import SIGMAS
 SHAPE, STD = (3, 8, 8), 0.25
 ENTRIES = math.prod(SHAPE)
 LEVELS = noise_levels(linear_betas())
+ABOUT = About("0" * 64, "cpu", "float32", 0)
 
 
 def white():
@@ -52,8 +55,8 @@ def test_levels_are_the_reports_and_those_of_training():
 
 def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
     """The error's mean square is v chi2_d / d with v the posterior variance: its logarithm has a known mean."""
-    images, (counted, tick) = pictures(60), ticks()
-    figures = denoising({"network": network_call(white())}, LEVELS, images, tmp_path / "log.json", seed=0, tick=tick)
+    images, counted = pictures(60), []
+    figures = denoising({"network": network_call(white())}, LEVELS, images, Store(tmp_path), ABOUT, counted.append)
     for row in psnr_table(figures, LEVELS, ["network"], images.names):
         level = LEVELS[row.level]
         v = STD**2 * level.sigma**2 / (level.alpha**2 * STD**2 + level.sigma**2)
@@ -62,7 +65,7 @@ def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
         assert row.network.mean == pytest.approx(expected, abs=4 * error), row.level
         assert row.network.error == pytest.approx(error, rel=0.4)  # 4 standard errors of a deviation
         assert (row.network.n, row.bm3d, row.gain) == (60, None, None)
-    assert sum(counted) == 60 * len(LEVELS)
+    assert sum(event.kind == "end" for event in counted) == 60
 
 
 def test_at_t_100_it_is_the_reports_baseline(tmp_path, monkeypatch):
@@ -70,15 +73,15 @@ def test_at_t_100_it_is_the_reports_baseline(tmp_path, monkeypatch):
         monkeypatch.setattr(f"posteriori.experiments.demo.{other}", psnr)
     prior, images = white(), pictures(1)
     truth = images.pixels.float() / 127.5 - 1
-    figures = denoising({"network": network_call(prior)}, LEVELS, images, tmp_path / "log", seed=5, tick=lambda _: None)
+    figures = denoising({"network": network_call(prior)}, LEVELS, images, Store(tmp_path), replace(ABOUT, seed=5))
     expected = single_pass(prior, truth, seed=5)[2].psnr
     assert figures["network"]["t = 100 (sigma 0.339)"]["0.png"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_denoising_goes_on_where_it_stopped(tmp_path):
-    """A kill in the third picture costs that picture; figures and ticks are those of one run."""
-    images, log, call = pictures(4), tmp_path / "log.json", network_call(white())
-    whole = denoising({"network": call}, LEVELS, images, tmp_path / "whole.json", seed=0, tick=lambda _: None)
+    """A kill in the third picture costs that picture; figures are those of one run, and so for another denoiser."""
+    images, store, call = pictures(4), Store(tmp_path / "store"), network_call(white())
+    whole = denoising({"network": call}, LEVELS, images, Store(tmp_path / "whole"), ABOUT)
     calls = []
 
     def stopped(x_t, level):
@@ -88,13 +91,14 @@ def test_denoising_goes_on_where_it_stopped(tmp_path):
         return call(x_t, level)
 
     with pytest.raises(KeyboardInterrupt):
-        denoising({"network": stopped}, LEVELS, images, log, seed=0, tick=lambda _: None)
-    assert {len(known) for known in json.loads(log.read_text())["network"].values()} == {2}
+        denoising({"network": stopped}, LEVELS, images, store, ABOUT)
+    assert missing(ABOUT.asked("network", images), store) == ABOUT.asked("network", images)[2:]
     calls.clear()
-    counted, tick = ticks()
-    assert denoising({"network": stopped}, LEVELS, images, log, seed=0, tick=tick) == whole
-    assert (len(calls), sum(counted)) == (2 * len(LEVELS), 4 * len(LEVELS))
-    assert log.read_text() == (tmp_path / "whole.json").read_text()
+    assert denoising({"network": stopped}, LEVELS, images, store, ABOUT) == whole
+    assert len(calls) == 2 * len(LEVELS)
+    both = denoising({"network": stopped, "bm3d": call}, LEVELS, images, store, ABOUT)
+    assert both == {"network": whole["network"], "bm3d": whole["network"]}
+    assert len(calls) == 2 * len(LEVELS)
 
 
 def test_a_picture_of_another_size_is_asked_of_the_prior_at_that_size():
@@ -121,7 +125,7 @@ def test_bm3d_sees_the_networks_pictures_from_0_to_1_with_half_the_sigma(tmp_pat
         return network_call(white())(x_t, level)
 
     both = {"network": network, "bm3d": bm3d()}
-    figures = denoising(both, LEVELS, images, tmp_path / "log.json", seed=0, tick=lambda _: None)
+    figures = denoising(both, LEVELS, images, Store(tmp_path), ABOUT)
     assert told[:6] == pytest.approx([level.sigma / level.alpha / 2 for level in LEVELS.values()])
     for y, x in zip(seen, noisy, strict=True):
         torch.testing.assert_close(torch.from_numpy(y).permute(2, 0, 1).float(), x)

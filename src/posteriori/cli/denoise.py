@@ -79,7 +79,7 @@ def denoise(
     restoration = Restoration(
         prior=network,
         prior_record=record,
-        method=OnePass(network.schedule.at_noise(parsed)),
+        method=OnePass(),
         operator=Spec(Identity, {}),
         mask=None,
         sigma=parsed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,19 +62,15 @@ def evaluate(
     from posteriori.experiments.evaluation.result import Request
     from posteriori.experiments.evaluation.run import evaluate as run
     from posteriori.jobs.lock import claimed_folder
+    from posteriori.jobs.progress import NOTE
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
 
     prior = load_prior(name, device=device, dtype=dtype)
     count = (0 if prior.convolutional else 500) if samples is None else samples
     request = Request(name, images, holdout, skip, count, bm3d, seed)
-    with claimed_folder(out) if out else TemporaryDirectory() as folder, bar("", quiet=quiet) as progress:
-
-        def phase(description: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(description, total=total)
-            return lambda done: progress.update(task, advance=done)
-
-        found = run(prior, request, Path(folder), record=prior_record(name), overwrite=overwrite, phase=phase)
+    with claimed_folder(out) if out else TemporaryDirectory() as folder, bar(NOTE, quiet=quiet) as progress:
+        found = run(prior, request, Path(folder), record=prior_record(name), overwrite=overwrite, progress=progress)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     elif not quiet:

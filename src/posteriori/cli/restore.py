@@ -125,13 +125,13 @@ def restore(
         choice = choose(sampler, network.name, named, sigma, one_call=one_call)
         spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
     if spec is None:
-        method = OnePass(network.schedule.at_noise(sigma), choice)
+        method = OnePass(choice)
     else:
         count = spec.cls.count
         if steps is not None and spec.fields.get(count, steps) != steps:
             raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
         asked = steps or (choice.steps if choice else default_steps(spec.cls))
-        method = Posterior(spec, asked, sigma, samples, seed, choice)
+        method = Posterior(spec, asked, samples, choice)
     restoration = Restoration(
         prior=network,
         prior_record=record,

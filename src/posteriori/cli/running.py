@@ -14,10 +14,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from posteriori.jobs.executor import Event
     from posteriori.priors.unet import UNetPrior
-    from posteriori.runs.entry import Job
+    from posteriori.runs.entry import Case
     from posteriori.runs.inputs import Source
     from posteriori.runs.restoration import Restoration
+    from posteriori.runs.restore import Outcome
 
 
 #: pixels from which a picture's time is worth an estimate
@@ -42,29 +44,34 @@ def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]
 def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
     """Restores, shows what was done, and exits with 1 where an input failed."""
     from posteriori.jobs.lock import claimed_folder
+    from posteriori.jobs.progress import NOTE
     from posteriori.progress import bar
-    from posteriori.runs.restore import restore, summary, write_summary
+    from posteriori.runs.restore import Batch, restore, summary, write_summary
 
     outcomes = []
     steps = restoration.steps
-    with claimed_folder(out), bar("{task.fields[residual]}", quiet=manner.quiet) as progress:
-        task = progress.add_task("reading", total=len(sources) * steps, residual="")
+    with claimed_folder(out), bar(NOTE, quiet=manner.quiet) as progress:
+        task = progress.add_task("reading", total=len(sources) * steps, note="")
+        before = 0
 
-        def tick(names: Sequence[str], residual: float | None) -> None:
-            label = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-            shown = "" if residual is None else f"|y - A x0| {residual:.2f}"
-            progress.update(task, advance=len(names), description=label, residual=shown)
+        def report(event: Event) -> None:
+            nonlocal before
+            size = steps * len(event.job.cases) if isinstance(event.job, Batch) else 0
+            progress.update(task, completed=before + event.done * size, description=event.job.label, note=event.note)
+            before += size if event.kind == "end" else 0
 
-        def announce(job: Job) -> None:
+        def announce(case: Case) -> None:
             if not manner.quiet:
-                _print_settings(restoration, job, progress.console)
+                _print_settings(restoration, case, progress.console)
 
-        for outcome in restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, tick=tick):
+        def told(outcome: Outcome) -> None:
             outcomes.append(outcome)
             if outcome.error:
                 progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
             if outcome.error or outcome.there:  # no work, hence no part of the time left
                 progress.update(task, total=(progress.tasks[task].total or 0) - steps)
+
+        restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, report=report, told=told)
         write_summary(out)
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
     if manner.as_json:
@@ -75,7 +82,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
         raise typer.Exit(1)
 
 
-def _print_settings(restoration: Restoration, job: Job, console: Console) -> None:
+def _print_settings(restoration: Restoration, case: Case, console: Console) -> None:
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
@@ -83,20 +90,20 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     from posteriori.priors.tiled import Tiled
     from posteriori.runs.restore import seconds_per_step
 
-    prior, dtype = job.prior, restoration.settings(job)["dtype"]
+    prior, dtype = case.prior, restoration.settings(case)["dtype"]
     height, width = prior.shape[-2:]
     tiles = f" in {prior.tiles} tiles" if isinstance(prior, Tiled) and prior.tiles > 1 else ""
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
-        *restoration.method.describe(prior, job.operator),
+        *restoration.method.describe(prior, case.operator, restoration.sigma),
     ]
-    if restoration.fit == "resize" and not restoration.simulate and "fit" in job.loaded.about:
-        factor = min(file / own for file, own in zip(job.loaded.size, job.loaded.x.shape[-2:], strict=True))
+    if restoration.fit == "resize" and not restoration.simulate and "fit" in case.loaded.about:
+        factor = min(file / own for file, own in zip(case.loaded.size, case.loaded.x.shape[-2:], strict=True))
         lines.append(
             (
                 "fit",
-                f"{job.loaded.about['fit']}: --operator and --noise are those of the resized picture: "
+                f"{case.loaded.about['fit']}: --operator and --noise are those of the resized picture: "
                 f"{factor:.3g} px of the file are 1 px of it",
             )
         )

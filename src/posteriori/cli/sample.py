@@ -37,6 +37,7 @@ def sample(
     was stopped.
     """
     from posteriori.jobs.lock import claimed_folder
+    from posteriori.jobs.progress import NOTE, added
     from posteriori.presets import default_steps
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
@@ -47,9 +48,7 @@ def sample(
     spec = read_sampler(sampler)
     network = load_prior(prior, device=device, dtype=dtype)
     method = spec.build().with_steps(spec.fields.get(spec.cls.count, steps or default_steps(spec.cls)))
-    with claimed_folder(out), bar("", quiet=quiet) as progress:
-        levels = len(method.path(network.schedule)) - 1
-        task = progress.add_task("sampling", total=n * levels)
+    with claimed_folder(out), bar(NOTE, quiet=quiet) as progress:
         draw(
             network,
             method,
@@ -59,7 +58,7 @@ def sample(
             seed=seed,
             batch=batch or batch_for(network),
             overwrite=overwrite,
-            tick=lambda rows: progress.update(task, advance=rows),
+            watched=lambda rows: added(progress, "sampling", rows),
         )
     if not quiet:
         typer.echo(f"{n} pictures of {network.name}: {out / 'grid.png'}")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rich.live import Live
+from rich.progress import Progress
 from rich.table import Table
 
 from posteriori.jobs.executor import Event, Report
@@ -17,6 +18,8 @@ from posteriori.jobs.key import Job
 from posteriori.progress import bar
 from posteriori.terminal import console
 
+#: what a bar shows besides: the note of what is under way
+NOTE = "{task.fields[note]}"
 #: seconds between two lines of the log on one job
 _PULSE = 1.0
 
@@ -74,16 +77,21 @@ def announced(seconds: float, missing: int, total: int, unit: str) -> str:
 @contextmanager
 def shown(title: str, seconds: Mapping[str, float], *, quiet: bool = False) -> Generator[Report]:
     """A bar of the work, as the estimated ``seconds`` of each job, by key, weigh it; with what is under way."""
-    with bar("{task.fields[note]}", quiet=quiet) as progress:
-        task = progress.add_task(title, total=sum(seconds.values()), note="")
-        done: dict[str, float] = {}
+    with bar(NOTE, quiet=quiet) as progress:
+        yield added(progress, title, seconds)
 
-        def tell(event: Event) -> None:
-            done[event.job.key] = 1.0 if event.kind in ("end", "failure") else event.done
-            completed = sum(seconds[key] * fraction for key, fraction in done.items())
-            progress.update(task, completed=completed, note=event.note or event.job.label)
 
-        yield tell
+def added(progress: Progress, title: str, seconds: Mapping[str, float]) -> Report:
+    """Another line of ``progress``, whose figures are ``NOTE``: see ``shown``."""
+    task = progress.add_task(title, total=sum(seconds.values()), note="")
+    done: dict[str, float] = {}
+
+    def tell(event: Event) -> None:
+        done[event.job.key] = 1.0 if event.kind in ("end", "failure") else event.done
+        completed = sum(seconds[key] * fraction for key, fraction in done.items())
+        progress.update(task, completed=completed, note=event.note or event.job.label)
+
+    return tell
 
 
 class Board:

@@ -7,7 +7,7 @@ import json
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
@@ -22,17 +22,20 @@ from posteriori.jobs.key import Job
 J = TypeVar("J", bound=Job, contravariant=True)
 R = TypeVar("R", contravariant=True)
 
+#: the folder, in that of a command, of results that people do not look at
+RESULTS = ".jobs"
+
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Keeps(Protocol, Generic[J, R]):
     """What keeps results: ``Store``, or what makes of each result something for people to look at."""
 
-    def done(self, job: J) -> bool:
+    def done(self, job: J, /) -> bool:
         """Whether the job's result is there, whole."""
         ...
 
-    def write(self, job: J, result: R) -> None:
+    def write(self, job: J, result: R, /) -> None:
         """Keeps a result, whole or not at all."""
         ...
 
@@ -83,6 +86,9 @@ class Files:
         """Raises FileNotFoundError where it is not there."""
         return self.fs.cat_file(self.path(name))
 
+    def remove(self, name: str) -> None:
+        self.fs.rm_file(self.path(name))
+
     def rename(self, name: str, to: str) -> None:
         """Takes the place of what was there."""
         if self.local:
@@ -121,6 +127,11 @@ class Store:
             self.files.rename(name, aside)
             self.say(f"{self.files.path(name)} is damaged ({first_line(error)}): set aside as {aside}, and done again")
             return None
+
+    def keep_only(self, jobs: Iterable[Job]) -> None:
+        """Removes all results but those of ``jobs``."""
+        for name in set(self.files.names()) - {f"{job.key}.npz" for job in jobs}:
+            self.files.remove(name)
 
     def write(self, job: Job, result: Result) -> None:
         about = np.array(json.dumps({"settings": job.settings, "figures": result.figures}))

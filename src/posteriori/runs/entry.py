@@ -20,7 +20,7 @@ from posteriori.runs.manifest import protocol, score
 
 
 @dataclass(frozen=True)
-class Job:
+class Case:
     """An input ready to be restored: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
 
     source: Source
@@ -41,21 +41,21 @@ class Job:
         return x[..., top : top + height, left : left + width]
 
 
-def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, Any]:
-    """Writes the images ``x`` (n, 3, H, W) of a job and its measurement into ``folder``; returns the figures.
+def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, Any]:
+    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
     std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. A
     measurement of fewer pixels is compared as its bicubic enlargement. Among the figures are two checks, of the
     residual and of what the prior says, and warnings of what looks wrong.
     """
-    y, n = job.y, len(x)
-    residual, shift = check_residual(job.operator, y, x, sigma), check_prior(job.prior, x)
-    said = warnings(residual, shift, sigma, simulated=job.truth is not None)
+    y, n = case.y, len(x)
+    residual, shift = check_residual(case.operator, y, x, sigma), check_prior(case.prior, x)
+    said = warnings(residual, shift, sigma, simulated=case.truth is not None)
     figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())
-    shown = job.window(y) if y.shape[1:] == x.shape[1:] else y
-    x = job.window(x)
+    shown = case.window(y) if y.shape[1:] == x.shape[1:] else y
+    x = case.window(x)
     mean = x.mean(0, keepdim=True)
     save_image(shown, folder / "measurement.png")
     if n == 1:
@@ -75,8 +75,8 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
     panels = [(label, shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
     if n > 1:
         panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
-    if job.truth is not None:
-        truth = job.window(job.truth)
+    if case.truth is not None:
+        truth = case.window(case.truth)
         save_image(truth, folder / "truth.png")
         comparable = [(label, image) for label, image in panels if image.shape == truth.shape]
         scores = {label: score(image, truth) for label, image in comparable}
@@ -87,7 +87,7 @@ def write_entry(folder: Path, job: Job, x: Tensor, sigma: float) -> dict[str, An
         }
         figures["protocol"] = protocol(*truth.shape[-2:])
         panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
-    comparison(panels, folder / "comparison.png", title=job.source.name, zoom=None)
+    comparison(panels, folder / "comparison.png", title=case.source.name, zoom=None)
     return figures
 
 

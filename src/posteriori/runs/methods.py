@@ -15,7 +15,7 @@ from posteriori.operator import Operator, SVDOperator
 from posteriori.presets import Resolved, resolve
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
-from posteriori.schedule import Level, Schedule
+from posteriori.schedule import Schedule
 from posteriori.spec import Spec, class_fields, format_spec
 from posteriori.trace import CountedPrior
 
@@ -43,15 +43,17 @@ class Method(Protocol):
         """Ticks of a call."""
         ...
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
-        """The settings, for the manifest."""
+    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
+        """The settings, for the manifest; ``sigma`` is the measurements' noise on [-1, 1]."""
         ...
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
+    def __call__(
+        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
+    ) -> Drawn:
         """The images of ``y``, (N, ...), with at most ``batch`` rows in a network call where they can be split."""
         ...
 
@@ -61,27 +63,25 @@ class Method(Protocol):
 class Posterior:
     """``n`` posterior samples by the sampler of ``spec``, its presets resolved for the prior and the operator.
 
-    ``asked`` is the number of steps where the spec gives none; ``sigma`` the measurements' noise on [-1, 1];
-    ``choice`` why it is this sampler, where the user left that open.
+    ``asked`` is the number of steps where the spec gives none; ``choice`` why it is this sampler, where the user left
+    that open.
     """
 
     spec: Spec[Sampler]
     asked: int
-    sigma: float
     n: int
-    seed: int
     choice: Choice | None = None
 
-    def resolved(self, prior: Prior, operator: Operator) -> Resolved[Sampler]:
-        return resolve(self.spec.cls, operator, prior, sigma=self.sigma, **{"steps": self.asked} | self.spec.fields)
+    def resolved(self, prior: Prior, operator: Operator, sigma: float) -> Resolved[Sampler]:
+        return resolve(self.spec.cls, operator, prior, sigma=sigma, **{"steps": self.asked} | self.spec.fields)
 
     def steps(self, schedule: Schedule) -> int:
         sampler = self.spec.build()
         count = sampler.count
         return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
-        resolved = self.resolved(prior, operator)
+    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
+        resolved = self.resolved(prior, operator, sigma)
         sampler = resolved.sampler
         fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
         counted = {sampler.count: "the steps asked for"} if sampler.count else {}
@@ -94,16 +94,18 @@ class Posterior:
             "steps": len(sampler.path(prior.schedule)) - 1,
         }
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
-        resolved = self.resolved(prior, operator)
+    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
+        resolved = self.resolved(prior, operator, sigma)
         lines = [("chosen", self.choice.reason)] if self.choice else []
         lines += [("sampler", format_spec(resolved.sampler))]
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
-        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
-        sampler = self.resolved(prior, operator).sampler
+    def __call__(
+        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
+    ) -> Drawn:
+        counted, like = CountedPrior(prior), Gaussian(y, operator, sigma)
+        sampler = self.resolved(prior, operator, sigma).sampler
         passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
@@ -113,8 +115,8 @@ class Posterior:
                 residual = state.stats.get("residual")
                 tick(None if residual is None else float(residual.mean()))
 
-        x = sample(counted, like, sampler, n=self.n, seed=self.seed, batch=batch, callbacks=[watch], progress=False)
-        if not self.sigma:
+        x = sample(counted, like, sampler, n=self.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
+        if not sigma:
             x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
@@ -127,28 +129,32 @@ def _exact(operator: Operator, x: Tensor, y: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True)
 class OnePass:
-    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``level`` has alpha = 1 and sigma on [-1, 1].
+    """The denoiser's E[x_0 | x_0 + sigma n] in one network call.
 
     ``choice`` why it is this, where the user left that open.
     """
 
-    level: Level
     choice: Choice | None = None
     n: ClassVar[int] = 1
 
     def steps(self, schedule: Schedule) -> int:
         return 1
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
-        return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
+    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
+        return {"t": prior.schedule.at_noise(sigma).t} | ({"chosen": asdict(self.choice)} if self.choice else {})
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
-        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
+        return [
+            *chosen,
+            ("t", f"{prior.schedule.at_noise(sigma).t:g} of the prior's {prior.schedule.T}: one network call"),
+        ]
 
     @torch.no_grad()
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
-        x0 = prior.denoise(y.to(prior.device), self.level).x0
+    def __call__(
+        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
+    ) -> Drawn:
+        x0 = prior.denoise(y.to(prior.device), prior.schedule.at_noise(sigma)).x0
         if not torch.isfinite(x0).all():
             raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
         if prior.bounds:

@@ -15,7 +15,7 @@ from posteriori.operator import Operator
 from posteriori.operators import Mask
 from posteriori.prior import Prior
 from posteriori.priors.unet import UNetPrior
-from posteriori.runs.entry import Job
+from posteriori.runs.entry import Case
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
 from posteriori.runs.intervals import IntervalRequest
 from posteriori.runs.manifest import arithmetic
@@ -71,16 +71,16 @@ class Restoration:
         """Ticks that an input takes."""
         return self.method.steps(self.prior.schedule)
 
-    def settings(self, job: Job) -> dict[str, Any]:
-        """What decides the pictures of ``job``, besides its input."""
+    def settings(self, case: Case) -> dict[str, Any]:
+        """What decides the pictures of ``case``, besides its input."""
         mask = self.mask and {"file": self.mask.path, "sha256": self.mask.sha256, "invert": self.mask.invert}
         return {
             "posteriori": __version__,
-            "operator": "mask" if self.mask else format_spec(job.operator),
+            "operator": "mask" if self.mask else format_spec(case.operator),
             "mask": mask,
-            **self.method.record(job.prior, job.operator),
+            **self.method.record(case.prior, case.operator, self.sigma),
             "prior": self.prior_record,
-            "size": list(job.prior.shape[1:]),
+            "size": list(case.prior.shape[1:]),
             "simulate": self.simulate,
             "fit": self.fit,
             "range": self.range,
@@ -101,7 +101,7 @@ class Restoration:
         size = max(1, self.rows // self.method.n)
         return [sources[i : i + size] for i in range(0, len(sources), size)]
 
-    def job(self, source: Source) -> Job:
+    def case(self, source: Source) -> Case:
         """Reads and, to simulate, degrades an input. Raises OSError or ValueError."""
         loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
@@ -113,7 +113,7 @@ class Restoration:
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.sigma, self.range, source.path)
         y = operator.measure(x, self.sigma, seed=self.seed) if self.simulate else operator.hide(x)
-        return Job(source, loaded, setting.prior, operator, y, x if self.simulate else None)
+        return Case(source, loaded, setting.prior, operator, y, x if self.simulate else None)
 
     def _measured_shape(self) -> tuple[int, ...] | None:
         """The shape (C, H, W) that inputs must have; None where any will do."""

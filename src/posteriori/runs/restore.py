@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from posteriori.files import atomic_folder, read_json, write_json
+from posteriori.jobs.executor import Event, Report, Serial, Tick
+from posteriori.jobs.faults import out_of_memory
+from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.run import run
 from posteriori.prior import Prior
-from posteriori.runs.entry import Job, write_entry
+from posteriori.runs.entry import Case, write_entry
 from posteriori.runs.inputs import Source
 from posteriori.runs.intervals import write_intervals
 from posteriori.runs.manifest import MANIFEST, peak_memory, versions
 from posteriori.runs.restoration import Restoration
 
 SUMMARY = "results.json"
-
-#: called after every step of a batch with its inputs' names and the mean residual, where there is one
-GroupTick = Callable[[Sequence[str], float | None], None]
 
 
 @dataclass(frozen=True)
@@ -38,108 +38,177 @@ class Outcome:
     there: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Batch(Job):
+    """Inputs that are restored together, of one operator."""
+
+    restoration: Restoration
+    cases: tuple[Case, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        inputs = {case.source.name: case.loaded.about["sha256"] for case in self.cases}
+        return as_json({**self.restoration.settings(self.cases[0]), "inputs": inputs})
+
+    @property
+    def label(self) -> str:
+        more = f" and {len(self.cases) - 1} more" if len(self.cases) > 1 else ""
+        return f"{self.cases[0].source.name}{more}"
+
+
+class Restored(NamedTuple):
+    """The images of each case, (n, C, H, W) on the CPU, and what each cost."""
+
+    x: list[Tensor]
+    cost: dict[str, Any]
+
+
+class Entries:
+    """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
+
+    ``there`` has the manifests of those that are there, which stay as they are.
+    """
+
+    def __init__(self, restoration: Restoration, out: Path, there: dict[Source, dict[str, Any]]):
+        self.restoration, self.out, self.there = restoration, out, dict(there)
+
+    def done(self, batch: Batch) -> bool:
+        return all(case.source in self.there for case in batch.cases)
+
+    def write(self, batch: Batch, restored: Restored) -> None:
+        for case, x in zip(batch.cases, restored.x, strict=True):
+            if case.source not in self.there:
+                self.there[case.source] = _write(self.restoration, case, x, restored.cost, self.out)
+
+
 def restore(
     restoration: Restoration,
     sources: Sequence[Source],
     out: Path,
     *,
     overwrite: bool,
-    announce: Callable[[Job], object],
-    tick: GroupTick,
-) -> Iterator[Outcome]:
-    """Restores ``sources`` into ``out``/name; an input that cannot be read is an outcome with an error.
+    announce: Callable[[Case], object],
+    report: Report,
+    told: Callable[[Outcome], object],
+) -> None:
+    """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
-    ``announce`` is told the first job of each size before its work begins, ``tick`` every step.
-
-    What the same settings made of the same input is left as it is. Raises FileExistsError, before any
-    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and
-    FloatingPointError as they come.
+    ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, and ``told``
+    every outcome. What the same settings made of the same input is left as it is. Raises FileExistsError, before any
+    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
     """
-    there = {} if overwrite else _finished(restoration, sources, out)
-    announced = set()
-    for group in restoration.groups(sources):
-        jobs = []
+    groups = restoration.groups(sources)
+    there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
+    entries, announced = Entries(restoration, out, there), set()
+
+    def finished(sources: Iterable[Source]) -> None:
+        for source in sources:
+            told(Outcome(source, entries.there[source], there=source in there))
+
+    def batches() -> Iterator[Batch]:
+        for group in groups:
+            if all(source in there for source in group):
+                finished(group)
+                continue
+            cases = []
+            for source in group:
+                try:
+                    cases.append(read.pop(source, None) or restoration.case(source))
+                except (OSError, ValueError) as error:
+                    told(Outcome(source, error=error))
+            for _, same in groupby(cases, key=lambda case: case.operator):  # which has the shape of the images
+                batch = Batch(restoration, tuple(same))
+                if entries.done(batch):
+                    finished(case.source for case in batch.cases)
+                    continue
+                if batch.cases[0].operator.shape not in announced:
+                    announced.add(batch.cases[0].operator.shape)
+                    announce(batch.cases[0])
+                yield batch
+
+    def tell(event: Event) -> None:
+        report(event)
+        if event.kind == "end" and isinstance(event.job, Batch):
+            finished(case.source for case in event.job.cases)
+
+    run(batches(), _solve, entries, Serial(), tell, place=out)
+
+
+def _finished(
+    restoration: Restoration, groups: Sequence[Sequence[Source]], out: Path
+) -> tuple[dict[Source, dict[str, Any]], dict[Source, Case]]:
+    """The manifests of inputs that these settings have made before, but for those that can no longer be read.
+
+    And the inputs that were read for that and are to be restored again with the others of their group.
+    """
+    found: dict[Source, dict[str, Any]] = {}
+    kept: dict[Source, Case] = {}
+    for group in groups:
+        read = {}
         for source in group:
+            entry = out / source.name
+            if not entry.exists():
+                continue
             try:
-                jobs.append(restoration.job(source))
-            except (OSError, ValueError) as error:
-                yield Outcome(source, error=error)
-        if all(job.source in there for job in jobs):
-            yield from (Outcome(job.source, there[job.source], there=True) for job in jobs)
-            continue
-        for _, run in groupby(jobs, key=lambda job: job.operator):  # which has the shape of the images
-            same = list(run)
-            if same[0].operator.shape not in announced:
-                announced.add(same[0].operator.shape)
-                announce(same[0])
-            for job, x, cost in _solve(restoration, same, tick):
-                done = there.get(job.source)
-                yield Outcome(job.source, done or _write(restoration, job, x, cost, out), there=bool(done))
+                case = restoration.case(source)
+            except (OSError, ValueError):  # which stops this input when its turn comes, and no other
+                continue
+            settings = as_json(restoration.settings(case))
+            manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
+            used = manifest.get("settings", {})
+            other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
+            if manifest.get("input", {}).get("sha256") != case.loaded.about["sha256"]:
+                other.append("input")
+            if other:
+                raise FileExistsError(
+                    f"{entry} already exists, made with another {', '.join(sorted(other))}: "
+                    "give another --out, or --overwrite to replace it"
+                )
+            found[source], read[source] = manifest, case
+        if len(read) < len(group):
+            kept |= read
+    return found, kept
 
 
-def _finished(restoration: Restoration, sources: Sequence[Source], out: Path) -> dict[Source, dict[str, Any]]:
-    """The manifests of ``sources`` that these settings have made before, but for those that can no longer be read."""
-    found = {}
-    for source in sources:
-        entry = out / source.name
-        if not entry.exists():
-            continue
-        try:
-            job = restoration.job(source)
-        except (OSError, ValueError):  # which stops this input when its turn comes, and no other
-            continue
-        settings = json.loads(json.dumps(restoration.settings(job)))
-        manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
-        used = manifest.get("settings", {})
-        other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
-        if manifest.get("input", {}).get("sha256") != job.loaded.about["sha256"]:
-            other.append("input")
-        if other:
-            raise FileExistsError(
-                f"{entry} already exists, made with another {', '.join(sorted(other))}: "
-                "give another --out, or --overwrite to replace it"
-            )
-        found[source] = manifest
-    return found
+def _solve(batch: Batch, tick: Tick) -> Restored:
+    restoration, first, done = batch.restoration, batch.cases[0], 0
+    started, n = time.perf_counter(), restoration.method.n
 
+    def step(residual: float | None) -> None:
+        nonlocal done
+        done += 1
+        tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
 
-def _solve(
-    restoration: Restoration, jobs: Sequence[Job], tick: GroupTick
-) -> Iterator[tuple[Job, Tensor, dict[str, Any]]]:
-    """(job, its images (n, C, H, W) on the CPU, what they cost) of each of ``jobs``, in one batch."""
-    started, names = time.perf_counter(), [job.source.name for job in jobs]
-    told = lambda residual: tick(names, residual)  # noqa: E731
+    y = torch.cat([case.y for case in batch.cases])
+    decided = {"seed": restoration.seed, "batch": restoration.rows}
     try:
-        y = torch.cat([job.y for job in jobs])
-        drawn = restoration.method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
-    except RuntimeError as error:
-        if "memory" not in str(error):
+        drawn = restoration.method(first.prior, first.operator, y, sigma=restoration.sigma, **decided, tick=step)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
             raise
-        rows = min(len(jobs) * restoration.method.n, restoration.rows)
+        rows = min(len(y) * n, restoration.rows)
         raise MemoryError(f"out of memory with {rows} images at once: lower --batch or --samples") from None
-    seconds = (time.perf_counter() - started) / len(jobs)
     cost = {
         "network_calls": drawn.calls,
         "rows_per_call": drawn.rows,
-        "seconds": round(seconds, 3),
+        "seconds": round((time.perf_counter() - started) / len(y), 3),
         "peak_memory_bytes": peak_memory(restoration.prior.device),
     }
-    for job, samples in zip(jobs, drawn.x.cpu(), strict=True):
-        yield job, job.shade(samples), cost
+    return Restored([case.shade(x) for case, x in zip(batch.cases, drawn.x.cpu(), strict=True)], cost)
 
 
-def _write(restoration: Restoration, job: Job, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
+def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
     manifest = {
-        "name": job.source.name,
-        "input": job.loaded.about | ({"grey": True} if job.loaded.grey else {}),
-        "settings": restoration.settings(job),
+        "name": case.source.name,
+        "input": case.loaded.about | ({"grey": True} if case.loaded.grey else {}),
+        "settings": restoration.settings(case),
         **cost,
         "versions": versions(),
     }
-    with atomic_folder(out / job.source.name) as folder:
-        manifest |= write_entry(folder, job, x, restoration.sigma)
+    with atomic_folder(out / case.source.name) as folder:
+        manifest |= write_entry(folder, case, x, restoration.sigma)
         if restoration.interval:
-            manifest |= write_intervals(folder, job, job.window(x), restoration.interval)
+            manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
     return manifest
 

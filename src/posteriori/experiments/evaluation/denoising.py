@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Mapping
-from itertools import product
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +13,10 @@ from torch import Tensor
 from posteriori.experiments.evaluation.data import floats
 from posteriori.experiments.evaluation.result import Denoising, Mean
 from posteriori.experiments.tasks import T_DENOISE
-from posteriori.files import read_json, write_json
+from posteriori.jobs.executor import Report, Serial, Tick
+from posteriori.jobs.key import Job
+from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Result, Store
 from posteriori.kernels import forward
 from posteriori.metrics import psnr
 from posteriori.prior import Prior
@@ -25,7 +28,8 @@ from posteriori.training.evaluate import SIGMAS
 
 #: x_0 from x_t, (1, 3, H, W), at a level
 Denoiser = Callable[[Tensor, Level], Tensor]
-Tick = Callable[[int], None]
+#: what is asked of a picture besides denoising: how far the denoiser moves it
+SHIFT = "shift"
 
 
 def noise_levels(schedule: Schedule) -> dict[str, Level]:
@@ -63,42 +67,91 @@ def bm3d() -> Denoiser:
     return denoise
 
 
+@dataclass(frozen=True)
+class Asked(Job):
+    """``what`` is asked of a picture: a denoiser by name, or ``SHIFT``. ``prior`` and ``pixels`` by their sha256."""
+
+    what: str
+    prior: str
+    device: str
+    dtype: str
+    name: str
+    pixels: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.what} on {self.name}"
+
+
+@dataclass(frozen=True)
+class About:
+    """What decides a picture's figures besides the picture: the prior's sha256, its arithmetic, and the seed."""
+
+    prior: str
+    device: str
+    dtype: str
+    seed: int
+
+    def asked(self, what: str, images: Images) -> list[Asked]:
+        """Of every picture."""
+        return [
+            Asked(what, self.prior, self.device, self.dtype, name, _sha256(pixels), self.seed)
+            for name, pixels in zip(images.names, images.pixels, strict=True)
+        ]
+
+
 def denoising(
     denoisers: Mapping[str, Denoiser],
     levels: Mapping[str, Level],
     images: Images,
-    log: Path,
-    *,
-    seed: int,
-    tick: Tick,
+    store: Store,
+    about: About,
+    report: Report = lambda _: None,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """PSNR (dB) by denoiser, level and picture; what ``log`` knows already is taken from there.
+    """PSNR (dB) by denoiser, level and picture; what ``store`` has already is taken from there.
 
-    All denoisers see the same noise, which depends on ``seed`` and the picture alone.
+    All denoisers see the same noise, which depends on the seed and the picture alone.
     """
-    figures = read_json(log) if log.is_file() else {}
-    for name, pixels in zip(images.names, images.pixels, strict=True):
-        x_0 = floats(pixels)[None]
-        noise = Rng(seed, [image_key(x_0)], purpose=Purpose.MEASUREMENT).normal(x_0.shape[1:])
-        for (label, level), (who, denoise) in product(levels.items(), denoisers.items()):
-            known = figures.setdefault(who, {}).setdefault(label, {})
-            if name not in known:
-                known[name] = psnr(denoise(forward(x_0, level, noise), level), x_0).item()
-            tick(1)
-        write_json(figures, log)
-    return figures
+    pictures = dict(zip(images.names, images.pixels, strict=True))
+
+    def work(job: Asked, tick: Tick) -> Result:
+        x_0, denoise = floats(pictures[job.name])[None], denoisers[job.what]
+        noise = Rng(job.seed, [image_key(x_0)], purpose=Purpose.MEASUREMENT).normal(x_0.shape[1:])
+        noisy = {label: forward(x_0, level, noise) for label, level in levels.items()}
+        return Result({label: psnr(denoise(x_t, levels[label]), x_0).item() for label, x_t in noisy.items()})
+
+    jobs = {who: about.asked(who, images) for who in denoisers}
+    side_by_side = [job for each in zip(*jobs.values(), strict=True) for job in each]
+    run(missing(side_by_side, store), work, store, Serial(), report)
+    found = {who: [(job.name, _figures(store, job)) for job in own] for who, own in jobs.items()}
+    return {who: {label: {name: own[label] for name, own in each} for label in levels} for who, each in found.items()}
 
 
-def shifts(prior: Prior, images: Images, log: Path, *, tick: Tick) -> list[float]:
-    """``checks.denoiser_shift`` of each picture, at its own size; what ``log`` knows already is taken from there."""
-    found = read_json(log) if log.is_file() else {}
-    for name, pixels in zip(images.names, images.pixels, strict=True):
-        if name not in found:
-            x_0 = floats(pixels)[None]
-            found[name] = denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item()
-        tick(1)
-    write_json(found, log)
-    return [found[name] for name in images.names]
+def shifts(
+    prior: Prior, images: Images, store: Store, about: About, report: Report = lambda _: None
+) -> dict[str, float]:
+    """``checks.denoiser_shift`` of each picture by name, at its own size; as in ``denoising``."""
+    pictures = dict(zip(images.names, images.pixels, strict=True))
+
+    def work(job: Asked, tick: Tick) -> Result:
+        x_0 = floats(pictures[job.name])[None]
+        return Result({SHIFT: denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item()})
+
+    jobs = about.asked(SHIFT, images)
+    run(missing(jobs, store), work, store, Serial(), report)
+    return {job.name: _figures(store, job)[SHIFT] for job in jobs}
+
+
+def _figures(store: Store, job: Asked) -> dict[str, float]:
+    found = store.read(job)
+    if found is None:
+        raise ValueError(f"{job.label} is not in {store.files.where}: run the same command again")
+    return found.figures
+
+
+def _sha256(pixels: Tensor) -> str:
+    return hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
 
 
 def psnr_table(

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from posteriori.experiments.evaluation.data import floats
-from posteriori.experiments.evaluation.denoising import Tick
 from posteriori.experiments.evaluation.result import QUANTILE, Distance, Memorisation
 from posteriori.figures import sheet
 from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled_features
@@ -18,8 +17,10 @@ from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled
 #: pairs of a sample and its nearest training picture on the sheet
 PAIRS = 10
 
+#: told how much more is done
+Advance = Callable[[int], None]
 #: a part of the work, by name and total, to what is told of its progress
-Phase = Callable[[str, int], Tick]
+Phase = Callable[[str, int], Advance]
 
 
 def kernel_distances(samples: Tensor, held_out: Tensor, training: Tensor | None, *, seed: int) -> list[Distance]:
@@ -38,7 +39,7 @@ def kernel_distances(samples: Tensor, held_out: Tensor, training: Tensor | None,
     ]
 
 
-def nearest(queries: Tensor, references: Tensor, tick: Tick) -> tuple[Tensor, Tensor]:
+def nearest(queries: Tensor, references: Tensor, tick: Advance) -> tuple[Tensor, Tensor]:
     """RMS distance of each query to the nearest reference or its mirror image, and which it is: (N,) each.
 
     ``queries`` is (N, 3, S, S) on [-1, 1], ``references`` (M, 3, S, S) uint8.

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.progress import Progress
 
 from posteriori import __version__
 from posteriori.experiments.evaluation.data import floats, read_data
 from posteriori.experiments.evaluation.denoising import (
+    SHIFT,
+    About,
     bm3d,
     denoising,
     network_call,
@@ -18,11 +21,14 @@ from posteriori.experiments.evaluation.denoising import (
     psnr_table,
     shifts,
 )
-from posteriori.experiments.evaluation.likeness import Phase, kernel_distances, memorisation
+from posteriori.experiments.evaluation.likeness import Advance, kernel_distances, memorisation
 from posteriori.experiments.evaluation.result import STEPS, Evaluation, Request, Shift, markdown
 from posteriori.figures import sheet
 from posteriori.files import atomic_path, read_json, write_json
-from posteriori.images import load_image
+from posteriori.images import to_tensor, to_uint8
+from posteriori.jobs.progress import added
+from posteriori.jobs.run import missing
+from posteriori.jobs.store import RESULTS, Store
 from posteriori.metrics import pooled_features
 from posteriori.priors.folder import record_shift
 from posteriori.priors.unet import UNetPrior
@@ -44,9 +50,9 @@ def evaluate(
     *,
     record: dict[str, Any],
     overwrite: bool,
-    phase: Phase,
+    progress: Progress,
 ) -> Evaluation:
-    """Evaluates ``prior``, of which ``record`` is ``prior_record``; ``phase`` shows the progress.
+    """Evaluates ``prior``, of which ``record`` is ``prior_record``; ``progress`` shows ``NOTE``.
 
     ``out`` gets denoising.json and shifts.json (every picture's PSNR and shift), samples/, samples.png, nearest.png,
     evaluation.json and evaluation.md; what a stopped run left there is gone on from. A prior that is a folder keeps the
@@ -54,21 +60,32 @@ def evaluate(
     other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read.
     """
     denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
-    sampler = DDIM(steps=STEPS)
-    tick = phase("reading pictures", 1)
+    sampler, store = DDIM(steps=STEPS), Store(out / RESULTS)
+
+    def phase(description: str, total: float) -> Advance:
+        task = progress.add_task(description, total=total, note="")
+        return lambda done: progress.update(task, advance=done)
+
+    read = phase("reading pictures", 1)
     data = read_data(prior, request)
-    tick(1)
+    read(1)
     settings = _claim(prior, request, out, record, format_spec(sampler), overwrite)
-    levels = noise_levels(prior.schedule)
-    tick = phase("denoising", len(data.held_out) * len(levels) * len(denoisers))
-    figures = denoising(denoisers, levels, data.held_out, out / LOG, seed=request.seed, tick=tick)
-    shift = Shift.of(shifts(prior, data.held_out, out / SHIFTS, tick=phase("asking the denoiser", len(data.held_out))))
+    levels, about = noise_levels(prior.schedule), About(record["sha256"], seed=request.seed, **arithmetic(prior))
+    every = [job for what in (*denoisers, SHIFT) for job in about.asked(what, data.held_out)]
+    if overwrite:
+        store.keep_only(every)
+    report = added(progress, "denoising", {job.key: float(len(levels)) for job in missing(every, store)})
+    figures = denoising(denoisers, levels, data.held_out, store, about, report)
+    moved = shifts(prior, data.held_out, store, about, report)
+    write_json(figures, out / LOG)
+    write_json(moved, out / SHIFTS)
+    shift = Shift.of(list(moved.values()))
     distances, memorised = [], None
     if request.samples:
         real = pooled_features(floats(data.windows))  # before the samples: it says what is wrong with the pictures
         folder = out / "samples"
         folder.mkdir(exist_ok=True)
-        draw(
+        x = draw(
             prior,
             sampler,
             request.samples,
@@ -77,9 +94,9 @@ def evaluate(
             seed=request.seed,
             batch=batch_for(prior),
             overwrite=overwrite,
-            tick=phase("sampling", request.samples * STEPS),
+            watched=lambda rows: added(progress, "sampling", rows),
         )
-        samples = torch.cat([load_image(path) for path in sorted(folder.glob("sample-*.png"))])
+        samples = torch.stack([to_tensor(to_uint8(image))[0] for image in x])  # as the pictures in samples/ have them
         sheet(samples[:SHEET], out / "samples.png", columns=10)
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
         if data.training is not None and not prior.convolutional:
@@ -107,10 +124,7 @@ def _claim(
         **arithmetic(prior),
     }
     made_with = read_json(out / RESULT).get("settings") if (out / RESULT).is_file() else None
-    if overwrite:
-        for log in (LOG, SHIFTS):
-            (out / log).unlink(missing_ok=True)
-    elif made_with not in (None, settings):
+    if not overwrite and made_with not in (None, settings):
         raise FileExistsError(
             f"{out} holds an evaluation made otherwise: give another --out, or --overwrite to replace it"
         )
