@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Generator
@@ -14,6 +15,8 @@ from typing import Any
 
 #: how the name of a folder ends that is not whole yet
 PARTIAL = ".partial"
+#: the name of a file that is not whole yet
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp(\..*)?")
 
 
 @contextmanager

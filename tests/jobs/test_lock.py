@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from posteriori.files import atomic_folder
+from posteriori.files import atomic_folder, atomic_path
 from posteriori.jobs.lock import claimed_folder
 
 
@@ -42,9 +42,14 @@ def test_holding_a_folder_removes_what_a_kill_left_and_nothing_else(tmp_path):
     for kept in ("x", ".hidden", "x.partial"):
         with atomic_folder(tmp_path / kept):
             pass
+    below = atomic_path(tmp_path / "x" / "a.npz")
+    below.__enter__().touch()
+    (tmp_path / "x" / ".mine.tmp").touch()
     assert len(os.listdir(tmp_path)) == 4
+    assert len(os.listdir(tmp_path / "x")) == 2
     with claimed_folder(tmp_path):
         assert sorted(set(os.listdir(tmp_path)) - {".lock", ".lock.pid"}) == [".hidden", "x", "x.partial"]
+        assert os.listdir(tmp_path / "x") == [".mine.tmp"]
 
 
 def test_a_refused_claim_removes_nothing(tmp_path):

@@ -1,9 +1,7 @@
 import csv
 import json
 import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from PIL import Image
 
 from posteriori.priors.load import load_prior
 from posteriori.training.config import TrainConfig
-from posteriori.training.loop import previous
 from posteriori.training.run import TrainingRun
 
 TINY = {
@@ -40,34 +37,6 @@ def faces(tmp_path):
 def no_sheets(monkeypatch):
     """Leaves the sheets of samples out: a hundred network calls that most tests have no use for."""
     monkeypatch.setattr("posteriori.training.run.sample_sheet", lambda *_: None)
-
-
-def test_a_killed_run_goes_on_exactly(faces, tmp_path):
-    """kill -9 in the middle, resume, and every weight is that of an uninterrupted run."""
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
-    command = [sys.executable, "-c", "from posteriori.cli import main; main()", "train", str(faces)]
-    options = ["--config", str(tmp_path / "tiny.json"), "--checkpoint-every", "0", "--threads", "1"]
-    killed = subprocess.Popen([*command, "--out", str(tmp_path / "a"), *options], stderr=subprocess.DEVNULL)
-    log = tmp_path / "a" / "loss.csv"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and len(log.read_text().splitlines()) > 1):  # 50 of 100 steps
-        assert killed.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    last = tmp_path / "a" / "checkpoint.pt"
-    kept = last if last.exists() else previous(last)  # the kill may have come between the two renamings of a save
-    stopped = torch.load(kept, weights_only=True)["step"]
-    assert 0 < stopped < 100
-    for name in ("a", "b"):
-        subprocess.run([*command, "--out", str(tmp_path / name), *options], check=True, capture_output=True)
-    a, b = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("a", "b"))
-    assert a["step"] == b["step"] == 100
-    assert all(torch.equal(a["net"][k], b["net"][k]) for k in a["net"])
-    assert all(torch.equal(a["ema"][k], b["ema"][k]) for k in a["ema"])
-    with log.open() as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [50, 100]
 
 
 def test_a_run_writes_a_prior_that_loads(faces, tmp_path, recwarn):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from posteriori.files import PARTIAL, writable_folder
+from posteriori.files import PARTIAL, TEMPORARY, writable_folder
 
 
 @contextmanager
@@ -49,6 +49,9 @@ def claimed_folder(path: str | Path) -> Generator[Path]:
             holder.write_text(str(os.getpid()))
             for left in folder.glob(f".*{PARTIAL}"):
                 shutil.rmtree(left, ignore_errors=True)
+            for left in folder.rglob(".*.tmp*"):
+                if TEMPORARY.fullmatch(left.name):
+                    left.unlink(missing_ok=True)
             yield folder
         finally:
             holder.unlink(missing_ok=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -14,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.files import first_line
+from posteriori.jobs.faults import out_of_memory
+from posteriori.jobs.store import Files
 from posteriori.priors.load import load_prior, read_dtype
 from posteriori.priors.unet import PixelUNet
 from posteriori.rng import generator
@@ -90,7 +91,7 @@ class TrainStep:
 
 
 class Trainer:
-    """The state of a run: network, its moving average, optimiser and step.
+    """The state of a run: network, its moving average, optimiser, step, and ``recent``: the steps not yet logged.
 
     ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32. Of several ``ranks``
     each computes its rows of the batch that one process would take, and all have the same state after every step.
@@ -125,7 +126,7 @@ class Trainer:
         )
         self.forward = torch.compile(self.net) if compile else self.net
         self.step = 0
-        self.last = TrainStep(0, math.nan, math.nan, 0.0, 0.0)
+        self.recent: list[TrainStep] = []
         self.dtype = read_dtype(dtype, self.device)
         if self.dtype == torch.float16:
             raise ValueError("dtype is 'float16', in which gradients underflow: give auto, bfloat16 or float32")
@@ -161,16 +162,16 @@ class Trainer:
         started = time.perf_counter()
         try:
             loss, norm = self._update()
-        except RuntimeError as error:  # torch has no type of its own for this on a CPU
-            if "memory" not in str(error):
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
                 raise
             raise MemoryError(
                 f"out of memory at step {self.step}: lower batch_size (now {self.config.batch_size}), size or channels"
             ) from None
         self.step += 1
         seconds = time.perf_counter() - started
-        self.last = TrainStep(self.step, loss, norm, self.optimiser.param_groups[0]["lr"], seconds)
-        return self.last
+        self.recent.append(TrainStep(self.step, loss, norm, self.optimiser.param_groups[0]["lr"], seconds))
+        return self.recent[-1]
 
     def _update(self) -> tuple[float, float]:
         """Moves the network and its average; the loss and the norm of its gradient."""
@@ -211,23 +212,20 @@ class Trainer:
 
         A kill at any moment leaves one of them whole.
         """
-        partial = path.with_suffix(".partial")  # one name: the next save overwrites what a kill leaves
-        torch.save(
-            {
-                "config": self.config.to_json(),
-                "names": self.images.names,
-                "step": self.step,
-                "net": self.net.state_dict(),
-                "ema": self.ema.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            },
-            partial,
-        )
-        with partial.open("r+b") as file:
-            os.fsync(file.fileno())  # contents reach the disk before the name does
-        if path.exists():
-            path.replace(previous(path))
-        partial.replace(path)
+        state = {
+            "config": self.config.to_json(),
+            "names": self.images.names,
+            "step": self.step,
+            "recent": [asdict(step) for step in self.recent],
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        files, newest = Files(path.parent), path.with_suffix(f".newest{path.suffix}").name
+        files.put(newest, lambda file: torch.save(state, file))
+        if files.has(path.name):
+            files.rename(path.name, previous(path).name)
+        files.rename(newest, path.name)
 
     def load(self, path: Path) -> None:
         """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done.
@@ -254,3 +252,4 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
+        self.recent = [TrainStep(**step) for step in state.get("recent", [])]  # older checkpoints have none

@@ -96,17 +96,16 @@ class TrainingRun:
 
     def __iter__(self) -> Iterator[TrainStep]:
         """Trains; yields after every step. Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint."""
-        trainer, saved, recent = self.trainer, time.monotonic(), []
+        trainer, saved = self.trainer, time.monotonic()
         evaluated = None
         with _stop_requests() as stop:
             # asked before anything is written, and so after every process has read its checkpoint
             while not (stopped := self.ranks.any(bool(stop))) and trainer.step < self.config.steps:
                 step = trainer.advance()
                 if self.ranks.first:
-                    recent.append(step)
                     if trainer.step % self.log_every == 0:
-                        self._loss_log.write(_mean(recent))
-                        recent.clear()
+                        self._loss_log.write(_mean(trainer.recent))
+                        trainer.recent.clear()
                     seen, batch = trainer.step * self.config.batch_size, self.config.batch_size
                     if seen // self.evaluate_every > (seen - batch) // self.evaluate_every:
                         self.evaluate()
