@@ -25,7 +25,7 @@ from posteriori.progress import bar
 from posteriori.rng import Purpose, Rng, generator
 from posteriori.sampler import Sampler, State, sample
 from posteriori.samplers import TDS, MCGDiff
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 RUNS, PARTICLES, SETS = 2000, (16, 64, 256, 1024), 20
 #: rows of a call: what a processor's cache still likes

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from posteriori.operators import GaussianBlur as GaussianBlur
     from posteriori.operators import Identity as Identity
     from posteriori.operators import Mask as Mask
-    from posteriori.presets import preset as preset
     from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.sampler import sample as sample
@@ -43,12 +42,13 @@ if TYPE_CHECKING:
     from posteriori.samplers import RePaint as RePaint
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
+    from posteriori.settings.presets import preset as preset
 
 _HOMES = {
     "images": ("load_image", "save_image"),
     "likelihood": ("Flat", "Gaussian"),
     "operators": ("BoxMask", "Dense", "Downsample", "GaussianBlur", "Identity", "Mask"),
-    "presets": ("preset",),
+    "settings.presets": ("preset",),
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "sampler": ("sample",),

@@ -79,9 +79,9 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.noise import format_noise
     from posteriori.priors.tiled import Tiled
     from posteriori.runs.restore import seconds_per_step
+    from posteriori.settings.noise import format_noise
 
     prior, dtype = job.prior, restoration.settings(job)["dtype"]
     height, width = prior.shape[-2:]

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator, SVDOperator
-from posteriori.presets import Resolved, resolve
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
 from posteriori.schedule import Level, Schedule
-from posteriori.spec import Spec, class_fields, format_spec
+from posteriori.settings.choosing import Choice
+from posteriori.settings.presets import Resolved, resolve
+from posteriori.settings.text import Spec, class_fields, format_spec
 from posteriori.trace import CountedPrior
 
 #: called after every step with the mean residual, where there is one

@@ -21,7 +21,7 @@ from posteriori.runs.intervals import IntervalRequest
 from posteriori.runs.manifest import arithmetic
 from posteriori.runs.methods import Method
 from posteriori.runs.scale import Range, check_scale
-from posteriori.spec import Spec, format_spec
+from posteriori.settings.text import Spec, format_spec
 
 
 @dataclass(frozen=True)

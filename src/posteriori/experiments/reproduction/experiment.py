@@ -22,7 +22,7 @@ from posteriori.experiments.sweep import Axis, Measured, Point, grid, measured
 from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
 from posteriori.priors.gaussian import LowRankGaussian
 from posteriori.rng import generator
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 #: steps of the prior's own samples, and how many the Gaussian is fitted to where no training set is given
 _SAMPLE_STEPS, _SAMPLES = 100, 32

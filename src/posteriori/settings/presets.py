@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler
-from posteriori.spec import Spec
+from posteriori.settings.text import Spec
 
 #: operators that share the measurements of another
 SAME_AS = {"mask": "box-mask"}
@@ -36,7 +36,7 @@ class Resolved(Generic[S]):
 
 @cache
 def _entries() -> list[dict[str, Any]]:
-    return tomllib.loads(resources.files("posteriori").joinpath("presets.toml").read_text("utf-8"))["preset"]
+    return tomllib.loads(resources.files("posteriori.settings").joinpath("presets.toml").read_text("utf-8"))["preset"]
 
 
 def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def resolve(
 ) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
-    ``sigma`` is the measurement's noise on [-1, 1]. A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved
+    ``sigma`` is the measurement's noise on [-1, 1]. A ``Spec`` among ``given``, such as SDEdit's base, is resolved
     in its turn; the field that counts the steps, where it is given, wins over ``steps``.
 
     Where this prior has no entry: a setting that is derived for every prior and noise, if the sampler has one, or else

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
-from posteriori.presets import default_steps, preset, resolve
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, DiffPIR, PiGDM, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
-from posteriori.spec import read_sampler
+from posteriori.settings.presets import default_steps, preset, resolve
+from posteriori.settings.text import read_sampler
 
 
 def prior(name):
@@ -182,7 +182,7 @@ def entry(noise, **fields):
 @pytest.fixture
 def measured_at_two_noises(monkeypatch):
     found = [entry(0.2, scale=1.0, gradient="unit"), entry(0.02, scale=4.0, gradient="norm")]
-    monkeypatch.setattr("posteriori.presets._entries", lambda: found)
+    monkeypatch.setattr("posteriori.settings.presets._entries", lambda: found)
 
 
 @pytest.mark.parametrize(
