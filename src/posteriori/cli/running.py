@@ -89,7 +89,7 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
-        *restoration.method.describe(prior, job.operator),
+        *job.method.describe(prior),
     ]
     if restoration.fit == "resize" and not restoration.simulate and "fit" in job.loaded.about:
         factor = min(file / own for file, own in zip(job.loaded.size, job.loaded.x.shape[-2:], strict=True))

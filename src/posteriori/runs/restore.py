@@ -112,7 +112,7 @@ def _solve(
     told = lambda residual: tick(names, residual)  # noqa: E731
     try:
         y = torch.cat([job.y for job in jobs])
-        drawn = restoration.method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
+        drawn = jobs[0].method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
