@@ -1,9 +1,11 @@
 """Samplers and operators as text: ``dps(scale=0.3)``, ``box-mask(size=50)``, ``sdedit(base=ddim(eta=0))``.
 
     spec  = name [ "(" [ field "=" value { "," field "=" value } ] ")" ]
+    name  = word | file.py:Class
     value = number | true | false | none | word | "words" | 'words' | spec
 
-Names are the classes' ``name``, fields their dataclass fields, checked against the annotations. The form is that of
+Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
+against the annotations. The form is that of
 Python's calls, and Python's own parser reads it.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from inspect import get_annotations, getdoc
 from types import NoneType, UnionType
@@ -25,6 +27,7 @@ from posteriori.operator import Operator
 from posteriori.operators import OPERATORS
 from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
+from posteriori.settings.own import is_own, load
 
 T = TypeVar("T", bound=Sampler | Operator)
 
@@ -35,7 +38,7 @@ INSTEAD = {
 }
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"@]+""")
+_WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+\.py[:#][^\s(),='"]+|[^\s(),='"@]+""")
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
@@ -56,8 +59,16 @@ class Spec(Generic[T]):
     fields: dict[str, Any]
 
     def build(self, *shape: tuple[int, ...]) -> T:
-        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``."""
-        return self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
+        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``.
+
+        One of a user's own class is tried first: ValueError where that fails.
+        """
+        built = self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
+        if is_own(self.cls.name):
+            from posteriori.settings.probe import probe
+
+            probe(built)
+        return built
 
 
 def read_sampler(text: str) -> Spec[Sampler]:
@@ -65,7 +76,7 @@ def read_sampler(text: str) -> Spec[Sampler]:
 
     ValueError, one line: what is wrong, what is accepted, and where.
     """
-    return _Reader(text.strip()).whole("sampler", SAMPLERS)
+    return _Reader(text.strip()).whole("sampler", Sampler)
 
 
 def read_samplers(text: str) -> list[type[Sampler]]:
@@ -87,7 +98,7 @@ def parse_sampler(text: str) -> Sampler:
 
 def read_operator(text: str) -> Spec[Operator]:
     """The operator that ``text`` names and the fields given there. ValueError as ``read_sampler``."""
-    return _Reader(text.strip()).whole("operator", OPERATORS)
+    return _Reader(text.strip()).whole("operator", Operator)
 
 
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
@@ -133,7 +144,7 @@ def accepts(kind: Any) -> str:
     if get_origin(kind) in (Union, UnionType):
         return _either(map(accepts, get_args(kind)))
     if issubclass(kind, Sampler):
-        return _either(c.name for c in SAMPLERS if issubclass(c, kind))
+        return _either(_known(kind))
     return {int: "a whole number", float: "a number", bool: "true or false", NoneType: "none", Tensor: "an array"}[kind]
 
 
@@ -141,6 +152,11 @@ def about(cls: type[Sampler | Operator]) -> tuple[str, str]:
     """(summary, paper) of a class: the first paragraph of its docstring, and the one that starts with "Paper: "."""
     paragraphs = [" ".join(p.split()) for p in (getdoc(cls) or "").split("\n\n")]
     return paragraphs[0], next((p.removeprefix("Paper: ") for p in paragraphs if p.startswith("Paper: ")), "")
+
+
+def _known(base: type[T]) -> dict[str, type[T]]:
+    """The classes of ``base`` that ship, by name."""
+    return {cls.name: cls for cls in (*SAMPLERS, *OPERATORS) if issubclass(cls, base)}
 
 
 def _no_text(name: str) -> str:
@@ -175,9 +191,9 @@ class _Reader:
 
     text: str
 
-    def whole(self, what: str, classes: Sequence[type[T]]) -> Spec[T]:
+    def whole(self, what: str, base: type[T]) -> Spec[T]:
         if not self.text:
-            raise self.error(f"expected a {what}: {_either(cls.name for cls in classes)}, got the end", 0)
+            raise self.error(f"expected a {what}: {_either(_known(base))}, got the end", 0)
         # to the parser every word is a plain name of as many letters, so that places are those of the text
         plain = re.sub(r"\s", " ", _WORD.sub(lambda word: "x" * len(word[0]), self.text))
         try:
@@ -186,12 +202,14 @@ class _Reader:
             raise self.broken((error.offset or 1) - 1) from None
         except (MemoryError, RecursionError):
             raise self.error("this is nested too deeply", 0) from None
-        return self.spec(tree.body, what, classes)
+        return self.spec(tree.body, what, base)
 
-    def spec(self, node: ast.expr, what: str, classes: Sequence[type[T]]) -> Spec[T]:
-        known = {cls.name: cls for cls in classes}
+    def spec(self, node: ast.expr, what: str, base: type[T]) -> Spec[T]:
+        known = _known(base)
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
         name, at = self.token(call.func)
+        if is_own(name):
+            known = {name: self.own(name, base, at)}
         if name not in known:
             raise self.error(f"no {what} is called {name!r}: there are {', '.join(nearest(name, known))}", at)
         if name in INSTEAD:
@@ -213,12 +231,24 @@ class _Reader:
 
     def value(self, node: ast.expr, field: Field) -> Any:
         if isinstance(field.type, type) and issubclass(field.type, Sampler):
-            return self.spec(node, f"sampler for {field.name}", [c for c in SAMPLERS if issubclass(c, field.type)])
+            return self.spec(node, f"sampler for {field.name}", field.type)
         token, at = self.token(node)
         value = _literal(token)
         if not _fits(value, field.type):
             raise self.error(f"{field.name} takes {accepts(field.type)}, got {token!r}", at)
         return float(value) if field.type is float else value
+
+    def own(self, name: str, base: type[T], at: int) -> type[T]:
+        try:
+            cls = load(name, base)
+        except ValueError as error:
+            raise self.error(str(error), at) from error
+        for field in class_fields(cls):
+            try:
+                accepts(field.type)
+            except (KeyError, TypeError):
+                raise self.error(f"{name} has a field {field.name} of a kind that a text cannot give", at) from None
+        return cls
 
     def token(self, node: ast.expr | ast.keyword) -> tuple[str, int]:
         """What ``node`` is in the text, and where it begins."""
