@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 from inspect import get_annotations
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from posteriori.names import nearest
 
@@ -114,7 +114,8 @@ def _check(cls: Any, name: str) -> None:
         if key not in known:
             raise ValueError(f"{name} is no dataclass: write @dataclass(frozen=True) above it")
         default = known[key].default is not MISSING or known[key].default_factory is not MISSING
-        if get_origin(hints[key]) is not Annotated or not default:
+        meant = get_origin(hints[key]) is Annotated and any(isinstance(mark, str) for mark in get_args(hints[key]))
+        if not (meant and default):
             raise ValueError(f'{name} does not say what {key} is: write {key}: Annotated[float, "its meaning"] = 1.0')
 
 

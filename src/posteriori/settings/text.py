@@ -131,7 +131,8 @@ def class_fields(cls: type[Sampler | Operator]) -> list[Field]:
     found = []
     for f in sorted(fields(cls), key=lambda f: f.name not in own):
         if get_origin(hints[f.name]) is Annotated:
-            kind, meaning = get_args(hints[f.name])
+            kind, *marks = get_args(hints[f.name])
+            meaning = next(mark for mark in marks if isinstance(mark, str))
             default = f.default_factory() if f.default_factory is not MISSING else f.default
             found.append(Field(f.name, kind, default, meaning))
     return found
