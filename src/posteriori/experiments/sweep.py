@@ -12,7 +12,7 @@ import numpy as np
 
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.store import Store
-from posteriori.experiments.statistics import Estimate
+from posteriori.metrics.intervals import Estimate
 from posteriori.operator import Operator
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler

@@ -17,9 +17,9 @@ from posteriori.experiments.engine.work import compute
 from posteriori.experiments.pictures import Choice
 from posteriori.experiments.reproduction import plan
 from posteriori.experiments.reproduction.plan import Scope, Variant
-from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.sweep import Axis, Measured, Point, grid, measured
 from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
+from posteriori.metrics.intervals import Estimate
 from posteriori.priors.gaussian import LowRankGaussian
 from posteriori.rng import generator
 from posteriori.settings.text import format_spec
