@@ -12,6 +12,7 @@ prediction interval, ``calibration.credible_interval``. "0.30 to 0.40" of shifts
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -95,7 +96,8 @@ def bootstrap(
     """
     from scipy import stats
 
-    found = stats.bootstrap(data, statistic, n_resamples=draws, method="percentile", vectorized=True, rng=seed)
+    with warnings.catch_warnings(action="ignore", category=stats.DegenerateDataWarning):  # of the NaNs
+        found = stats.bootstrap(data, statistic, n_resamples=draws, method="percentile", vectorized=True, rng=seed)
     low, high = np.nanquantile(found.bootstrap_distribution, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
