@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori import choosing
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
 from posteriori.jobs.executor import Tick, executor
@@ -31,12 +30,13 @@ from posteriori.jobs.store import Result, Store
 from posteriori.likelihood import Gaussian
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operator import Operator
-from posteriori.presets import resolve
 from posteriori.prior import Prior
 from posteriori.priors.load import load_prior, prior_record
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, SAMPLERS
-from posteriori.spec import format_spec, parse_operator, parse_sampler
+from posteriori.settings import choosing
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import format_spec, parse_operator, parse_sampler
 from posteriori.trace import CountedPrior
 
 PRIOR = "faces-64"

@@ -86,9 +86,9 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.noise import format_noise
     from posteriori.priors.tiled import Tiled
     from posteriori.runs.restore import seconds_per_step
+    from posteriori.settings.noise import format_noise
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]
     height, width = prior.shape[-2:]
@@ -96,7 +96,7 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
-        *restoration.method.describe(prior, case.operator, restoration.sigma),
+        *case.method.describe(prior),
     ]
     if restoration.fit == "resize" and not restoration.simulate and "fit" in case.loaded.about:
         factor = min(file / own for file, own in zip(case.loaded.size, case.loaded.x.shape[-2:], strict=True))

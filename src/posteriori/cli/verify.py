@@ -54,7 +54,7 @@ def verify(
     from posteriori.experiments.verification.run import run
     from posteriori.jobs.executor import executor
     from posteriori.jobs.lock import claimed_folder
-    from posteriori.spec import read_samplers
+    from posteriori.settings.text import read_samplers
     from posteriori.terminal import console
 
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator, SVDOperator
-from posteriori.presets import Resolved, resolve
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
-from posteriori.schedule import Schedule
-from posteriori.spec import Spec, class_fields, format_spec
+from posteriori.schedule import Level, Schedule
+from posteriori.settings.choosing import Choice
+from posteriori.settings.presets import Resolved, resolve
+from posteriori.settings.text import Spec, class_fields, format_spec
 from posteriori.trace import CountedPrior
 
 #: called after every step with the mean residual, where there is one
@@ -43,17 +43,23 @@ class Method(Protocol):
         """Ticks of a call."""
         ...
 
-    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
-        """The settings, for the manifest; ``sigma`` is the measurements' noise on [-1, 1]."""
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        """This for one prior, operator, size and noise ``sigma`` on [-1, 1], all that depends on them looked up."""
         ...
 
-    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
+
+class Settled(Protocol):
+    """A method whose settings are all known."""
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        """The settings, for the manifest."""
+        ...
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
-    def __call__(
-        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
-    ) -> Drawn:
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         """The images of ``y``, (N, ...), with at most ``batch`` rows in a network call where they can be split."""
         ...
 
@@ -61,7 +67,7 @@ class Method(Protocol):
 @final
 @dataclass(frozen=True)
 class Posterior:
-    """``n`` posterior samples by the sampler of ``spec``, its presets resolved for the prior and the operator.
+    """``n`` posterior samples by the sampler of ``spec``, its presets those of the prior and the operator.
 
     ``asked`` is the number of steps where the spec gives none; ``choice`` why it is this sampler, where the user left
     that open.
@@ -72,41 +78,49 @@ class Posterior:
     n: int
     choice: Choice | None = None
 
-    def resolved(self, prior: Prior, operator: Operator, sigma: float) -> Resolved[Sampler]:
-        return resolve(self.spec.cls, operator, prior, sigma=sigma, **{"steps": self.asked} | self.spec.fields)
-
     def steps(self, schedule: Schedule) -> int:
         sampler = self.spec.build()
         count = sampler.count
         return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
 
-    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
-        resolved = self.resolved(prior, operator, sigma)
-        sampler = resolved.sampler
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        given = {"steps": self.asked} | self.spec.fields
+        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=sigma, **given), sigma)
+
+
+@final
+@dataclass(frozen=True)
+class Sampling:
+    """Posterior sampling with the ``resolved`` sampler, of measurements with noise ``sigma``."""
+
+    asked: Posterior
+    resolved: Resolved[Sampler]
+    sigma: float
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        asked, sampler = self.asked, self.resolved.sampler
         fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
         counted = {sampler.count: "the steps asked for"} if sampler.count else {}
         return {
             "sampler": format_spec(sampler),
-            "chosen": self.choice and asdict(self.choice),
-            "sources": fields | counted | resolved.sources,
-            "warning": resolved.warning or None,
-            "samples": self.n,
+            "chosen": asked.choice and asdict(asked.choice),
+            "sources": fields | counted | self.resolved.sources,
+            "warning": self.resolved.warning or None,
+            "samples": asked.n,
             "steps": len(sampler.path(prior.schedule)) - 1,
         }
 
-    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
-        resolved = self.resolved(prior, operator, sigma)
-        lines = [("chosen", self.choice.reason)] if self.choice else []
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        resolved, choice = self.resolved, self.asked.choice
+        lines = [("chosen", choice.reason)] if choice else []
         lines += [("sampler", format_spec(resolved.sampler))]
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
-    def __call__(
-        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
-    ) -> Drawn:
-        counted, like = CountedPrior(prior), Gaussian(y, operator, sigma)
-        sampler = self.resolved(prior, operator, sigma).sampler
-        passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        asked, sampler = self.asked, self.resolved.sampler
+        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
+        passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done
@@ -115,8 +129,8 @@ class Posterior:
                 residual = state.stats.get("residual")
                 tick(None if residual is None else float(residual.mean()))
 
-        x = sample(counted, like, sampler, n=self.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
-        if not sigma:
+        x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
+        if not self.sigma:
             x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
@@ -129,10 +143,7 @@ def _exact(operator: Operator, x: Tensor, y: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True)
 class OnePass:
-    """The denoiser's E[x_0 | x_0 + sigma n] in one network call.
-
-    ``choice`` why it is this, where the user left that open.
-    """
+    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``choice`` why, where the user left that open."""
 
     choice: Choice | None = None
     n: ClassVar[int] = 1
@@ -140,21 +151,28 @@ class OnePass:
     def steps(self, schedule: Schedule) -> int:
         return 1
 
-    def record(self, prior: Prior, operator: Operator, sigma: float) -> dict[str, Any]:
-        return {"t": prior.schedule.at_noise(sigma).t} | ({"chosen": asdict(self.choice)} if self.choice else {})
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        return OneCall(prior.schedule.at_noise(sigma), self.choice)
 
-    def describe(self, prior: Prior, operator: Operator, sigma: float) -> list[tuple[str, str]]:
+
+@final
+@dataclass(frozen=True)
+class OneCall:
+    """The denoiser's estimate at ``level``, which has alpha = 1 and the noise's sigma on [-1, 1]."""
+
+    level: Level
+    choice: Choice | None
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
-        return [
-            *chosen,
-            ("t", f"{prior.schedule.at_noise(sigma).t:g} of the prior's {prior.schedule.T}: one network call"),
-        ]
+        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
 
     @torch.no_grad()
-    def __call__(
-        self, prior: Prior, operator: Operator, y: Tensor, *, sigma: float, seed: int, batch: int, tick: Tick
-    ) -> Drawn:
-        x0 = prior.denoise(y.to(prior.device), prior.schedule.at_noise(sigma)).x0
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        x0 = prior.denoise(y.to(prior.device), self.level).x0
         if not torch.isfinite(x0).all():
             raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
         if prior.bounds:

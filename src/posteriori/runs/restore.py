@@ -24,6 +24,7 @@ from posteriori.runs.inputs import Source
 from posteriori.runs.intervals import write_intervals
 from posteriori.runs.manifest import MANIFEST, peak_memory, versions
 from posteriori.runs.restoration import Restoration
+from posteriori.settings.own import code_of
 
 SUMMARY = "results.json"
 
@@ -180,9 +181,8 @@ def _solve(batch: Batch, tick: Tick) -> Restored:
         tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
 
     y = torch.cat([case.y for case in batch.cases])
-    decided = {"seed": restoration.seed, "batch": restoration.rows}
     try:
-        drawn = restoration.method(first.prior, first.operator, y, sigma=restoration.sigma, **decided, tick=step)
+        drawn = first.method(first.prior, first.operator, y, restoration.seed, restoration.rows, step)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -198,10 +198,13 @@ def _solve(batch: Batch, tick: Tick) -> Restored:
 
 
 def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
+    settings = restoration.settings(case)
+    code = code_of(settings["operator"], settings.get("sampler", ""))
     manifest = {
         "name": case.source.name,
         "input": case.loaded.about | ({"grey": True} if case.loaded.grey else {}),
-        "settings": restoration.settings(case),
+        "settings": settings,
+        **({"code": code} if code else {}),
         **cost,
         "versions": versions(),
     }

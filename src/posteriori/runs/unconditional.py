@@ -24,7 +24,7 @@ from posteriori.likelihood import Flat
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 
 @dataclass(frozen=True)

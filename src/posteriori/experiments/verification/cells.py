@@ -13,7 +13,7 @@ from posteriori.jobs.executor import Tick
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.store import Result
 from posteriori.sampler import Sampler, sample
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 from posteriori.trace import CountedPrior
 
 #: the method that draws from the posterior itself: every distance's floor

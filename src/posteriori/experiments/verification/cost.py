@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from posteriori.experiments.verification.cells import EXACT, SETS, Cell
 from posteriori.jobs.cost import seconds_of_a_step
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 
 #: rows that are timed; fewer would fit a cache that the thousands to be drawn do not
 _ROWS = 1000
