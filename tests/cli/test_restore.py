@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from posteriori.images import load_image, save_image
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
 from posteriori.rng import image_key
-from posteriori.runs import methods
+from posteriori.runs import methods, restoration
 
 BLUR = "gaussian-blur(sigma=1.0)"
 
@@ -270,6 +271,18 @@ def test_the_same_command_goes_on_where_it_was_stopped(restore, tmp_path):
     assert (tmp_path / "out/astronaut/restored.png").stat().st_mtime_ns == kept
 
 
+def test_an_input_is_read_once_where_a_stopped_command_goes_on(restore, tmp_path, monkeypatch):
+    names = ("astronaut", "chelsea", "coffee")
+    command = [*names, "--operator", BLUR, "--fit", "resize", "--batch", 2, "--out", tmp_path]
+    assert restore(*command).code == 0
+    shutil.rmtree(tmp_path / "chelsea")  # one of two that are restored together
+    read, load = [], restoration.load
+    monkeypatch.setattr(restoration, "load", lambda source, *given, **named: read.append(source.name)
+                        or load(source, *given, **named))  # fmt: skip
+    assert restore(*command).code == 0
+    assert sorted(read) == sorted(names)
+
+
 def test_a_file_that_was_damaged_since_stops_no_other(restore, tmp_path):
     pictures = tmp_path / "in"
     pictures.mkdir()
@@ -398,6 +411,7 @@ def test_samples_are_numbered_and_go_on(posteriori, tiny_prior, tmp_path):
     before = contents(tmp_path)
     assert len({before[name] for name in names}) == 5
     (tmp_path / "sample-004.png").unlink()
+    (tmp_path / "sample-002.png").write_bytes(b"damaged")  # pictures are made of the exact samples, again
     assert posteriori(*command).code == 0
     assert contents(tmp_path) == before
     answer = posteriori(*command, "--seed", 1)

@@ -130,9 +130,8 @@ class Restoration:
             prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
             operator = self.operator.build(shape) if self.operator else None
             # settings are those of any mask
-            self._settings[shape] = Setting(
-                prior, operator, self.method.settled(prior, operator or Mask(shape), self.sigma)
-            )
+            method = self.method.settled(prior, operator or Mask(shape), self.sigma)
+            self._settings[shape] = Setting(prior, operator, method)
         return self._settings[shape]
 
     def _keep(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> Tensor:
