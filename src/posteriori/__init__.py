@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from posteriori import metrics as metrics
     from posteriori.images import load_image as load_image
     from posteriori.images import save_image as save_image
-    from posteriori.likelihood import Flat as Flat
-    from posteriori.likelihood import Gaussian as Gaussian
+    from posteriori.likelihoods import Flat as Flat
+    from posteriori.likelihoods import Gaussian as Gaussian
     from posteriori.operators import BoxMask as BoxMask
     from posteriori.operators import Dense as Dense
     from posteriori.operators import Downsample as Downsample
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "images": ("load_image", "save_image"),
-    "likelihood": ("Flat", "Gaussian"),
+    "likelihoods": ("Flat", "Gaussian"),
     "operators": ("BoxMask", "Dense", "Downsample", "GaussianBlur", "Identity", "Mask"),
     "presets": ("preset",),
     "priors.load": ("load_prior",),

@@ -1,6 +1,6 @@
 """The operators that ship: this tuple feeds the CLI and the protocol tests."""
 
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.operators.blur import GaussianBlur
 from posteriori.operators.dense import Dense
 from posteriori.operators.identity import Identity

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operators.svd import SVDOperator
 
 
 @final

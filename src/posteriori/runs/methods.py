@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from posteriori.choosing import Choice
-from posteriori.likelihood import Gaussian
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods import noise_model
+from posteriori.operators.base import Operator
+from posteriori.operators.svd import SVDOperator
 from posteriori.presets import Resolved, resolve
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
@@ -102,7 +103,7 @@ class Posterior:
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
-        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
+        counted, like = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator)
         sampler = self.resolved(prior, operator).sampler
         passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
 
