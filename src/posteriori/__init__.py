@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from posteriori.images import save_image as save_image
     from posteriori.likelihoods import Flat as Flat
     from posteriori.likelihoods import Gaussian as Gaussian
+    from posteriori.likelihoods import Poisson as Poisson
     from posteriori.operators import BoxMask as BoxMask
     from posteriori.operators import Dense as Dense
     from posteriori.operators import Downsample as Downsample
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "images": ("load_image", "save_image"),
-    "likelihoods": ("Flat", "Gaussian"),
+    "likelihoods": ("Flat", "Gaussian", "Poisson"),
     "operators": ("BoxMask", "Dense", "Downsample", "GaussianBlur", "Identity", "Mask"),
     "presets": ("preset",),
     "priors.load": ("load_prior",),

@@ -8,7 +8,7 @@ import torch
 from posteriori.likelihoods import Additive, Gaussian, Linear, Marginal, Spectral, noise_model
 from posteriori.operators import Dense, GaussianBlur, Identity
 from posteriori.priors.mixture import GaussianMixture
-from tests.helpers import IMAGE, Cube, WithoutSVD, dense, normal, small_operators
+from tests.helpers import IMAGE, Quantiser, WithoutSVD, dense, normal, small_operators
 
 each = pytest.mark.parametrize("operator", small_operators(), ids=lambda operator: operator.name)
 
@@ -180,7 +180,7 @@ def test_hidden_entries_do_not_count():
 
 def test_the_operator_decides_what_a_likelihood_can_do():
     types = (Additive, Linear, Spectral, Marginal)
-    for operator, able in ((Cube(IMAGE), 1), (WithoutSVD(IMAGE, Identity(IMAGE)), 2), (Identity(IMAGE), 4)):
+    for operator, able in ((Quantiser(IMAGE), 1), (WithoutSVD(IMAGE, Identity(IMAGE)), 2), (Identity(IMAGE), 4)):
         like = Gaussian(normal(2, *IMAGE), operator, 0.1)
         for own in (
             like,

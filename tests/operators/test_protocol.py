@@ -7,7 +7,7 @@ from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, Gaussian
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.operators.svd import SVDOperator
-from tests.helpers import Cube, WithoutSVD, dense, normal
+from tests.helpers import Quantiser, WithoutSVD, dense, normal
 
 SHAPE = (3, 16, 16)
 DOUBLED = normal(3, 12, seed=5)[[0, 1, 2, 0, 1]]  # rank 3 out of 5 rows
@@ -29,7 +29,7 @@ INSTANCES = [
 
 
 OTHERS = [
-    Cube(SHAPE),
+    Quantiser(SHAPE),
     WithoutSVD(SHAPE, Mask(SHAPE, normal(1, 16, 16) > 0)),
     WithoutSVD((6,), Dense((6,), normal(4, 6))),
 ]

@@ -7,7 +7,7 @@ from posteriori.rng import Rng, Tape
 from posteriori.sampler import sample
 from posteriori.samplers import DDIM, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
-from tests.helpers import IMAGE, LINEAR, Cube, image_mixture, normal
+from tests.helpers import IMAGE, LINEAR, Quantiser, image_mixture, normal
 
 
 def times(sampler):
@@ -68,7 +68,7 @@ def test_a_small_start_keeps_the_guess():
 
 
 def test_the_base_says_what_it_needs():
-    like = Gaussian(torch.ones(1, *IMAGE), Cube(IMAGE), 0.1)
+    like = Gaussian(torch.ones(1, *IMAGE), Quantiser(IMAGE), 0.1)
     with pytest.raises(ValueError, match="SDEdit needs a linear operator and Gaussian noise; this likelihood has "):
         sample(image_mixture(), like, SDEdit(base=PiGDM(steps=10)))
     assert sample(image_mixture(), like, SDEdit(base=DDIM(steps=10)), progress=False).isfinite().all()

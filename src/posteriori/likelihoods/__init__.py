@@ -3,6 +3,7 @@
 from posteriori.likelihoods.base import Additive, Likelihood, Linear, Marginal, Measured, Noise, Spectral
 from posteriori.likelihoods.flat import Flat
 from posteriori.likelihoods.gaussian import Gaussian, GaussianNoise
+from posteriori.likelihoods.poisson import Poisson, PoissonNoise
 
 __all__ = [
     "Additive",
@@ -14,6 +15,8 @@ __all__ = [
     "Marginal",
     "Measured",
     "Noise",
+    "Poisson",
+    "PoissonNoise",
     "Spectral",
     "noise_model",
 ]

@@ -23,7 +23,7 @@ class DPS(GuidedSampler):
     x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g. The gradient goes through the clamp of x0hat.
 
     r is the likelihood's ``misfit``, in the units of A(x) and not of the noise, so that ``scale`` means the same at any
-    sigma_y, and without noise.
+    sigma_y, and without noise. Under Poisson noise each entry is weighed by its own variance.
 
     Operators and noise: any. Cost: one network call and one vjp a step.
 
