@@ -4,10 +4,11 @@ from itertools import product
 
 import pytest
 import torch
+from tests.helpers import IMAGE, small_operators
 
 from posteriori.choosing import GOALS, Choice, choose, is_auto
 from posteriori.likelihoods import Gaussian
-from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity
+from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity
 from posteriori.priors.load import embedded
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
@@ -15,16 +16,11 @@ from posteriori.spec import read_sampler
 
 MEASURED = ("box-mask", "gaussian-blur", "downsample", "identity")
 NOISES = (0.01, 0.05, 0.2)
-SHAPE = (3, 64, 64)
 
 
 @pytest.mark.parametrize("prior", [*embedded(), "", "some-other-prior"])
 def test_every_choice_is_a_sampler_that_takes_the_operator(prior):
-    measured = {
-        cls.name: Gaussian(cls(SHAPE)(torch.zeros(1, *SHAPE)), cls(SHAPE), 0.1)
-        for cls in OPERATORS
-        if cls.name in MEASURED
-    }
+    measured = {own.name: Gaussian(own(torch.zeros(1, *IMAGE)), own, 0.1) for own in small_operators()}
     for operator, goal, sigma in product(MEASURED, GOALS, (0.0, *NOISES, 1.0)):
         choice = choose(f"auto:{goal}", prior, operator, sigma, one_call=False)
         spec = read_sampler(choice.sampler)

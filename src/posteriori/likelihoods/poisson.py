@@ -60,7 +60,7 @@ class Poisson(Measured):
         return PoissonNoise(peak).simulate(x, operator, seed=seed, keys=keys)
 
     def initial_estimate(self) -> Tensor:
-        return self.operator.initial_estimate(self.operator.zero_filled(2 * self.y - 1))
+        return self.operator.initial_estimate(2 * self.y - 1)
 
     def residual(self, x: Tensor) -> Tensor:
         y, intensity = self._entries(x)
