@@ -1,18 +1,14 @@
 """What every sampler keeps, written once."""
 
 from dataclasses import replace
-from importlib import import_module
 from itertools import pairwise
-from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 
 import posteriori
-from posteriori import samplers
 from posteriori.likelihood import Flat, Gaussian
-from posteriori.names import classes
 from posteriori.operators import Identity
 from posteriori.prior import Denoised
 from posteriori.priors.mixture import GaussianMixture
@@ -42,6 +38,7 @@ from tests.helpers import (
     as_network,
     covariance,
     image_mixture,
+    named,
     normal,
     small_operators,
     standard_errors_off,
@@ -99,8 +96,7 @@ def close(a, b):
 
 
 def test_every_sampler_is_listed_tried_and_exported():
-    modules = [import_module(f"{samplers.__name__}.{found.name}") for found in iter_modules(samplers.__path__)]
-    assert set(SAMPLERS) == {cls for module in modules for cls in classes(vars(module), Sampler)}
+    assert set(SAMPLERS) == named(SAMPLERS, Sampler)
     assert {type(sampler) for sampler in INSTANCES} == set(SAMPLERS)
     assert len({sampler.name for sampler in SAMPLERS}) == len(SAMPLERS)
     assert all(getattr(posteriori, cls.__name__) is cls for cls in SAMPLERS)
