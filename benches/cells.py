@@ -22,20 +22,21 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori import __version__, choosing
+from posteriori import __version__
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
 from posteriori.likelihoods import Gaussian
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operators.base import Operator
-from posteriori.presets import resolve
 from posteriori.prior import Prior
 from posteriori.priors.load import load_prior, prior_record
 from posteriori.progress import bar
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, SAMPLERS
-from posteriori.spec import format_spec, parse_operator, parse_sampler
+from posteriori.settings import choosing
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import format_spec, parse_operator, parse_sampler
 from posteriori.trace import CountedPrior
 
 PRIOR = "faces-64"

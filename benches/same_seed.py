@@ -20,10 +20,10 @@ import torch
 from posteriori.images import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import GaussianBlur
-from posteriori.presets import resolve
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler, sample
-from posteriori.spec import read_samplers
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import read_samplers
 
 #: the first is the processor's own; the last is that of a processor of 2011
 SETTINGS = (

@@ -6,10 +6,10 @@ import torch
 from posteriori.images import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import GaussianBlur
-from posteriori.presets import preset
 from posteriori.priors.load import load_prior
 from posteriori.sampler import sample
 from posteriori.samplers import DPS
+from posteriori.settings.presets import preset
 
 pytestmark = pytest.mark.slow
 

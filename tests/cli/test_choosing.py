@@ -6,13 +6,13 @@ import pytest
 import torch
 from tests.helpers import IMAGE, small_operators
 
-from posteriori.choosing import GOALS, Choice, choose, is_auto
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity
 from posteriori.priors.load import embedded
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
-from posteriori.spec import read_sampler
+from posteriori.settings.choosing import GOALS, Choice, choose, is_auto
+from posteriori.settings.text import read_sampler
 
 MEASURED = ("box-mask", "gaussian-blur", "downsample", "identity")
 NOISES = (0.01, 0.05, 0.2)
@@ -37,7 +37,7 @@ def choice(prior, noise, sampler):
 @pytest.fixture
 def two_choices(monkeypatch):
     found = [choice("mine", 0.2, "ddrm"), choice("mine", 0.05, "ddnm"), choice("other", 0.05, "dps")]
-    monkeypatch.setattr("posteriori.choosing.choices", lambda: found)
+    monkeypatch.setattr("posteriori.settings.choosing.choices", lambda: found)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from posteriori.likelihoods import Gaussian
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
 from posteriori.sampler import sample
-from posteriori.spec import parse_operator, parse_sampler
+from posteriori.settings.text import parse_operator, parse_sampler
 
 BLUR = "gaussian-blur(sigma=1.0, size=7)"
 

@@ -6,7 +6,7 @@ import torch
 from posteriori.likelihoods import Flat, Gaussian, Poisson
 from posteriori.sampler import sample
 from posteriori.samplers import DDRM, SAMPLERS, PiGDM
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 from tests.helpers import IMAGE, Quantiser, WithoutSVD, image_mixture, small_operators
 
 PRIOR, BLUR = image_mixture(), small_operators()[3]

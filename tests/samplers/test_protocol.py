@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+import posteriori
 from posteriori.likelihoods import Flat, Gaussian
 from posteriori.operators import Identity
 from posteriori.prior import Denoised
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import sample
+from posteriori.sampler import Sampler, sample
 from posteriori.samplers import (
     DAPS,
     DDIM,
@@ -27,7 +28,6 @@ from posteriori.samplers import (
     MCGDiff,
     PiGDM,
     PnPDM,
-    REDDiff,
     RePaint,
     ScoreALD,
     SDEdit,
@@ -38,6 +38,7 @@ from tests.helpers import (
     as_network,
     covariance,
     image_mixture,
+    named,
     normal,
     small_operators,
     standard_errors_off,
@@ -46,7 +47,8 @@ from tests.helpers import (
 
 PRIOR = image_mixture()
 MASK, BLUR = small_operators()[2:4]
-CONDITIONAL = [
+#: those that these tests need with other settings than their own
+SET = [
     SDEdit(t_start=200, base=DDIM(steps=50)),
     ScoreALD(steps=50, lambda_T=0.7, lambda_0=1.0),
     DPS(steps=50, scale=0.6),
@@ -54,19 +56,15 @@ CONDITIONAL = [
     DPS(steps=50, scale=0.2, gradient="square"),
     AnnealedLangevin(levels=50, inner=2),
     RePaint(steps=50, repeats=2),
-    DDRM(steps=50),
-    DDNM(steps=50),
-    DiffPIR(steps=50),
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
-    MMPS(steps=50),
     DAPS(steps=50, ode_steps=2, langevin_steps=4),
-    REDDiff(steps=50),
     TDS(steps=50, data_var=0.1),
-    MCGDiff(steps=50),
     PnPDM(steps=50, inner=3),
     MALA(levels=50, inner=2),
 ]
+PLAIN = [cls().with_steps(50) for cls in SAMPLERS if cls not in {DDIM, *map(type, SET)}]
+CONDITIONAL = [*SET, *PLAIN]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 
@@ -97,9 +95,12 @@ def close(a, b):
     torch.testing.assert_close(a, b, atol=2e-5, rtol=2e-5)
 
 
-def test_every_sampler_is_here():
+def test_every_sampler_is_listed_tried_and_exported():
+    assert set(SAMPLERS) == named(SAMPLERS, Sampler)
     assert {type(sampler) for sampler in INSTANCES} == set(SAMPLERS)
     assert len({sampler.name for sampler in SAMPLERS}) == len(SAMPLERS)
+    assert all(getattr(posteriori, cls.__name__) is cls for cls in SAMPLERS)
+    assert {cls.__name__ for cls in SAMPLERS} < set(posteriori.__all__) < set(dir(posteriori))
 
 
 def check_batches(sampler):

@@ -46,13 +46,17 @@ def restore(
     files: Files,
     operator: Annotated[
         str | None,
-        typer.Option(help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`."),
+        typer.Option(
+            help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
+            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'."
+        ),
     ] = None,
     sampler: Annotated[
         str,
         typer.Option(
-            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; auto, auto:looks or "
-            "auto:uncertainty: what was measured to be best for the prior, the operator and the noise."
+            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; or my.py:Mine; "
+            "auto, auto:looks or auto:uncertainty: what was measured to be best for the prior, the operator and the "
+            "noise."
         ),
     ] = "auto",
     noise: Annotated[
@@ -94,15 +98,15 @@ def restore(
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on with the pictures that were not finished.
     """
-    from posteriori.choosing import DENOISER, choose, is_auto
-    from posteriori.noise import parse_noise
     from posteriori.operators import Mask
-    from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.intervals import IntervalRequest
     from posteriori.runs.methods import OnePass, Posterior
     from posteriori.runs.restoration import Restoration
-    from posteriori.spec import read_operator, read_sampler
+    from posteriori.settings.choosing import DENOISER, choose, is_auto
+    from posteriori.settings.noise import parse_noise
+    from posteriori.settings.presets import default_steps
+    from posteriori.settings.text import read_operator, read_sampler
 
     if (mask is None) == (operator in (None, "mask")):
         raise typer.BadParameter("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")

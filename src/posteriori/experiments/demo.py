@@ -14,12 +14,12 @@ from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.kernels import forward
 from posteriori.likelihoods import Flat, Likelihood, noise_model
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.presets import DEFAULT_STEPS, default_steps, resolve
 from posteriori.prior import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
-from posteriori.spec import format_spec
+from posteriori.settings.presets import DEFAULT_STEPS, default_steps, resolve
+from posteriori.settings.text import format_spec
 from posteriori.trace import CountedPrior
 
 #: the report's three

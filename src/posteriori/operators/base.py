@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from posteriori.settings.bounds import check
+
 
 @dataclass(frozen=True)
 class Operator(ABC):
@@ -26,6 +28,9 @@ class Operator(ABC):
     averages: ClassVar[bool] = False
 
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from posteriori.priors.folder import read_json
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 
 def draw(

@@ -15,7 +15,7 @@ from posteriori.experiments.verification.problem import Problem
 from posteriori.files import write_json
 from posteriori.priors.folder import read_json
 from posteriori.sampler import Sampler, sample
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 from posteriori.trace import CountedPrior
 
 #: the method that draws from the posterior itself: every distance's floor
