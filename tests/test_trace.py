@@ -1,6 +1,6 @@
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Identity
 from posteriori.sampler import sample
 from posteriori.samplers import DDIM, DPS, AnnealedLangevin

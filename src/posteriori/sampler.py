@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator
+from posteriori.likelihoods.base import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng, whole
 from posteriori.schedule import Level, Schedule
@@ -26,7 +25,7 @@ class State:
     """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
 
     ``x`` is x_t at ``level`` and ``x0`` the last estimate of x_0, (B, *shape); ``stats`` holds (B,)
-    tensors to be recorded ("residual" is |y - A(x0)|_2, "gradient" its gradient's norm); ``carry`` is
+    tensors to be recorded ("residual" is |y - A(x0)|_2, the misfit's norm, "gradient" its gradient's); ``carry`` is
     the sampler's own.
     """
 
@@ -50,7 +49,8 @@ class Sampler(ABC):
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
-    requires: ClassVar[type[Operator]] = Operator
+    #: the type of likelihood that ``init`` and ``step`` take
+    requires: ClassVar[type[Likelihood]] = Likelihood
     #: the field to lower when a run ends in NaN
     strength: ClassVar[str] = ""
     #: the field that counts the levels; "" where another sampler inside holds it
@@ -74,12 +74,12 @@ class Sampler(ABC):
         """This sampler with ``steps`` levels over the whole schedule."""
         return replace(self, **{self.count: steps})
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Any, rng: Rng, n: int) -> State:
         """The state at the first level: pure noise of its size."""
         return State((t.alpha**2 + t.sigma**2) ** 0.5 * rng.normal(prior.shape), t, n)
 
     @abstractmethod
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         """From ``state.level`` to ``s``."""
 
 
@@ -119,10 +119,8 @@ def sample(
         raise ValueError(
             f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
         )
-    if not likelihood.supports(sampler.requires):
-        raise ValueError(
-            f"{type(sampler).__name__} needs a {sampler.requires.__name__}, which this likelihood's is not"
-        )
+    if not isinstance(likelihood, sampler.requires):
+        raise ValueError(_unfit(sampler, likelihood))
     if keys is not None and len(keys) != N:
         raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
     keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
@@ -148,6 +146,16 @@ def sample(
             samples.append(state.x.unflatten(0, (-1, count)))
     chunked = [samples[i : i + len(shares)] for i in range(0, len(samples), len(shares))]
     return torch.cat([torch.cat(own, dim=1) for own in chunked])
+
+
+def _unfit(sampler: Sampler, likelihood: Likelihood) -> str:
+    from posteriori.samplers import SAMPLERS  # which are made of this module
+
+    fit = ", ".join(cls.name for cls in SAMPLERS if isinstance(likelihood, cls().requires))
+    return (
+        f"{type(sampler).__name__} needs {sampler.requires.needs}; this likelihood has {likelihood.about}: take one of "
+        f"{fit}"
+    )
 
 
 def _check_finite(state: State, step: int, steps: int, sampler: Sampler, prior: Prior, t: Level) -> None:

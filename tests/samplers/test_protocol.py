@@ -1,18 +1,14 @@
 """What every sampler keeps, written once."""
 
 from dataclasses import replace
-from importlib import import_module
 from itertools import pairwise
-from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 
 import posteriori
-from posteriori import samplers
-from posteriori.likelihood import Flat, Gaussian
-from posteriori.names import classes
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.operators import Identity
 from posteriori.prior import Denoised
 from posteriori.priors.mixture import GaussianMixture
@@ -42,6 +38,7 @@ from tests.helpers import (
     as_network,
     covariance,
     image_mixture,
+    named,
     normal,
     small_operators,
     standard_errors_off,
@@ -87,7 +84,7 @@ def used(sampler):
 
 
 def measured(operator=BLUR, n=3, sigma=0.2):
-    return Gaussian(operator.measure(PRIOR.draw(n), sigma), operator, sigma)
+    return Gaussian.simulate(PRIOR.draw(n), operator, sigma)
 
 
 def run(sampler, like=None, prior=PRIOR, **settings):
@@ -99,8 +96,7 @@ def close(a, b):
 
 
 def test_every_sampler_is_listed_tried_and_exported():
-    modules = [import_module(f"{samplers.__name__}.{found.name}") for found in iter_modules(samplers.__path__)]
-    assert set(SAMPLERS) == {cls for module in modules for cls in classes(vars(module), Sampler)}
+    assert set(SAMPLERS) == named(SAMPLERS, Sampler)
     assert {type(sampler) for sampler in INSTANCES} == set(SAMPLERS)
     assert len({sampler.name for sampler in SAMPLERS}) == len(SAMPLERS)
     assert all(getattr(posteriori, cls.__name__) is cls for cls in SAMPLERS)
@@ -141,8 +137,8 @@ def test_a_norm_over_the_batch_is_noticed():
 @each(steps=15)
 def test_an_image_alone_equals_the_image_in_a_folder(sampler):
     folder = PRIOR.draw(3)
-    alone = Gaussian(BLUR.measure(folder[1:2], 0.2), BLUR, 0.2)
-    close(run(sampler, alone)[0], run(sampler, Gaussian(BLUR.measure(folder, 0.2), BLUR, 0.2))[1])
+    alone = Gaussian.simulate(folder[1:2], BLUR, 0.2)
+    close(run(sampler, alone)[0], run(sampler, Gaussian.simulate(folder, BLUR, 0.2))[1])
 
 
 @each(steps=15)
@@ -200,7 +196,7 @@ def test_finite_on_every_operator(sampler, operator):
 def nearness(sampler):
     """Mean square from the truth of one sample for each of 64 noisy draws; 0.29 where the data are ignored."""
     truth = PRIOR.draw(64, seed=1)
-    like = Gaussian(Identity(IMAGE).measure(truth, 0.3), Identity(IMAGE), 0.3)
+    like = Gaussian.simulate(truth, Identity(IMAGE), 0.3)
     return (run(sampler, like)[:, 0] - truth).square().mean().item()
 
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods import noise_model
+from posteriori.operators.base import Operator
+from posteriori.operators.svd import SVDOperator
 from posteriori.prior import Prior
 from posteriori.sampler import Sampler, State, sample
 from posteriori.schedule import Level, Schedule
@@ -119,7 +120,7 @@ class Sampling:
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
+        counted, like = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator)
         passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:

@@ -20,7 +20,7 @@ from posteriori.jobs.executor import Report, Serial, Tick
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample

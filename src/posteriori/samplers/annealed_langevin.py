@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -35,6 +35,7 @@ class AnnealedLangevin(Sampler):
     """
 
     name: ClassVar[str] = "annealed-langevin"
+    requires: ClassVar[type[Likelihood]] = Additive
     strength: ClassVar[str] = "step_size"
     count: ClassVar[str] = "levels"
 
@@ -55,7 +56,7 @@ class AnnealedLangevin(Sampler):
         first, last = schedule.level(schedule.T), schedule.level(1)
         return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
         x, t = state.x, state.level
         eta = self.step_size * t.sigma**2
         widened = like.widen(self.gamma * t.sigma)
@@ -68,4 +69,4 @@ class AnnealedLangevin(Sampler):
             x = x0 = prior.denoise(x, t).x0
         if self.clip and prior.bounds is not None:
             x0 = x0.clamp(*prior.bounds)
-        return State(x, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+        return State(x, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})

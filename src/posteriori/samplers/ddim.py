@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, final
 from torch import Tensor
 
 from posteriori.kernels import Variance, reverse
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.prior import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -52,6 +52,6 @@ class DDIM(ReverseSampler):
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         denoised = self.denoise(state.x, state.level, prior)
-        residual = like.residual(denoised.x0).norm(dim=1)
+        residual = like.misfit(denoised.x0).norm(dim=1)
         x = self.reverse(state.x, denoised, state.level, s, rng)
         return State(x, s, state.n, denoised.x0, {"residual": residual})

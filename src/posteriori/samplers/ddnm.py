@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 
 from posteriori.kernels import implicit, small_std
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -44,7 +43,7 @@ class DDNM(SteppedSampler):
     """
 
     name: ClassVar[str] = "ddnm"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
@@ -56,7 +55,7 @@ class DDNM(SteppedSampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x_t, t, like = state.x, state.level, like.truncated()
         x0 = estimate(prior, x_t, t, self.clip).x0
         std = self.eta * small_std(t, s)
@@ -68,4 +67,4 @@ class DDNM(SteppedSampler):
         x0hat = x0 + like.V(trust * (y - like.Vt(x0)))
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0hat, t, s, std, lambda: noise) + like.V((drawn - std) * like.Vt(noise))
-        return State(x_s, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})

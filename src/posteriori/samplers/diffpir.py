@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import implicit
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -42,7 +41,7 @@ class DiffPIR(SteppedSampler):
     """
 
     name: ClassVar[str] = "diffpir"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "quadratic"
@@ -57,9 +56,9 @@ class DiffPIR(SteppedSampler):
         if not 0 <= self.zeta <= 1:
             raise ValueError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         x_t, t = state.x, state.level
         x0 = estimate(prior, x_t, t, self.clip).x0
         x0hat = like.prox(x0, self.lambda_ * (like.sigma * t.alpha / t.sigma) ** 2)
         x_s = implicit(x_t, x0hat, t, s, math.sqrt(self.zeta) * s.sigma, lambda: rng.normal(x_t.shape[1:]))
-        return State(x_s, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.prior import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -19,7 +19,7 @@ from posteriori.schedule import Level
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedSampler(ReverseSampler):
-    """x_s = reverse(x_t) - correction(g) with g = grad_{x_t} |y - A(x0hat(x_t))|_2, per sample.
+    """x_s = reverse(x_t) - correction(g) with g = grad_{x_t} |y - A(x0hat(x_t))|_2, the misfit's norm, per sample.
 
     The gradient goes through the network: one step costs a forward and a backward pass.
     """
@@ -38,7 +38,7 @@ class GuidedSampler(ReverseSampler):
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
             x0, var = self.denoise(x_t, state.level, prior)
-            residual = like.residual(x0).norm(dim=1)
+            residual = like.misfit(x0).norm(dim=1)
             (g,) = torch.autograd.grad(residual.sum(), x_t)
         residual = residual.detach()
         denoised = Denoised(x0.detach(), None if var is None else var.detach())

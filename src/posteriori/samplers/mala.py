@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -43,7 +42,7 @@ class MALA(Sampler):
     """
 
     name: ClassVar[str] = "mala"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
     count: ClassVar[str] = "levels"
 
     levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 100
@@ -60,7 +59,7 @@ class MALA(Sampler):
         first, last = schedule.level(schedule.T), schedule.level(1)
         return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         eta = self.step_size * t.sigma**2
         std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s, and without noise the same for all
@@ -76,10 +75,10 @@ class MALA(Sampler):
             pairs = zip((x + move, *to), (x, *at), strict=True)
             x, *at = (torch.where(taken.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs)
             accepted = accepted + taken / self.inner
-        stats = {"residual": like.residual(at[0]).norm(dim=1), "accepted": accepted}
+        stats = {"residual": like.misfit(at[0]).norm(dim=1), "accepted": accepted}
         return State(x if s.sigma else at[0], s, state.n, at[0], stats)
 
-    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Likelihood) -> tuple[Tensor, ...]:
+    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Spectral) -> tuple[Tensor, ...]:
         """x0, the prior's score, log p(y | x_t = x) and its gradient."""
         y, std = like.spectrum()
         with torch.enable_grad():

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from posteriori.kernels import reverse
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -49,13 +48,13 @@ class MCGDiff(SteppedSampler):
     """
 
     name: ClassVar[str] = "mcgdiff"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
     coupled: ClassVar[bool] = True
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
         sigma, c = t.sigma / t.alpha, like.Vt(state.x) / t.alpha
         y, std = _measured(like, sigma)
@@ -65,7 +64,7 @@ class MCGDiff(SteppedSampler):
         state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)
         return state
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         t = state.level
         sigma_t, sigma_s = t.sigma / t.alpha, s.sigma / s.alpha
         x0 = estimate(prior, state.x, t, self.clip).x0
@@ -88,10 +87,10 @@ class MCGDiff(SteppedSampler):
         on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s with the same x0
         c_s = c0 + on * (at_e - c0) + sigma_s * (1 - on).sqrt() * z
         x_s = x_s + like.V((s.alpha * c_s - like.Vt(x_s)).where(active, 0.0))
-        return State(x_s, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1), "ess": ess}, log_w)
+        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1), "ess": ess}, log_w)
 
 
-def _measured(like: Likelihood, *sigmas: float) -> tuple[Tensor, Tensor]:
+def _measured(like: Spectral, *sigmas: float) -> tuple[Tensor, Tensor]:
     """y and std, which is put on a level that it nearly equals: float32 leaves no variance between the two."""
     y, std = like.spectrum()
     for sigma in sigmas:

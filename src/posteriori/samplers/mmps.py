@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.prior import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -42,7 +41,7 @@ class MMPS(ReverseSampler):
     """
 
     name: ClassVar[str] = "mmps"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 256
     iterations: Annotated[int, "GMRES steps, each with one vjp"] = 3
@@ -52,12 +51,12 @@ class MMPS(ReverseSampler):
         if self.iterations < 1:
             raise ValueError(f"iterations is {self.iterations}: give at least 1")
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         t = state.level
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
             x0, var = self.denoise(x_t, t, prior)
-            residual = like.residual(x0)
+            residual = like.misfit(x0)
 
         def correction(v: Tensor) -> Tensor:
             """sigma_t^2 / alpha_t J^T A^T v: minus the gradient of the residual y - A x0."""
@@ -65,7 +64,7 @@ class MMPS(ReverseSampler):
 
         def product(v: Tensor) -> Tensor:
             x = correction(v)
-            return like.sigma**2 * v + like.residual(torch.zeros_like(x)) - like.residual(x)
+            return like.sigma**2 * v + like.misfit(torch.zeros_like(x)) - like.misfit(x)
 
         v = gmres(product, residual.detach(), self.iterations)
         posterior = Denoised(x0.detach() + correction(v), None if var is None else var.detach())

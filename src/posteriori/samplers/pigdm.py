@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Literal, final
 
 import torch
 
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.prior import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -40,7 +39,7 @@ class PiGDM(ReverseSampler):
     """
 
     name: ClassVar[str] = "pigdm"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     data_var: Annotated[float, "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
@@ -53,7 +52,7 @@ class PiGDM(ReverseSampler):
         if not (math.isfinite(self.data_var) and self.data_var > 0):
             raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         t, sigma_bar = state.level, state.level.sigma / state.level.alpha
         r2 = 1 / (1 / self.data_var + 1 / sigma_bar**2)
         with torch.enable_grad():
@@ -68,5 +67,5 @@ class PiGDM(ReverseSampler):
         else:
             posterior = denoised._replace(x0=x0 + t.sigma**2 / (t.alpha * r2) * g)
             x_s = self.reverse(state.x, posterior, t, s, rng)
-        stats = {"residual": like.residual(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1)}
+        stats = {"residual": like.misfit(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1)}
         return State(x_s, s, state.n, x0, stats)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 
 from posteriori.kernels import forward
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -29,8 +29,8 @@ class REDDiff(SteppedSampler):
 
         |y - A(mu)|^2 / (2 m) + lambda sigma_t / alpha_t (eps0 - eps)^T mu / d,   eps0 - eps held fixed
 
-    mu starts at the operator's guess and is the result: a point estimate. Samples differ only by the noise of the
-    optimisation, and without data they are no samples of the prior. ``State.x`` is mu, and the residual is mu's.
+    mu starts at the operator's initial estimate and is the result: a point estimate. Samples differ only by the noise
+    of the optimisation, and without data they are no samples of the prior. ``State.x`` is mu, and the residual is mu's.
 
     Paper: Mardani et al. 2024, "A variational perspective on solving inverse problems with diffusion models",
     algorithm 1.
@@ -58,7 +58,7 @@ class REDDiff(SteppedSampler):
             )
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
-        mu = like.guess()
+        mu = like.initial_estimate()
         return State(mu, t, n, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
@@ -68,7 +68,7 @@ class REDDiff(SteppedSampler):
         eps0 = (x_t - t.alpha * x0) / t.sigma
         with torch.enable_grad():
             mu = state.x.detach().requires_grad_()
-            residual = like.residual(mu)
+            residual = like.misfit(mu)
             data = residual.square().sum(1) / (2 * max(residual.shape[1], 1))
             regulariser = self.lambda_ * t.sigma / t.alpha * ((eps0 - eps) * mu).flatten(1).mean(1)
             (g,) = torch.autograd.grad((data + regulariser).sum(), mu)

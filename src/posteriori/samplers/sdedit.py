@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Self, final
 
 from posteriori.kernels import forward
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator
+from posteriori.likelihoods.base import Likelihood
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -20,7 +19,7 @@ from posteriori.schedule import Level, Schedule
 class SDEdit(Sampler):
     """The measurement noised up to t_start, and the reverse process from there.
 
-    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~ is the operator's guess, then ``base``. A
+    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate, then ``base``. A
     small t* keeps the measurement and its damage, a large one follows the prior; the report's is 500.
 
     Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
@@ -34,7 +33,7 @@ class SDEdit(Sampler):
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
 
     @property
-    def requires(self) -> type[Operator]:  # ty: ignore[incompatible-property-override]
+    def requires(self) -> type[Likelihood]:  # ty: ignore[incompatible-property-override]
         """What ``base`` needs."""
         return self.base.requires
 
@@ -51,7 +50,7 @@ class SDEdit(Sampler):
         return replace(self, base=self.base.with_steps(steps))
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
-        return State(forward(like.guess(), t, rng.normal(prior.shape)), t, n)
+        return State(forward(like.initial_estimate(), t, rng.normal(prior.shape)), t, n)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         return self.base.step(state, s, prior, like, rng)

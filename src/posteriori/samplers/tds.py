@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 
 from posteriori.kernels import reverse, small_std
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Marginal
 from posteriori.prior import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -45,7 +44,7 @@ class TDS(SteppedSampler):
     """
 
     name: ClassVar[str] = "tds"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Marginal
     coupled: ClassVar[bool] = True
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
@@ -57,12 +56,12 @@ class TDS(SteppedSampler):
         if not (math.isfinite(self.data_var) and self.data_var > 0):
             raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Marginal, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
         state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)  # log w_t - p~_t
         return state
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Marginal, rng: Rng) -> State:
         t, last = state.level, s.sigma == 0
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
@@ -72,7 +71,7 @@ class TDS(SteppedSampler):
         twist = twist.detach()
         rows, log_w, ess = resample(state.carry + twist, state.n, rng, last=last)
         x, x0, g, twist = (value[rows] for value in (state.x, x0.detach(), g, twist))
-        stats = {"residual": like.residual(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1), "ess": ess}
+        stats = {"residual": like.misfit(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1), "ess": ess}
         if last:
             return State(x0, s, state.n, x0, stats, log_w)
         guided = x0 + t.sigma**2 / t.alpha * g

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posteriori.figures import sheet
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.metrics import psnr
 from posteriori.prior import Prior
 from posteriori.priors.unet import UNetPrior

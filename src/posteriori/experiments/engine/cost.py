@@ -10,7 +10,7 @@ import torch
 
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Rows, Run
 from posteriori.jobs.cost import seconds_of_a_step
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, noise_model
 from posteriori.prior import Prior
 from posteriori.runs.restoration import batch_for
 from posteriori.sampler import Sampler
@@ -83,5 +83,5 @@ def _seconds_of_a_step(sampler: Sampler, run: Run, prior: Prior) -> float:
     """Of a whole batch."""
     x = torch.zeros(run.batch, *prior.shape)
     operator = parse_operator(run.operator, run.shape) if run.operator else None
-    like = Gaussian(operator(x), operator, run.sigma) if operator else Flat(run.batch, run.shape)
+    like = noise_model(run.sigma).likelihood(operator(x), operator) if operator else Flat(run.batch, run.shape)
     return seconds_of_a_step(sampler, prior, like.to(prior.device))
