@@ -30,7 +30,7 @@ from posteriori.likelihood import Gaussian
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operator import Operator
 from posteriori.presets import resolve
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior, prior_record
 from posteriori.progress import bar
 from posteriori.sampler import Sampler, sample

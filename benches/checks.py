@@ -23,7 +23,7 @@ from posteriori.choosing import choose
 from posteriori.images import read_picture
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
 from posteriori.sampler import Sampler, sample

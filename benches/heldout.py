@@ -17,7 +17,7 @@ from posteriori.likelihood import Gaussian
 from posteriori.metrics import lpips, psnr
 from posteriori.operator import Operator
 from posteriori.operators import BoxMask
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, sample
 from posteriori.training.data import list_names, load_images, split_names
 

@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.likelihood import Gaussian
 from posteriori.operators import GaussianBlur
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.cards import load_card
 from posteriori.priors.convert import unet_config
 from posteriori.priors.load import load_prior

@@ -76,7 +76,7 @@ def as_network(mixture: GaussianMixture, prediction: str) -> UNetPrior:
 
 
 class _MixtureNet(nn.Module):
-    config: ClassVar = {"block_out_channels": (8,)}
+    config: ClassVar = {"block_out_channels": (8,), "in_channels": 3, "out_channels": 3}
 
     def __init__(self, mixture: GaussianMixture, prediction: str):
         super().__init__()

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, Generic, TypeVar
 
 from posteriori.operator import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.spec import Spec
 

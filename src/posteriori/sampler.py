@@ -15,7 +15,7 @@ from torch import Tensor
 
 from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng, whole
 from posteriori.schedule import Level, Schedule
 from posteriori.trace import progress_bar

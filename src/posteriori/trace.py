@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior, Wrapped
 from posteriori.progress import bar
 from posteriori.schedule import Level
 
@@ -34,19 +34,14 @@ class Trajectory:
         self.stats.append({name: value.cpu() for name, value in state.stats.items()})
 
 
-class CountedPrior(Prior):
+class CountedPrior(Wrapped):
     """A prior that counts its network calls: ``calls`` of them, for ``images`` images in all.
 
     ``vjps`` are the images whose gradient went back through the network.
     """
 
     def __init__(self, prior: Prior):
-        self.prior = prior
-        self.name = prior.name
-        self.shape = prior.shape
-        self.schedule = prior.schedule
-        self.bounds = prior.bounds
-        self.device = prior.device
+        super().__init__(prior)
         self.calls = 0
         self.images = 0
         self.vjps = 0

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from posteriori.likelihood import Gaussian
 from posteriori.operators import Dense, Downsample, Identity, Mask
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
 from posteriori.sampler import sample

@@ -9,7 +9,7 @@ import torch
 
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.operators import Identity
-from posteriori.prior import Denoised
+from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import sample
 from posteriori.samplers import (

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from posteriori.priors.unet import UNetPrior
+    from posteriori.priors.base import Prior
     from posteriori.runs.entry import Job
     from posteriori.runs.inputs import Source
     from posteriori.runs.restoration import Restoration
@@ -33,7 +33,7 @@ class Manner:
     as_json: bool
 
 
-def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]:
+def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
     from posteriori.priors.load import load_prior, prior_record
 
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
@@ -80,12 +80,11 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     from rich.text import Text
 
     from posteriori.noise import format_noise
-    from posteriori.priors.tiled import Tiled
     from posteriori.runs.restore import seconds_per_step
 
     prior, dtype = job.prior, restoration.settings(job)["dtype"]
     height, width = prior.shape[-2:]
-    tiles = f" in {prior.tiles} tiles" if isinstance(prior, Tiled) and prior.tiles > 1 else ""
+    tiles = f" in {prior.tiles} tiles" if prior.tiles > 1 else ""
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),

@@ -15,7 +15,7 @@ from posteriori.kernels import forward
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.metrics import lpips, psnr, ssim
 from posteriori.presets import DEFAULT_STEPS, default_steps, resolve
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.sampler import Sampler, sample
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit

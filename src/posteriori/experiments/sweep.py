@@ -15,7 +15,7 @@ from posteriori.experiments.engine.store import Store
 from posteriori.experiments.statistics import Estimate
 from posteriori.operator import Operator
 from posteriori.presets import resolve
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.spec import Spec, format_spec, read_sampler
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from posteriori.files import atomic_folder, write_json
-from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
 from posteriori.schedule import VPSchedule, cosine_betas
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -83,7 +83,6 @@ def save_folder(
     bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
     if bad:
         raise ValueError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
-    learned = unet.config.out_channels == 2 * unet.config.in_channels
     ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
     with atomic_folder(path) as partial:
         unet.save_config(partial)
@@ -91,7 +90,7 @@ def save_folder(
         DDPMScheduler(
             **_schedule_config(schedule),
             prediction_type=prediction,
-            variance_type="learned_range" if learned else "fixed_small",
+            variance_type="learned_range" if learns_variance(unet.config) else "fixed_small",
         ).save_config(partial)
         (partial / OURS).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
         if card:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.likelihood import Gaussian
 from posteriori.operator import LinearOperator
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
 
@@ -24,6 +24,8 @@ class TiedMixture(Prior):
     ``GaussianMixture`` does in K d^2 operations a sample takes (K + r) d here. The arithmetic is float64; results
     have the input's dtype.
     """
+
+    dtype = torch.float64
 
     def __init__(
         self,

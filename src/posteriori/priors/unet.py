@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
+from posteriori.priors.tiled import Tiled
 from posteriori.schedule import Level, VPSchedule
 
 #: the most pixels a side that a convolutional network sees at once; larger images are tiled
@@ -74,6 +75,10 @@ class UNetPrior(Prior):
         self.device = torch.device(device)
         net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         self.net = net.to(self.device).eval().requires_grad_(False)
+        config: Any = net.net.config
+        self.stride = net.patch * 2 ** (len(config["block_out_channels"]) - 1)
+        self.any_size = is_convolutional(config)
+        self.learned_variance = learns_variance(config)
         _lower_precision(self.net, dtype)
         self._set_size(*shape[1:])
 
@@ -85,7 +90,7 @@ class UNetPrior(Prior):
         x_vp = x_t / math.hypot(t.alpha, t.sigma)
         times = torch.full((len(x_t),), time - 1, device=x_t.device, dtype=torch.float32)
         out = self.net(x_vp, times)
-        out, v = out.split(self.shape[0], dim=1) if out.shape[1] == 2 * self.shape[0] else (out, None)
+        out, v = out.split(self.shape[0], dim=1) if self.learned_variance else (out, None)
         if self.prediction == "epsilon":
             x0 = (x_t - t.sigma * out) / t.alpha
         elif self.prediction == "v_prediction":
@@ -96,25 +101,11 @@ class UNetPrior(Prior):
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
-    @property
-    def stride(self) -> int:
-        """Sides of an image are multiples of this, in pixels."""
-        config: Any = self.net.net.config
-        return self.net.patch * 2 ** (len(config["block_out_channels"]) - 1)
-
-    @property
-    def convolutional(self) -> bool:
-        """Whether the network works at every size as at its own: see ``is_convolutional``."""
-        config: Any = self.net.net.config
-        return is_convolutional(config)
-
     def at(self, size: int | tuple[int, int]) -> Prior:
-        """This prior for another size: any where the network is convolutional, else multiples of ``stride``."""
+        """This prior for another size: any where ``any_size``, else multiples of ``stride``."""
         height, width = (size, size) if isinstance(size, int) else size
         whole = height % self.stride == width % self.stride == 0 and max(height, width) <= TILE
-        if self.convolutional and not whole:
-            from posteriori.priors.tiled import Tiled
-
+        if self.any_size and not whole:
             return Tiled(self, (self.shape[0], height, width), tile=TILE)
         prior = copy.copy(self)  # the weights are shared
         prior._set_size(height, width)
@@ -130,6 +121,11 @@ def is_convolutional(config: Mapping[str, Any]) -> bool:
     """Whether a ``UNet2DModel`` of this configuration has no attention."""
     blocks = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
     return not config.get("add_attention", True) and not any("Attn" in block for block in blocks)
+
+
+def learns_variance(config: Mapping[str, Any]) -> bool:
+    """Whether a ``UNet2DModel`` of this configuration estimates the reverse variance beside x_0."""
+    return config["out_channels"] == 2 * config["in_channels"]
 
 
 def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:

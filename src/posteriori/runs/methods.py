@@ -13,7 +13,7 @@ from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
 from posteriori.operator import Operator, SVDOperator
 from posteriori.presets import Resolved, resolve
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, State, sample
 from posteriori.schedule import Level, Schedule
 from posteriori.spec import Spec, class_fields, format_spec

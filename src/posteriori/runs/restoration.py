@@ -13,8 +13,7 @@ from posteriori import __version__
 from posteriori.fit import Fit
 from posteriori.operator import Operator
 from posteriori.operators import Mask
-from posteriori.prior import Prior
-from posteriori.priors.unet import UNetPrior
+from posteriori.priors.base import Prior
 from posteriori.runs.entry import Job
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
 from posteriori.runs.intervals import IntervalRequest
@@ -42,7 +41,7 @@ class Restoration:
     goes on with the same groups. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
 
-    prior: UNetPrior
+    prior: Prior
     prior_record: dict[str, Any]
     method: Method
     operator: Spec[Operator] | None
@@ -64,7 +63,7 @@ class Restoration:
 
     @property
     def _any_size(self) -> bool:
-        return self.prior.convolutional
+        return self.prior.any_size
 
     @property
     def steps(self) -> int:

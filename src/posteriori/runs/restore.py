@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from posteriori.files import atomic_folder, write_json
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json
 from posteriori.runs.entry import Job, write_entry
 from posteriori.runs.inputs import Source

@@ -15,15 +15,15 @@ from posteriori.figures import sheet
 from posteriori.files import write_json
 from posteriori.images import load_image, save_image
 from posteriori.likelihood import Flat
+from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json
-from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State, sample
 from posteriori.spec import format_spec
 
 
 def draw(
-    prior: UNetPrior,
+    prior: Prior,
     sampler: Sampler,
     n: int,
     out: Path,

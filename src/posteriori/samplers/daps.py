@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import forward, reverse
 from posteriori.likelihood import Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
 from posteriori.samplers.stepped import estimate, falling

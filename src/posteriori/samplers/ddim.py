@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posteriori.kernels import Variance, reverse
 from posteriori.likelihood import Likelihood
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.stepped import SteppedSampler, estimate
@@ -36,7 +36,9 @@ class ReverseSampler(SteppedSampler):
     def reverse(self, x_t: Tensor, denoised: Denoised, t: Level, s: Level, rng: Rng) -> Tensor:
         """x_s ~ p(x_s | x_t, x0)."""
         noise = lambda: rng.normal(x_t.shape[1:])  # noqa: E731
-        return reverse(x_t, denoised.x0, t, s, noise, eta=self.eta, variance=self.variance, fraction=denoised.var)
+        return reverse(
+            x_t, denoised.x0, t, s, noise, eta=self.eta, variance=self.variance, fraction=denoised.variance_fraction
+        )
 
 
 @final

@@ -11,7 +11,7 @@ import torch
 from posteriori.kernels import implicit
 from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator, SVDOperator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.stepped import SteppedSampler, estimate

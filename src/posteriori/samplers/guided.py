@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.likelihood import Likelihood
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.ddim import ReverseSampler
@@ -37,11 +37,11 @@ class GuidedSampler(ReverseSampler):
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, state.level, prior)
+            x0, fraction = self.denoise(x_t, state.level, prior)
             residual = like.residual(x0).norm(dim=1)
             (g,) = torch.autograd.grad(residual.sum(), x_t)
         residual = residual.detach()
-        denoised = Denoised(x0.detach(), None if var is None else var.detach())
+        denoised = Denoised(x0.detach(), None if fraction is None else fraction.detach())
         norm = g.flatten(1).norm(dim=1)
         x = self.reverse(state.x, denoised, state.level, s, rng)
         per_image = (-1, *[1] * (g.ndim - 1))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator, SVDOperator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
 from posteriori.samplers.stepped import estimate, geometric

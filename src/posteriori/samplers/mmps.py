@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.likelihood import Likelihood
 from posteriori.operator import LinearOperator, Operator
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.ddim import ReverseSampler
@@ -56,7 +56,7 @@ class MMPS(ReverseSampler):
         t = state.level
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, t, prior)
+            x0, fraction = self.denoise(x_t, t, prior)
             residual = like.residual(x0)
 
         def correction(v: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class MMPS(ReverseSampler):
             return like.sigma**2 * v + like.residual(torch.zeros_like(x)) - like.residual(x)
 
         v = gmres(product, residual.detach(), self.iterations)
-        posterior = Denoised(x0.detach() + correction(v), None if var is None else var.detach())
+        posterior = Denoised(x0.detach() + correction(v), None if fraction is None else fraction.detach())
         x_s = self.reverse(state.x, posterior, t, s, rng)
         return State(x_s, s, state.n, x0.detach(), {"residual": residual.detach().norm(dim=1)})
 

@@ -10,7 +10,7 @@ import torch
 
 from posteriori.likelihood import Likelihood
 from posteriori.operator import LinearOperator, Operator
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.ddim import ReverseSampler
@@ -58,10 +58,10 @@ class PiGDM(ReverseSampler):
         r2 = 1 / (1 / self.data_var + 1 / sigma_bar**2)
         with torch.enable_grad():
             x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, t, prior)
+            x0, fraction = self.denoise(x_t, t, prior)
             towards_y = like.prox(x0.detach(), like.sigma**2 / r2) - x0.detach()
             (g,) = torch.autograd.grad(x0, x_t, towards_y)  # r_t^2 times the score of y
-        denoised = Denoised(x0.detach(), None if var is None else var.detach())
+        denoised = Denoised(x0.detach(), None if fraction is None else fraction.detach())
         x0 = denoised.x0
         if self.weight == "adaptive":
             x_s = self.reverse(state.x, denoised, t, s, rng) + s.alpha * t.alpha * g

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, final
 from posteriori.kernels import Variance, forward, reverse
 from posteriori.likelihood import Likelihood
 from posteriori.operator import LinearOperator, Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
 from posteriori.samplers.stepped import SteppedSampler, estimate

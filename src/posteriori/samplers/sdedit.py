@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self, final
 from posteriori.kernels import forward
 from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
 from posteriori.samplers.ddim import DDIM, ReverseSampler

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.sampler import Sampler
 from posteriori.schedule import CLEAN, Level, Schedule, Spacing
 

@@ -12,7 +12,7 @@ import torch
 from posteriori.experiments.engine.execute import Task
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.likelihood import Flat, Gaussian
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.runs.restoration import batch_for
 from posteriori.sampler import Sampler

@@ -15,7 +15,7 @@ from posteriori.experiments.engine.plan import Item, Run, distinct
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.engine.store import Store
 from posteriori.experiments.engine.work import compute
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.runs.manifest import arithmetic, versions
 
 #: seconds between two lines of the log on a group's network calls
@@ -106,9 +106,9 @@ def execute(
         share(_work, tasks, jobs, _start, (store.folder, pictures, loader), began, finished)
 
 
-def _environment(loader: Loader, prior: Any, jobs: int) -> dict[str, Any]:
+def _environment(loader: Loader, prior: Prior, jobs: int) -> dict[str, Any]:
     threads = {"threads": loader.threads or torch.get_num_threads(), "jobs": jobs}
-    return versions() | (arithmetic(prior) if hasattr(prior, "dtype") else {}) | threads
+    return versions() | arithmetic(prior) | threads
 
 
 def _do(

@@ -14,7 +14,7 @@ from posteriori.images import to_uint8
 from posteriori.kernels import forward
 from posteriori.likelihood import Flat, Gaussian, Likelihood
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.manifest import score
 from posteriori.sampler import State, sample

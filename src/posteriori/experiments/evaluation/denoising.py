@@ -16,7 +16,7 @@ from posteriori.experiments.tasks import T_DENOISE
 from posteriori.files import write_json
 from posteriori.kernels import forward
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.checks import denoiser_shift

@@ -24,8 +24,8 @@ from posteriori.figures import sheet
 from posteriori.files import atomic_path, write_json
 from posteriori.images import load_image
 from posteriori.metrics import pooled_features
+from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json, record_shift
-from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for
 from posteriori.runs.unconditional import draw
@@ -38,7 +38,7 @@ RESULT, LOG, SHIFTS = "evaluation.json", "denoising.json", "shifts.json"
 
 
 def evaluate(
-    prior: UNetPrior,
+    prior: Prior,
     request: Request,
     out: Path,
     *,
@@ -82,7 +82,7 @@ def evaluate(
         samples = torch.cat([load_image(path) for path in sorted(folder.glob("sample-*.png"))])
         sheet(samples[:SHEET], out / "samples.png", columns=10)
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
-        if data.training is not None and not prior.convolutional:
+        if data.training is not None and not prior.any_size:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
     table = psnr_table(figures, levels, list(denoisers), data.held_out.names)
     evaluation = Evaluation(table, shift, distances, memorised, data.damaged)
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _claim(
-    prior: UNetPrior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
+    prior: Prior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
 ) -> dict[str, Any]:
     """Records in ``out`` which settings its figures are made with, and returns them."""
     settings = {

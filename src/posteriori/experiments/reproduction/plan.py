@@ -11,7 +11,7 @@ from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.experiments.sweep import Axis
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task
 from posteriori.presets import resolve
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
 from posteriori.spec import format_spec
