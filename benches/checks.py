@@ -22,11 +22,12 @@ from heldout import REPORTED, held_out_faces
 from posteriori.choosing import choose
 from posteriori.images import read_picture
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operator import Operator
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.samplers import DDRM, DiffPIR
 from posteriori.spec import parse_operator, parse_sampler
 

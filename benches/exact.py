@@ -20,10 +20,11 @@ from torch import Tensor
 from posteriori.experiments.table import Table
 from posteriori.experiments.verification.grid import Grid
 from posteriori.files import atomic_path, write_json
+from posteriori.loop import sample
 from posteriori.priors.folder import read_json
 from posteriori.progress import bar
 from posteriori.rng import Purpose, Rng, generator
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.samplers import TDS, MCGDiff
 from posteriori.spec import format_spec
 

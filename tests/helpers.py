@@ -14,8 +14,7 @@ from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Ident
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import Rng
-from posteriori.sampler import Sampler
-from posteriori.samplers import SDEdit
+from posteriori.sampler import Around, Sampler
 from posteriori.schedule import linear_betas
 
 IMAGE = (3, 8, 8)
@@ -64,8 +63,8 @@ def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[Operator]:
 
 
 def without_clip(sampler: Sampler) -> Sampler:
-    if isinstance(sampler, SDEdit):
-        return replace(sampler, base=without_clip(sampler.base))
+    if isinstance(sampler, Around):
+        return replace(sampler, **{sampler.inside: without_clip(sampler.inner)})
     return replace(sampler, clip=False)
 
 

@@ -5,10 +5,10 @@ import torch
 
 from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.presets import preset
 from posteriori.priors.load import load_prior
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 
 pytestmark = pytest.mark.slow

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from posteriori.images import save_image as save_image
     from posteriori.likelihood import Flat as Flat
     from posteriori.likelihood import Gaussian as Gaussian
+    from posteriori.loop import sample as sample
     from posteriori.operators import BoxMask as BoxMask
     from posteriori.operators import Dense as Dense
     from posteriori.operators import Downsample as Downsample
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from posteriori.presets import preset as preset
     from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
-    from posteriori.sampler import sample as sample
     from posteriori.samplers import DAPS as DAPS
     from posteriori.samplers import DDIM as DDIM
     from posteriori.samplers import DDNM as DDNM
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import MALA as MALA
     from posteriori.samplers import MMPS as MMPS
     from posteriori.samplers import TDS as TDS
+    from posteriori.samplers import TMPD as TMPD
     from posteriori.samplers import AnnealedLangevin as AnnealedLangevin
     from posteriori.samplers import DiffPIR as DiffPIR
     from posteriori.samplers import MCGDiff as MCGDiff
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import PnPDM as PnPDM
     from posteriori.samplers import REDDiff as REDDiff
     from posteriori.samplers import RePaint as RePaint
+    from posteriori.samplers import Reverse as Reverse
     from posteriori.samplers import ScoreALD as ScoreALD
     from posteriori.samplers import SDEdit as SDEdit
 
@@ -51,7 +53,7 @@ _HOMES = {
     "presets": ("preset",),
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
-    "sampler": ("sample",),
+    "loop": ("sample",),
     "samplers": (
         "DAPS",
         "DDIM",
@@ -61,6 +63,7 @@ _HOMES = {
         "MALA",
         "MMPS",
         "TDS",
+        "TMPD",
         "AnnealedLangevin",
         "DiffPIR",
         "MCGDiff",
@@ -68,6 +71,7 @@ _HOMES = {
         "PnPDM",
         "REDDiff",
         "RePaint",
+        "Reverse",
         "ScoreALD",
         "SDEdit",
     ),

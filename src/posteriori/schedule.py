@@ -25,6 +25,20 @@ class Level(NamedTuple):
     alpha: float
     sigma: float
 
+    @property
+    def sigma_bar(self) -> float:
+        """sigma / alpha; infinite where alpha is 0."""
+        return self.sigma / self.alpha if self.alpha else math.inf
+
+    @property
+    def log_snr(self) -> float:
+        """lambda = log(alpha / sigma); infinite at both ends."""
+        return math.log(self.alpha / self.sigma) if self.alpha and self.sigma else math.inf if self.alpha else -math.inf
+
+    def with_signal(self) -> Level:
+        """This level, or, where alpha is 0, the one with a thousandth of signal: for what divides by alpha."""
+        return self if self.alpha else self._replace(alpha=1e-3 * self.sigma)
+
 
 CLEAN = Level(0.0, 1.0, 0.0)
 
@@ -65,6 +79,16 @@ class Schedule(ABC):
         if any(a <= b for a, b in pairwise(times)) or not times or times[-1] <= 0:
             raise ValueError(f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first")
         return [*(self.level(t) for t in times), CLEAN]
+
+    def falling(self, first: float, last: float, steps: int) -> list[Level]:
+        """``steps`` variance-exploding levels from ``first`` towards ``last``, sigma^(1/7) falling evenly; then 0."""
+        roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
+        return [*(self.at_noise(root**7) for root in roots), CLEAN]
+
+    def geometric(self, first: float, last: float, levels: int) -> list[Level]:
+        """``levels`` variance-exploding levels from ``first`` to ``last``, sigma falling by one factor; then 0."""
+        ratio = (last / first) ** (1 / max(levels - 1, 1))
+        return [*(self.at_noise(first * ratio**k) for k in range(levels)), CLEAN]
 
     def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
         if not 1 <= steps <= self.T:

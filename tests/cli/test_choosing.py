@@ -7,10 +7,10 @@ import torch
 
 from posteriori.choosing import GOALS, Choice, choose, is_auto
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity
 from posteriori.priors.load import embedded
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import sample
 from posteriori.spec import read_sampler
 
 MEASURED = ("box-mask", "gaussian-blur", "downsample", "identity")

@@ -15,9 +15,9 @@ from posteriori.experiments.engine.store import LOG, Store
 from posteriori.experiments.engine.work import compute
 from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
-from posteriori.sampler import sample
 from posteriori.spec import parse_operator, parse_sampler
 
 BLUR = "gaussian-blur(sigma=1.0, size=7)"

@@ -3,10 +3,10 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.tiled import Tiled
 from posteriori.priors.unet import PixelUNet, UNetPrior
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from posteriori.schedule import linear_betas
 

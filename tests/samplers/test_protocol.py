@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from posteriori.likelihood import Flat, Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Identity
 from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import sample
 from posteriori.samplers import (
     DAPS,
     DDIM,
@@ -22,6 +22,7 @@ from posteriori.samplers import (
     MMPS,
     SAMPLERS,
     TDS,
+    TMPD,
     AnnealedLangevin,
     DiffPIR,
     MCGDiff,
@@ -29,6 +30,7 @@ from posteriori.samplers import (
     PnPDM,
     REDDiff,
     RePaint,
+    Reverse,
     ScoreALD,
     SDEdit,
 )
@@ -60,6 +62,9 @@ CONDITIONAL = [
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
     MMPS(steps=50),
+    TMPD(steps=50),
+    Reverse(guidance=MMPS(steps=50, iterations=1)),
+    Reverse(guidance=DiffPIR(steps=50), integrator="dpm-solver++"),
     DAPS(steps=50, ode_steps=2, langevin_steps=4),
     REDDiff(steps=50),
     TDS(steps=50, data_var=0.1),
@@ -72,7 +77,9 @@ INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 def name(sampler):
     parts = ["eta0" if getattr(sampler, "eta", 1) == 0 else "", getattr(sampler, "gradient", "")]
-    return "-".join(filter(None, [sampler.name, *parts, getattr(sampler, "weight", "")]))
+    return "-".join(
+        filter(None, [sampler.name, *parts, getattr(sampler, "weight", ""), getattr(sampler, "integrator", "")])
+    )
 
 
 def each(samplers=INSTANCES, steps=None):
@@ -240,13 +247,17 @@ def test_samplers_agree_under_flat():
     particles = run(DDIM(steps=15), like, n=4)
     for sampler in (TDS(steps=15), MCGDiff(steps=15)):  # which begin at a random particle
         close(run(sampler, like, n=4).sort(1).values, particles.sort(1).values)
-    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS)]
+    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS, TMPD)]
     for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
+    for guidance in guided[2:]:
+        close(run(Reverse(guidance=guidance, integrator="ancestral"), like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
     close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
     for sampler in (DDRM(eta=0.0, **same), DiffPIR(zeta=0.0, **same)):
         close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
+    for guidance in (DDNM(**same), DiffPIR(**same)):
+        close(run(Reverse(guidance=guidance, integrator="ddim"), like), run(DDIM(eta=0.0, **same), like))
 
 
 class Broken(GaussianMixture):

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Downsample
 from posteriori.rng import Rng, Tape
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
 from tests.helpers import IMAGE, LINEAR, image_mixture, normal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,21 @@ class Denoised(NamedTuple):
 
     x0: Tensor
     variance_fraction: Tensor | None = None
+    #: E[x_0 | x_t], where ``x0`` is an estimate of E[x_0 | x_t, y]
+    without_data: Tensor | None = None
+
+    def given(self, x0: Tensor) -> Denoised:
+        """This answer of a prior's with ``x0``, the estimate given y."""
+        return self._replace(x0=x0, without_data=self.x0)
+
+    @property
+    def alone(self) -> Tensor:
+        """E[x_0 | x_t], whatever ``x0`` is."""
+        return self.x0 if self.without_data is None else self.without_data
+
+
+class Vjp(Protocol):
+    def __call__(self, v: Tensor, again: bool = False) -> Tensor: ...
 
 
 class Prior(ABC):
@@ -51,6 +66,29 @@ class Prior(ABC):
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         """E[x_0 | x_t] of ``x_t``, (B, *shape) float32, at the level ``t``. Differentiable in x_t."""
+
+    def estimate(self, x_t: Tensor, t: Level, clip: bool) -> Denoised:
+        """``denoise``, clamped to ``bounds`` where ``clip`` says so; gradients go through the clamp."""
+        denoised = self.denoise(x_t, t)
+        return denoised._replace(x0=self.clamp(denoised.x0)) if clip else denoised
+
+    def clamp(self, x0: Tensor) -> Tensor:
+        """``x0`` within ``bounds``."""
+        return x0 if self.bounds is None else x0.clamp(*self.bounds)
+
+    def linearise(self, x_t: Tensor, t: Level, clip: bool) -> tuple[Denoised, Vjp]:
+        """The ``estimate`` and v -> J^T v, J = d x0 / d x_t its Jacobian; v and J^T v are (B, *shape).
+
+        With ``again`` J^T can be applied once more; without, its memory is freed.
+        """
+        with torch.enable_grad():
+            x_t = x_t.detach().requires_grad_()
+            x0, fraction, _ = self.estimate(x_t, t, clip)
+
+        def vjp(v: Tensor, again: bool = False) -> Tensor:
+            return torch.autograd.grad(x0, x_t, v, retain_graph=again)[0]
+
+        return Denoised(x0.detach(), None if fraction is None else fraction.detach()), vjp
 
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for images of another ``size`` in pixels (height and width)."""

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
 from posteriori.operator import Operator, SVDOperator
 from posteriori.presets import Resolved, resolve
 from posteriori.priors.base import Prior
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
 from posteriori.spec import Spec, class_fields, format_spec
-from posteriori.trace import CountedPrior
+from posteriori.trace import CountedPrior, ShownResidual
 
 #: called after every step with the mean residual, where there is one
 Tick = Callable[[float | None], None]
@@ -105,13 +106,13 @@ class Posterior:
         counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
         sampler = self.resolved(prior, operator).sampler
         passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
+        residual = ShownResidual()
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done
             done += 1
             if done % passes == 0:
-                residual = state.stats.get("residual")
-                tick(None if residual is None else float(residual.mean()))
+                tick(residual(state))
 
         x = sample(counted, like, sampler, n=self.n, seed=self.seed, batch=batch, callbacks=[watch], progress=False)
         if not self.sigma:

@@ -15,10 +15,11 @@ from posteriori.figures import sheet
 from posteriori.files import write_json
 from posteriori.images import load_image, save_image
 from posteriori.likelihood import Flat
+from posteriori.loop import sample
 from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.spec import format_spec
 
 

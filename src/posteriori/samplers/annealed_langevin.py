@@ -10,7 +10,6 @@ from posteriori.likelihood import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import geometric
 from posteriori.schedule import Level, Schedule
 
 
@@ -53,7 +52,7 @@ class AnnealedLangevin(Sampler):
 
     def path(self, schedule: Schedule) -> list[Level]:
         first, last = schedule.level(schedule.T), schedule.level(1)
-        return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
+        return schedule.geometric(first.sigma_bar, last.sigma_bar, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t = state.x, state.level
@@ -66,6 +65,4 @@ class AnnealedLangevin(Sampler):
             x = x + eta * score + math.sqrt(2 * eta) * rng.normal(x.shape[1:])
         if s.sigma == 0:
             x = x0 = prior.denoise(x, t).x0
-        if self.clip and prior.bounds is not None:
-            x0 = x0.clamp(*prior.bounds)
-        return State(x, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+        return State(x, s, state.n, prior.clamp(x0) if self.clip else x0)

@@ -13,8 +13,7 @@ from posteriori.likelihood import Likelihood
 from posteriori.operator import Operator, SVDOperator
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.sampler import State, SteppedSampler
 from posteriori.schedule import Level, Spacing
 
 
@@ -70,7 +69,7 @@ class DDRM(SteppedSampler):
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x_t, t, sigma, like = state.x, state.level, s.sigma / s.alpha, like.truncated()
-        x0 = estimate(prior, x_t, t, self.clip).x0
+        x0 = prior.estimate(x_t, t, self.clip).x0
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0, t, s, self.eta * s.sigma, lambda: noise)
         (y, std), c0, z = like.spectrum(), like.Vt(x0), like.Vt(noise)
@@ -78,4 +77,4 @@ class DDRM(SteppedSampler):
         drawn = (sigma**2 - (self.eta_b * std).square()).clamp(min=0).sqrt() * z
         above = (1 - self.eta_b) * c0 + self.eta_b * y + drawn
         x_s = x_s + like.V(s.alpha * torch.where(sigma < std, below, above) - like.Vt(x_s))
-        return State(x_s, s, state.n, x0, {"residual": like.residual(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0)

@@ -6,14 +6,14 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from posteriori.gradients import value_and_gradient
+from posteriori.guidance.base import ReverseSampler
 from posteriori.likelihood import Likelihood
-from posteriori.priors.base import Denoised, Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.ddim import ReverseSampler
+from posteriori.sampler import State, Stats
 from posteriori.schedule import Level
 
 
@@ -35,16 +35,12 @@ class GuidedSampler(ReverseSampler):
         """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast; u = t / T."""
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        with torch.enable_grad():
-            x_t = state.x.detach().requires_grad_()
-            x0, fraction = self.denoise(x_t, state.level, prior)
-            residual = like.residual(x0).norm(dim=1)
-            (g,) = torch.autograd.grad(residual.sum(), x_t)
-        residual = residual.detach()
-        denoised = Denoised(x0.detach(), None if fraction is None else fraction.detach())
+        t = state.level
+        denoised, vjp = prior.linearise(state.x, t, self.clip)
+        residual, towards_y = value_and_gradient(lambda x0: like.residual(x0).norm(dim=1), denoised.x0)
+        g = vjp(towards_y)
         norm = g.flatten(1).norm(dim=1)
-        x = self.reverse(state.x, denoised, state.level, s, rng)
+        x = self.reverse(state.x, denoised, t, s, rng)
         per_image = (-1, *[1] * (g.ndim - 1))
-        u = state.level.t / prior.schedule.T
-        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), u)
-        return State(x, s, state.n, denoised.x0, {"residual": residual, "gradient": norm})
+        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), t.t / prior.schedule.T)
+        return State(x, s, state.n, denoised.x0, Stats(residual=lambda: residual, gradient=lambda: norm))

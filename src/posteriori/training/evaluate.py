@@ -12,11 +12,11 @@ from torch import Tensor
 
 from posteriori.figures import sheet
 from posteriori.likelihood import Flat
+from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.rng import Purpose, Rng
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM
 from posteriori.training.loop import Trainer
 

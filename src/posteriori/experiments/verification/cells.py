@@ -13,8 +13,9 @@ from typing import Any
 from posteriori import __version__
 from posteriori.experiments.verification.problem import Problem
 from posteriori.files import write_json
+from posteriori.loop import sample
 from posteriori.priors.folder import read_json
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.spec import parse_sampler
 from posteriori.trace import CountedPrior
 
