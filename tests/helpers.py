@@ -82,11 +82,17 @@ class _MixtureNet(nn.Module):
         self.mixture, self.prediction = mixture, prediction
 
     def forward(self, x, time, return_dict):
-        level = self.mixture.schedule.level(float(time[0]) + 1)
+        schedule = self.mixture.schedule
+        level = schedule.level(float(time[0]) / schedule.index(1) if self.prediction == "flow" else float(time[0]) + 1)
         x = x.double()
         x0 = self.mixture.denoise(x, level).x0
         eps = (x - level.alpha * x0) / level.sigma
-        out = {"epsilon": eps, "sample": x0, "v_prediction": level.alpha * eps - level.sigma * x0}[self.prediction]
+        out = {
+            "epsilon": eps,
+            "sample": x0,
+            "v_prediction": level.alpha * eps - level.sigma * x0,
+            "flow": eps - x0,
+        }[self.prediction]
         return (out.float(),)
 
 

@@ -1,4 +1,4 @@
-"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` with eps-, v- or x0-prediction."""
+"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` that estimates eps, v, x_0 or a flow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from posteriori.priors.base import Denoised, Prior
 from posteriori.priors.tiled import Tiled
-from posteriori.schedule import Level, VPSchedule
+from posteriori.schedule import Level, Schedule
 
 #: the most pixels a side that a convolutional network sees at once; larger images are tiled
 TILE = 512
@@ -22,7 +22,8 @@ TILE = 512
 #: oneDNN's names of the instruction sets that do not compute in bfloat16
 _WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]  # diffusers' own names
+#: diffusers' own names of what a network estimates, on the schedule's scale; and the flow, eps - x_0
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
 class PixelUNet(nn.Module):
@@ -49,7 +50,7 @@ class UNetPrior(Prior):
 
     ``net`` maps (x, time index) to the prediction, with twice the channels where the reverse variance
     was learned; ``shape`` is (C, H, W); ``dtype`` is the network's arithmetic, all else is float32.
-    Any level is accepted: x_t is rescaled to the variance-preserving one of the same sigma / alpha.
+    Any level is accepted: x_t is rescaled to the schedule's own of the same sigma / alpha.
     """
 
     bounds = (-1.0, 1.0)
@@ -57,7 +58,7 @@ class UNetPrior(Prior):
     def __init__(
         self,
         net: PixelUNet,
-        schedule: VPSchedule,
+        schedule: Schedule,
         shape: tuple[int, int, int],
         *,
         prediction: Prediction = "epsilon",
@@ -85,18 +86,19 @@ class UNetPrior(Prior):
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         if t.sigma == 0:
             return Denoised(x_t / t.alpha)
-        sigma_bar = t.sigma / t.alpha if t.alpha > 0 else math.inf
-        time = self.schedule.time(sigma_bar)
-        x_vp = x_t / math.hypot(t.alpha, t.sigma)
-        times = torch.full((len(x_t),), time - 1, device=x_t.device, dtype=torch.float32)
-        out = self.net(x_vp, times)
+        index = self.schedule.index(self.schedule.time(t.sigma_bar))
+        x = x_t / self.schedule.scale(t)
+        times = torch.full((len(x_t),), index, device=x_t.device, dtype=torch.float32)
+        out = self.net(x, times)
         out, v = out.split(self.shape[0], dim=1) if self.learned_variance else (out, None)
         if self.prediction == "epsilon":
             x0 = (x_t - t.sigma * out) / t.alpha
         elif self.prediction == "v_prediction":
             # Salimans and Ho 2022, section 4: x_0 = alpha x_t - sigma v on the VP scale
             alpha, sigma = t.alpha / math.hypot(t.alpha, t.sigma), t.sigma / math.hypot(t.alpha, t.sigma)
-            x0 = alpha * x_vp - sigma * out
+            x0 = alpha * x - sigma * out
+        elif self.prediction == "flow":
+            x0 = (x_t - t.sigma * out) / (t.alpha + t.sigma)
         else:
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)

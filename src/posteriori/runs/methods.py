@@ -145,7 +145,7 @@ class OnePass:
 
     def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
-        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
+        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
 
     @torch.no_grad()
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:

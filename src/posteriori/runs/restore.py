@@ -149,7 +149,7 @@ def seconds_per_step(prior: Prior) -> float:
     """How long one image takes through the network and its gradient back, timed once."""
     x = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
     started = time.perf_counter()
-    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.T // 2)).x0.sum(), x)[0].cpu()
+    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.end / 2)).x0.sum(), x)[0].cpu()
     return time.perf_counter() - started
 
 

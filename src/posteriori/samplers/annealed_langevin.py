@@ -51,8 +51,7 @@ class AnnealedLangevin(Sampler):
             raise ValueError(f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        first, last = schedule.level(schedule.T), schedule.level(1)
-        return schedule.geometric(first.sigma_bar, last.sigma_bar, self.levels)
+        return schedule.geometric(*schedule.sigma_bars, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t = state.x, state.level

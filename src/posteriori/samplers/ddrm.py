@@ -61,14 +61,15 @@ class DDRM(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         state, like = super().init(t, prior, like, rng, n), like.truncated()
-        (y, std), sigma, c = like.spectrum(), t.sigma / t.alpha, like.Vt(state.x)
+        t = t.with_signal()
+        (y, std), sigma, c = like.spectrum(), t.sigma_bar, like.Vt(state.x)
         z = c / math.hypot(t.alpha, t.sigma)
         measured = t.alpha * (y + (sigma**2 - std.square()).clamp(min=0).sqrt() * z)
         state.x = state.x + like.V(torch.where(std < sigma, measured, c) - c)
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        x_t, t, sigma, like = state.x, state.level, s.sigma / s.alpha, like.truncated()
+        x_t, t, sigma, like = state.x, state.level, s.sigma_bar, like.truncated()
         x0 = prior.estimate(x_t, t, self.clip).x0
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0, t, s, self.eta * s.sigma, lambda: noise)

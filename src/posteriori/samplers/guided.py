@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from posteriori.gradients import value_and_gradient
@@ -32,15 +33,19 @@ class GuidedSampler(ReverseSampler):
 
     @abstractmethod
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
-        """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast; u = t / T."""
+        """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast.
+
+        ``u`` is t over the schedule's end, from 1 (noisy) to 0 (clean).
+        """
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t = state.level
         denoised, vjp = prior.linearise(state.x, t, self.clip)
         residual, towards_y = value_and_gradient(lambda x0: like.residual(x0).norm(dim=1), denoised.x0)
-        g = vjp(towards_y)
+        # without signal g is 0 but for rounding, which a step of unit length would follow
+        g = vjp(towards_y) if t.alpha else torch.zeros_like(towards_y)
         norm = g.flatten(1).norm(dim=1)
         x = self.reverse(state.x, denoised, t, s, rng)
         per_image = (-1, *[1] * (g.ndim - 1))
-        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), t.t / prior.schedule.T)
+        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), t.t / prior.schedule.end)
         return State(x, s, state.n, denoised.x0, Stats(residual=lambda: residual, gradient=lambda: norm))

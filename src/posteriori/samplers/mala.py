@@ -57,8 +57,7 @@ class MALA(Sampler):
             raise ValueError(f"{given}: give 1 or more levels and inner, and a finite step_size above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        first, last = schedule.level(schedule.T), schedule.level(1)
-        return schedule.geometric(first.sigma_bar, last.sigma_bar, self.levels)
+        return schedule.geometric(*schedule.sigma_bars, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]

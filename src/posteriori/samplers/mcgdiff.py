@@ -56,7 +56,8 @@ class MCGDiff(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
-        sigma, c = t.sigma / t.alpha, like.Vt(state.x) / t.alpha
+        t = t.with_signal()
+        sigma, c = t.sigma_bar, like.Vt(state.x) / t.alpha
         y, std = _measured(like, sigma)
         held = (sigma**2 - std.square()).clamp(min=0)
         gain = 1 / (1 + held / (1 + sigma**2))
@@ -65,8 +66,8 @@ class MCGDiff(SteppedSampler):
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        t = state.level
-        sigma_t, sigma_s = t.sigma / t.alpha, s.sigma / s.alpha
+        t = state.level.with_signal()
+        sigma_t, sigma_s = t.sigma_bar, s.sigma_bar
         x0 = prior.estimate(state.x, t, self.clip).x0
         (y, std), c, c0 = _measured(like, sigma_t, sigma_s), like.Vt(state.x) / t.alpha, like.Vt(x0)
         active = std < sigma_t

@@ -30,12 +30,12 @@ class SDEdit(Around):
     name: ClassVar[str] = "sdedit"
     inside: ClassVar[str] = "base"
 
-    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's T (noise)"] = 500
+    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's end (noise)"] = 500
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
 
     def path(self, schedule: Schedule) -> list[Level]:
-        if not 0 < self.t_start <= schedule.T:
-            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.T}")
+        if not 0 < self.t_start <= schedule.end:
+            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.end:g}")
         below = [level.t for level in super().path(schedule) if 0 < level.t < self.t_start]
         return schedule.path([self.t_start, *below])
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from posteriori.priors.folder import read_json
-from posteriori.priors.unet import Prediction
 
 Weighting = Literal["constant", "min-snr", "p2"]
 Crop = Literal["centre", "random"]
@@ -34,7 +33,7 @@ class TrainConfig:
     attention: bool = True
     norm_groups: int = 16
     schedule: Literal["linear", "cosine"] = "linear"
-    prediction: Prediction = "epsilon"
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     weighting: Weighting = "constant"
     times: Times = "uniform"
     images: int = 160_000

@@ -44,7 +44,7 @@ def _memory_of_a_row(prior: Prior) -> int:
 
     x_t = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        prior.denoise(x_t, prior.schedule.level(prior.schedule.T / 2))
+        prior.denoise(x_t, prior.schedule.level(prior.schedule.end / 2))
     return max(1, sum(kept.values()))
 
 
