@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori import __version__, choosing
+from posteriori import __version__
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
@@ -30,13 +30,14 @@ from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operator import Operator
-from posteriori.presets import resolve
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior, prior_record
 from posteriori.progress import bar
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, SAMPLERS
-from posteriori.spec import format_spec, parse_operator, parse_sampler
+from posteriori.settings import choosing
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import format_spec, parse_operator, parse_sampler
 from posteriori.trace import CountedPrior
 
 PRIOR = "faces-64"

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from heldout import REPORTED, held_out_faces
-from posteriori.choosing import choose
 from posteriori.images import read_picture
 from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
@@ -29,7 +28,8 @@ from posteriori.priors.load import load_prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDRM, DiffPIR
-from posteriori.spec import parse_operator, parse_sampler
+from posteriori.settings.choosing import choose
+from posteriori.settings.text import parse_operator, parse_sampler
 
 OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask")
 NOISES = (0.01, 0.05, 0.2)

@@ -22,14 +22,14 @@ from torch import Tensor
 from cells import OPERATORS, Cell, do, filled, network, read, write_choices
 from classical import classical
 from heldout import held_out
-from posteriori import choosing
 from posteriori.experiments.plots import COLOURS, figure, logarithmic
-from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
 from posteriori.metrics import lpips, psnr
+from posteriori.metrics.intervals import Estimate
 from posteriori.operators import Identity
-from posteriori.spec import parse_operator, read_operator
+from posteriori.settings import choosing
+from posteriori.settings.text import parse_operator, read_operator
 
 NOISES = (0.05, 0.01, 0.2)
 #: the side at which each prior is measured, in pixels

@@ -26,7 +26,7 @@ from posteriori.progress import bar
 from posteriori.rng import Purpose, Rng, generator
 from posteriori.sampler import Sampler, State
 from posteriori.samplers import TDS, MCGDiff
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 RUNS, PARTICLES, SETS = 2000, (16, 64, 256, 1024), 20
 #: rows of a call: what a processor's cache still likes
@@ -104,7 +104,7 @@ def page(done: dict[str, float], samplers: Sequence[Sampler], seeds: Sequence[in
         floor = np.array([distance(PROBLEM.exact(seed, k)[0], seed) for k in range(SETS)])
         for sampler in samplers:
             own = [done[name(seed, n, sampler)] for n in PARTICLES]
-            exact = f"{floor.mean():.3f} ± {floor.std(ddof=1):.3f}"
+            exact = f"{floor.mean():.3f} (std {floor.std(ddof=1):.3f})"
             rows.append((sampler.name, str(seed), *(f"{value:.3f}" for value in own), exact,
                          f"{own[-1] / own[0]:.2f}", f"{own[-1] / floor.mean():.2f}"))  # fmt: skip
     text = INTRODUCTION.format(samplers=" and ".join(f"`{format_spec(s)}`" for s in samplers), runs=RUNS, sets=SETS)
@@ -115,8 +115,8 @@ INTRODUCTION = """# Exact in the limit
 
 TDS and MCGDiff are exact in the limit of particles and steps. {samplers}, on the mixture of 25 Gaussians in 8
 dimensions with one measured number: the first sample of each of {runs:,} independent runs of K particles, pooled, and
-their sliced Wasserstein distance to as many exact samples. "exact" is that distance of exact samples: mean ± standard
-deviation of {sets} sets. Written by `python benches/exact.py --out out/exact --page docs/exact.md`.
+their sliced Wasserstein distance to as many exact samples. "exact" is that distance of exact samples: the mean and
+the standard deviation of {sets} sets. Written by `python benches/exact.py --out out/exact --page docs/exact.md`.
 """
 
 if __name__ == "__main__":

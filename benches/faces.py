@@ -15,11 +15,11 @@ from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
 from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
 from posteriori.figures import sheet
 from posteriori.operators import BoxMask
-from posteriori.presets import resolve
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.settings.presets import resolve
 
 #: two-sided 97.5% point of Student's t with 63 degrees of freedom
 T_63 = 1.9983

@@ -13,9 +13,9 @@ import csv
 
 from heldout import CHOOSING, arguments, held_out, run
 from posteriori.experiments.tasks import SIGMA_Y
-from posteriori.noise import parse_noise
 from posteriori.priors.load import load_prior
-from posteriori.spec import parse_operator, read_sampler
+from posteriori.settings.noise import parse_noise
+from posteriori.settings.text import parse_operator, read_sampler
 
 
 def main() -> None:

@@ -21,10 +21,10 @@ from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
-from posteriori.presets import resolve
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
-from posteriori.spec import read_samplers
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import read_samplers
 
 #: the first is the processor's own; the last is that of a processor of 2011
 SETTINGS = (

@@ -20,7 +20,7 @@ from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.pictures import Pictures
 from posteriori.experiments.verification.plan import FULL, QUICK
 from posteriori.experiments.verification.problem import Problem
-from posteriori.spec import format_value, read_sampler
+from posteriori.settings.text import format_value, read_sampler
 
 #: the verification's own begin at 0
 FIRST = 1000

@@ -7,9 +7,9 @@ from posteriori.images import load_image
 from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
-from posteriori.presets import preset
 from posteriori.priors.load import load_prior
 from posteriori.samplers import DPS
+from posteriori.settings.presets import preset
 
 pytestmark = pytest.mark.slow
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from posteriori.rng import Purpose, Rng, image_key
+from posteriori.settings.bounds import check
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Operator(ABC):
     averages: ClassVar[bool] = False
 
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:

@@ -5,13 +5,13 @@ from itertools import product
 import pytest
 import torch
 
-from posteriori.choosing import GOALS, Choice, choose, is_auto
 from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity
 from posteriori.priors.load import embedded
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.spec import read_sampler
+from posteriori.settings.choosing import GOALS, Choice, choose, is_auto
+from posteriori.settings.text import read_sampler
 
 MEASURED = ("box-mask", "gaussian-blur", "downsample", "identity")
 NOISES = (0.01, 0.05, 0.2)
@@ -36,7 +36,7 @@ def choice(prior, noise, sampler):
 @pytest.fixture
 def two_choices(monkeypatch):
     found = [choice("mine", 0.2, "ddrm"), choice("mine", 0.05, "ddnm"), choice("other", 0.05, "dps")]
-    monkeypatch.setattr("posteriori.choosing.choices", lambda: found)
+    monkeypatch.setattr("posteriori.settings.choosing.choices", lambda: found)
 
 
 @pytest.mark.parametrize(

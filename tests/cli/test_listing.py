@@ -7,7 +7,7 @@ import pytest
 from posteriori.cli import main
 from posteriori.operators import OPERATORS
 from posteriori.samplers import SAMPLERS
-from posteriori.spec import about, class_fields, parse_operator, parse_sampler
+from posteriori.settings.text import about, class_fields, parse_operator, parse_sampler
 
 LISTS = [("samplers", SAMPLERS), ("operators", OPERATORS)]
 

@@ -18,6 +18,7 @@ from posteriori.images import load_image, save_image
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
 from posteriori.rng import image_key
+from posteriori.runs import methods
 
 BLUR = "gaussian-blur(sigma=1.0)"
 
@@ -473,3 +474,20 @@ def test_control_c_keeps_what_was_finished_and_a_second_command_has_to_wait(rest
     for name in left:
         assert pixels(tmp_path / f"out/{name}/restored.png").shape == (32, 32, 3)
         manifest(tmp_path / "out" / name)
+
+
+def test_presets_are_looked_up_once_for_each_size(restore, face, any_size_prior, tmp_path, monkeypatch):
+    sizes, resolve = [], methods.resolve
+    monkeypatch.setattr(
+        methods,
+        "resolve",
+        lambda cls, operator, *rest, **given: (
+            sizes.append(operator.shape[1:]) or resolve(cls, operator, *rest, **given)
+        ),
+    )
+    for name, side in (("a", 32), ("b", 32), ("c", 36)):
+        save_image(load_image(face).new_zeros(1, 3, side, side), tmp_path / f"{name}.png")
+    pictures = [tmp_path / f"{name}.png" for name in "abc"]
+    command = [*pictures, "--prior", any_size_prior, "--operator", BLUR, "--sampler", "dps", "--out", tmp_path / "out"]
+    assert restore(*command).code == 0
+    assert sizes == [(32, 32), (36, 36)]

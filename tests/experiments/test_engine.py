@@ -18,7 +18,7 @@ from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
-from posteriori.spec import parse_operator, parse_sampler
+from posteriori.settings.text import parse_operator, parse_sampler
 
 BLUR = "gaussian-blur(sigma=1.0, size=7)"
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 from scipy.special import digamma, polygamma
 
 from posteriori.experiments.demo import single_pass
 from posteriori.experiments.evaluation.data import read_data
 from posteriori.experiments.evaluation.denoising import bm3d, denoising, network_call, noise_levels, psnr_table
 from posteriori.experiments.evaluation.likeness import kernel_distances, memorisation, nearest
-from posteriori.experiments.evaluation.result import Evaluation, Mean, Memorisation, Request, Shift, markdown, tables
+from posteriori.experiments.evaluation.result import Evaluation, Memorisation, Request, Shift, markdown, tables
 from posteriori.metrics import kernel_distance, pooled_features, psnr
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas
@@ -60,7 +61,7 @@ def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
         expected = 10 * math.log10(4 / v) - 10 / math.log(10) * (digamma(ENTRIES / 2) - math.log(ENTRIES / 2))
         error = 10 / math.log(10) * math.sqrt(polygamma(1, ENTRIES / 2) / 60)
         assert row.network.mean == pytest.approx(expected, abs=4 * error), row.level
-        assert row.network.error == pytest.approx(error, rel=0.4)  # 4 standard errors of a deviation
+        assert row.network.error == pytest.approx(stats.t.ppf(0.975, 59) * error, rel=0.4)  # 4 errors of a deviation
         assert (row.network.n, row.bm3d, row.gain) == (60, None, None)
     assert sum(counted) == 60 * len(LEVELS)
 
@@ -130,17 +131,13 @@ def test_bm3d_sees_the_networks_pictures_from_0_to_1_with_half_the_sigma(tmp_pat
     for row in rows:
         assert row.gain.mean == pytest.approx(row.network.mean - row.bm3d.mean)
         gains = [figures["network"][row.level][n] - figures["bm3d"][row.level][n] for n in images.names]
-        assert row.gain.error == pytest.approx(np.std(gains, ddof=1) / math.sqrt(8))
+        assert row.gain.error == pytest.approx(stats.t.ppf(0.975, 7) * stats.sem(gains))
 
 
 def test_bm3d_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(ValueError, match="needs the package bm3d, free for non-commercial use: `pip install bm3d`"):
         bm3d()
-
-
-def test_mean_and_standard_error():
-    assert Mean.of([1.0, 2.0, 6.0]) == Mean(3, 3.0, pytest.approx(math.sqrt(7 / 3)))
 
 
 def test_nearest_is_a_search_through_all_and_their_mirror_images():
@@ -277,7 +274,7 @@ def test_markdown_names_the_command_and_says_what_the_figures_mean(folder):
     text = markdown(evaluation, request, {"name": "faces-64", "sha256": "0123456789abcdef0"})
     command = f"posteriori priors evaluate faces-64 --images '{folder}/a b.zip' --holdout 52::53 --skip 32"
     assert f"\n    {command} --samples 100 --bm3d --seed 3\n" in text
-    assert "\n| noise | one network call |\n|---|---|\n| t = 100 (sigma 0.339) | 31.00 ± 1.00 |\n" in text
+    assert "\n| noise | one network call |\n|---|---|\n| t = 100 (sigma 0.339) | 31.00 ± 12.71 |\n" in text
     assert "| samples | 100 | 0.210 | 12.5% |" in text
     assert "| pictures | n | median | nearer than 0.200 |" in text
     assert "5,000 training pictures" in text

@@ -9,7 +9,7 @@ from posteriori.operators import BoxMask, GaussianBlur
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DPS
 from posteriori.schedule import Level
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 
 SHAPE = (3, 32, 32)
 

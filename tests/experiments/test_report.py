@@ -15,7 +15,6 @@ from tests.cli.conftest import random_prior
 
 from posteriori.experiments.engine.store import LOG
 from posteriori.experiments.reproduction.plan import second_round
-from posteriori.experiments.statistics import Estimate
 
 #: a report of seconds: its second argument is where to, its first the prior
 SMALL = """
@@ -207,16 +206,6 @@ def test_the_search_goes_further_where_the_best_is_at_an_end_and_finer_where_it_
     assert second_round(1.0) == (2.0, 3.0)
     assert second_round(-1.0) == (-2.0, -3.0)
     assert second_round(0.0) == (-0.5, 0.5)
-
-
-def test_an_interval_covers_the_mean_as_often_as_it_says():
-    """The 95% bootstrap interval of 30 normal values, whose coverage is a little below (Efron and Tibshirani 1993)."""
-    rng = np.random.default_rng(0)
-    covered = [(e := Estimate.of(rng.normal(2.0, 1.0, 30))).low <= 2.0 <= e.high for _ in range(300)]
-    assert 0.90 < np.mean(covered) < 0.98
-    seeds = Estimate.of(np.array([[1.0, 3.0], [2.0, 6.0]]))
-    assert (seeds.mean, seeds.n) == (3.0, 2)
-    assert np.isnan(Estimate.of(np.array([1.0])).low)
 
 
 def test_a_second_report_on_the_same_folder_is_refused_with_the_firsts_process(start, tmp_path):

@@ -15,7 +15,6 @@ from scipy import stats
 from tests.helpers import dense, normal
 
 from posteriori.cli import main
-from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification import plan
 from posteriori.experiments.verification.cells import Cell, Store, measure
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein, uniformity
@@ -27,6 +26,7 @@ from posteriori.experiments.verification.results import UNBIASED, Row, rows
 from posteriori.experiments.verification.run import run
 from posteriori.experiments.verification.settings import configured
 from posteriori.files import claimed_folder
+from posteriori.metrics.intervals import Mean
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Rng
@@ -186,12 +186,6 @@ def recorded(golden):
         for line in csv.DictReader(file):
             found.setdefault((line["method"], line["problem"]), []).append(line)
     return found
-
-
-def test_two_means_are_compared_as_two_independent_runs():
-    x, y = normal(5).numpy(), 0.3 + normal(10, seed=1).numpy()
-    assert Mean.of(x).p_value(Mean.of(y)) == pytest.approx(stats.ttest_ind(x, y).pvalue, rel=1e-4)
-    assert [Mean(1.0, 0.0, 5).p_value(Mean(other, 0.0, 5)) for other in (1.0, 1.1)] == [1.0, 0.0]
 
 
 def changes(row, lines):

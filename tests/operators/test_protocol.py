@@ -1,15 +1,22 @@
 """What every operator keeps; the expected numbers come from its dense matrix."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import pytest
 import torch
 
+import posteriori
+from posteriori import operators
+from posteriori.names import classes
+from posteriori.operator import Operator
 from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
 from tests.helpers import dense, normal
 
 SHAPE = (3, 16, 16)
 DOUBLED = normal(3, 12, seed=5)[[0, 1, 2, 0, 1]]  # rank 3 out of 5 rows
-INSTANCES = [
-    Identity(SHAPE),
+#: those that these tests need with other settings than their own
+SET = [
     Identity((5,)),
     BoxMask(SHAPE, size=6),
     BoxMask((3, 16, 12), size=4, top=0, left=7),
@@ -23,6 +30,7 @@ INSTANCES = [
     Dense((4,), normal(7, 4)),
     Dense((3, 2, 2), DOUBLED),
 ]
+INSTANCES = [*SET, Identity(SHAPE), *(cls(SHAPE) for cls in OPERATORS if cls not in set(map(type, SET)))]
 
 
 def name(operator):
@@ -42,7 +50,10 @@ def measurements(operator, n=3, seed=10):
     return operator.hide(normal(n, *shape, seed=seed))
 
 
-def test_every_operator_is_here():
+def test_every_operator_is_listed_tried_and_exported():
+    modules = [import_module(f"{operators.__name__}.{found.name}") for found in iter_modules(operators.__path__)]
+    assert set(OPERATORS) == {cls for module in modules for cls in classes(vars(module), Operator)}
+    assert all(getattr(posteriori, cls.__name__) is cls for cls in OPERATORS)
     assert {type(operator) for operator in INSTANCES} == set(OPERATORS)
     assert len({operator.name for operator in OPERATORS}) == len(OPERATORS)
 
@@ -168,15 +179,16 @@ def test_measure_refuses_other_shapes_and_noise(operator):
     [
         (lambda: BoxMask(SHAPE, size=17), "box of 17 pixels at top -1, left -1 does not lie in 16 x 16"),
         (lambda: BoxMask(SHAPE, size=4, top=13), "at top 13"),
-        (lambda: BoxMask(SHAPE, size=0), "box of 0 pixels"),
+        (lambda: BoxMask(SHAPE, size=0), "size is 0: give at least 1"),
         (lambda: Mask(SHAPE, torch.ones(5, 5)), r"mask is \(5, 5\); the images are \(3, 16, 16\)"),
         (lambda: Mask(SHAPE, torch.zeros(16, 16)), "hides every pixel"),
-        (lambda: GaussianBlur(SHAPE, sigma=0.0), "give a width in pixels above 0"),
-        (lambda: GaussianBlur(SHAPE, sigma=float("nan")), "give a width in pixels above 0"),
-        (lambda: GaussianBlur(SHAPE, sigma=1.0, size=4), "give an odd number"),
+        (lambda: GaussianBlur(SHAPE, sigma=0.0), "give a finite number above 0"),
+        (lambda: GaussianBlur(SHAPE, sigma=float("nan")), "give a finite number above 0"),
+        (lambda: GaussianBlur(SHAPE, sigma=1.0, size=4), "size is 4: give an odd number"),
+        (lambda: GaussianBlur(SHAPE, sigma=1.0, size=-1), "size is -1: give at least 1"),
         (lambda: GaussianBlur(SHAPE, sigma=8.0, size=61), "reaches 30 pixels cannot be reflected"),
         (lambda: Downsample(SHAPE, 3), "give a divisor of both sides of 16 x 16"),
-        (lambda: Downsample(SHAPE, 0), "factor is 0"),
+        (lambda: Downsample(SHAPE, 0), "factor is 0: give at least 1"),
         (lambda: Dense((4,), torch.ones(2, 3)), r"matrix is \(2, 3\); images of \(4,\) need \(m, 4\)"),
         (lambda: Dense((4,), torch.ones(0, 4)), "with m > 0"),
         (lambda: Dense((4,)), "with m > 0"),

@@ -1,17 +1,23 @@
 """What every sampler keeps, written once."""
 
 from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 
+import posteriori
+from posteriori import guidance, samplers
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.loop import sample
+from posteriori.names import classes
 from posteriori.operators import Identity
 from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
+from posteriori.sampler import Sampler
 from posteriori.samplers import (
     DAPS,
     DDIM,
@@ -28,7 +34,6 @@ from posteriori.samplers import (
     MCGDiff,
     PiGDM,
     PnPDM,
-    REDDiff,
     RePaint,
     Reverse,
     ScoreALD,
@@ -48,7 +53,8 @@ from tests.helpers import (
 
 PRIOR = image_mixture()
 MASK, BLUR = small_operators()[2:4]
-CONDITIONAL = [
+#: those that these tests need with other settings than their own
+SET = [
     SDEdit(t_start=200, base=DDIM(steps=50)),
     ScoreALD(steps=50, lambda_T=0.7, lambda_0=1.0),
     DPS(steps=50, scale=0.6),
@@ -56,22 +62,17 @@ CONDITIONAL = [
     DPS(steps=50, scale=0.2, gradient="square"),
     AnnealedLangevin(levels=50, inner=2),
     RePaint(steps=50, repeats=2),
-    DDRM(steps=50),
-    DDNM(steps=50),
-    DiffPIR(steps=50),
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
-    MMPS(steps=50),
-    TMPD(steps=50),
     Reverse(guidance=MMPS(steps=50, iterations=1)),
     Reverse(guidance=DiffPIR(steps=50), integrator="dpm-solver++"),
     DAPS(steps=50, ode_steps=2, langevin_steps=4),
-    REDDiff(steps=50),
     TDS(steps=50, data_var=0.1),
-    MCGDiff(steps=50),
     PnPDM(steps=50, inner=3),
     MALA(levels=50, inner=2),
 ]
+PLAIN = [cls().with_steps(50) for cls in SAMPLERS if cls not in {DDIM, *map(type, SET)}]
+CONDITIONAL = [*SET, *PLAIN]
 INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 
@@ -104,9 +105,16 @@ def close(a, b):
     torch.testing.assert_close(a, b, atol=2e-5, rtol=2e-5)
 
 
-def test_every_sampler_is_here():
+def test_every_sampler_is_listed_tried_and_exported():
+    rooms = (samplers, guidance)
+    modules = [
+        import_module(f"{room.__name__}.{found.name}") for room in rooms for found in iter_modules(room.__path__)
+    ]
+    assert set(SAMPLERS) == {cls for module in modules for cls in classes(vars(module), Sampler)}
     assert {type(sampler) for sampler in INSTANCES} == set(SAMPLERS)
     assert len({sampler.name for sampler in SAMPLERS}) == len(SAMPLERS)
+    assert all(getattr(posteriori, cls.__name__) is cls for cls in SAMPLERS)
+    assert {cls.__name__ for cls in SAMPLERS} < set(posteriori.__all__) < set(dir(posteriori))
 
 
 def check_batches(sampler):
@@ -250,14 +258,14 @@ def test_samplers_agree_under_flat():
     guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS, TMPD)]
     for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
-    for guidance in guided[2:]:
-        close(run(Reverse(guidance=guidance, integrator="ancestral"), like), run(DDIM(steps=15), like))
+    for given in guided[2:]:
+        close(run(Reverse(guidance=given, integrator="ancestral"), like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
     close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
     for sampler in (DDRM(eta=0.0, **same), DiffPIR(zeta=0.0, **same)):
         close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
-    for guidance in (DDNM(**same), DiffPIR(**same)):
-        close(run(Reverse(guidance=guidance, integrator="ddim"), like), run(DDIM(eta=0.0, **same), like))
+    for given in (DDNM(**same), DiffPIR(**same)):
+        close(run(Reverse(guidance=given, integrator="ddim"), like), run(DDIM(eta=0.0, **same), like))
 
 
 class Broken(GaussianMixture):

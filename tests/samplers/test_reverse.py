@@ -16,7 +16,7 @@ from posteriori.rng import Tape
 from posteriori.sampler import State
 from posteriori.samplers import DDIM, DDNM, DPS, MMPS, SAMPLERS, TMPD, DiffPIR, PiGDM, Reverse
 from posteriori.schedule import CLEAN, Level
-from posteriori.spec import format_spec, parse_sampler
+from posteriori.settings.text import format_spec, parse_sampler
 from posteriori.trace import CountedPrior
 from tests.helpers import LINEAR, Bulk, covariance, normal, standard_errors_off
 

@@ -51,10 +51,10 @@ def demo(
     from posteriori.experiments.demo_files import write_demo
     from posteriori.files import writable_folder
     from posteriori.images import load_image
-    from posteriori.presets import DEFAULT_STEPS
     from posteriori.priors.load import load_prior
     from posteriori.samplers import DDIM
-    from posteriori.spec import read_samplers
+    from posteriori.settings.presets import DEFAULT_STEPS
+    from posteriori.settings.text import read_samplers
     from posteriori.terminal import console
 
     # DDIM draws from the prior alone, which the demo does anyway

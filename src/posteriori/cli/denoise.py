@@ -56,12 +56,12 @@ def denoise(
 
     The pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
     """
-    from posteriori.noise import parse_noise
     from posteriori.operators import Identity
     from posteriori.runs.inputs import find_sources
     from posteriori.runs.methods import OnePass
     from posteriori.runs.restoration import Restoration
-    from posteriori.spec import Spec
+    from posteriori.settings.noise import parse_noise
+    from posteriori.settings.text import Spec
 
     if (t is None) == (sigma is None):
         raise typer.BadParameter("say how much noise there is: give --t TIME or --sigma S, not both")

@@ -94,15 +94,15 @@ def restore(
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on with the pictures that were not finished.
     """
-    from posteriori.choosing import DENOISER, choose, is_auto
-    from posteriori.noise import parse_noise
     from posteriori.operators import Mask
-    from posteriori.presets import default_steps
     from posteriori.runs.inputs import MaskFile, find_sources
     from posteriori.runs.intervals import IntervalRequest
     from posteriori.runs.methods import OnePass, Posterior
     from posteriori.runs.restoration import Restoration
-    from posteriori.spec import read_operator, read_sampler
+    from posteriori.settings.choosing import DENOISER, choose, is_auto
+    from posteriori.settings.noise import parse_noise
+    from posteriori.settings.presets import default_steps
+    from posteriori.settings.text import read_operator, read_sampler
 
     if (mask is None) == (operator in (None, "mask")):
         raise typer.BadParameter("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")

@@ -79,8 +79,8 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.noise import format_noise
     from posteriori.runs.restore import seconds_per_step
+    from posteriori.settings.noise import format_noise
 
     prior, dtype = job.prior, restoration.settings(job)["dtype"]
     height, width = prior.shape[-2:]
@@ -88,7 +88,7 @@ def _print_settings(restoration: Restoration, job: Job, console: Console) -> Non
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),
-        *restoration.method.describe(prior, job.operator),
+        *job.method.describe(prior),
     ]
     if restoration.fit == "resize" and not restoration.simulate and "fit" in job.loaded.about:
         factor = min(file / own for file, own in zip(job.loaded.size, job.loaded.x.shape[-2:], strict=True))

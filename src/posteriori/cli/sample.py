@@ -37,12 +37,12 @@ def sample(
     was stopped.
     """
     from posteriori.files import claimed_folder
-    from posteriori.presets import default_steps
     from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
     from posteriori.runs.restoration import batch_for
     from posteriori.runs.unconditional import draw
-    from posteriori.spec import read_sampler
+    from posteriori.settings.presets import default_steps
+    from posteriori.settings.text import read_sampler
 
     spec = read_sampler(sampler)
     network = load_prior(prior, device=device, dtype=dtype)

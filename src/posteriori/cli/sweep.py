@@ -62,8 +62,8 @@ def sweep(
     from posteriori.experiments.pictures import bundled, by_hash, held_out
     from posteriori.experiments.sweep import grid, measured, read_axis, rows
     from posteriori.experiments.table import write_csv
-    from posteriori.noise import parse_noise
-    from posteriori.spec import format_spec, read_operator
+    from posteriori.settings.noise import parse_noise
+    from posteriori.settings.text import format_spec, read_operator
 
     axes = [read_axis(text) for text in vary]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):

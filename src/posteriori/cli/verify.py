@@ -52,7 +52,7 @@ def verify(
     from posteriori.experiments.verification.run import done as read_done
     from posteriori.experiments.verification.run import run
     from posteriori.files import claimed_folder
-    from posteriori.spec import read_samplers
+    from posteriori.settings.text import read_samplers
     from posteriori.terminal import console
 
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)

@@ -15,12 +15,12 @@ from posteriori.kernels import forward
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.presets import DEFAULT_STEPS, default_steps, resolve
 from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
-from posteriori.spec import format_spec
+from posteriori.settings.presets import DEFAULT_STEPS, default_steps, resolve
+from posteriori.settings.text import format_spec
 from posteriori.trace import CountedPrior
 
 #: the report's three

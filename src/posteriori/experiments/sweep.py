@@ -12,12 +12,12 @@ import numpy as np
 
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.store import Store
-from posteriori.experiments.statistics import Estimate
+from posteriori.metrics.intervals import Estimate
 from posteriori.operator import Operator
-from posteriori.presets import resolve
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
-from posteriori.spec import Spec, format_spec, read_sampler
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import Spec, format_spec, read_sampler
 
 #: the word that varies the number of steps, wherever the sampler holds it
 STEPS = "steps"

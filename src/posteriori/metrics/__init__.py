@@ -1,7 +1,8 @@
 """How close a reconstruction is to the truth (PSNR, SSIM, LPIPS) and how sure, and sets of pictures to others (KID)."""
 
-from posteriori.metrics.calibration import Interval, chi_square_range, credible_interval, standardized, t_quantile
+from posteriori.metrics.calibration import Interval, credible_interval, standardized
 from posteriori.metrics.fidelity import psnr, ssim
+from posteriori.metrics.intervals import chi_square_range, t_quantile
 from posteriori.metrics.kernel_distance import kernel_distance, kernel_distance_interval, pooled_features
 from posteriori.metrics.lpips import lpips
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from scipy import special
 from torch import Tensor
+
+from posteriori.metrics.intervals import t_quantile
 
 
 class Interval(NamedTuple):
@@ -39,13 +40,6 @@ def credible_interval(x: Tensor, level: float, *, widen: float = 1.0, bounds: tu
     return Interval(low.clamp(*bounds), high.clamp(*bounds)) if bounds else Interval(low, high)
 
 
-def t_quantile(level: float, n: int) -> float:
-    """Standard deviations to each side of a mean of n that hold ``level`` of Student's distribution."""
-    if not 0 < level < 1:
-        raise ValueError(f"the level is {level}: give one between 0 and 1, like 0.9")
-    return float(special.stdtrit(n - 1, (1 + level) / 2))
-
-
 def standardized(x: Tensor, truth: Tensor) -> Tensor:
     """|truth - mean| / (std sqrt(1 + 1/n)) of the n samples x (n, ...); infinite where they are all the same.
 
@@ -53,9 +47,3 @@ def standardized(x: Tensor, truth: Tensor) -> Tensor:
     """
     off, std = (truth - x.mean(0)).abs(), x.std(0) * (1 + 1 / len(x)) ** 0.5
     return torch.where(off == 0, 0.0, off / std)
-
-
-def chi_square_range(m: int, level: float = 0.95) -> tuple[float, float]:
-    """Where |y - A x|^2 / (m sigma_y^2) of the true x lies with a probability of ``level``, y having m entries."""
-    low, high = (2 * special.gammaincinv(m / 2, p) / m for p in ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)

@@ -7,11 +7,12 @@ published ones.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.metrics.intervals import bootstrap
 from posteriori.metrics.lpips import SMALLEST, network
-from posteriori.rng import generator
 
 _BATCH = 64
 
@@ -46,15 +47,16 @@ def kernel_distance_interval(x: Tensor, y: Tensor, *, draws: int = 1000, seed: i
     """The 95% bootstrap interval of ``kernel_distance``: its 2.5% and 97.5% quantiles over ``draws`` resamplings.
 
     Rows of ``x`` and of ``y`` are drawn with replacement; a row is never compared with a copy of itself, which would
-    be a bias that the statistic does not have. Where the distributions agree the interval is too wide, by
-    about 1.7 times: the statistic is degenerate there (Arcones and Gine 1992).
+    be a bias that the statistic does not have. Resamplings of one row alone have no pairs, and do not count. Where the
+    distributions agree the interval is too wide, by about 1.7 times: the statistic is degenerate there (Arcones and
+    Gine 1992).
     """
     kernels = _kernels(x, y)
-    rng = generator(seed)
-    u, v = (_resampled(len(rows), draws, rng) for rows in (x, y))
-    # resamplings of one row alone have no pairs: NaN
-    low, high = torch.nanquantile(_discrepancy(*kernels, u, v), torch.tensor([0.025, 0.975]).double()).tolist()
-    return low, high
+
+    def distance(u: np.ndarray, v: np.ndarray, axis: int) -> np.ndarray:
+        return _discrepancy(*kernels, _counts(u), _counts(v)).numpy()
+
+    return bootstrap((np.arange(len(x)), np.arange(len(y))), distance, draws=draws, seed=seed)
 
 
 def _kernels(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,7 +79,7 @@ def _mean_of_pairs(within: Tensor, counts: Tensor) -> Tensor:
     return ((counts @ within) * counts).sum(1) / pairs
 
 
-def _resampled(n: int, draws: int, rng: torch.Generator) -> Tensor:
-    """How often each of ``n`` rows is drawn in n draws with replacement: (draws, n)."""
-    drawn = torch.randint(n, (draws, n), generator=rng)
-    return torch.zeros(draws, n, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(draws, n).double())
+def _counts(drawn: np.ndarray) -> Tensor:
+    """How often each of n rows is among the n that were drawn, for every resampling: (draws, n)."""
+    rows = torch.from_numpy(np.atleast_2d(drawn))
+    return torch.zeros(rows.shape, dtype=torch.float64).scatter_add_(1, rows, torch.ones(rows.shape).double())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from posteriori.operator import SVDOperator, svd
@@ -31,14 +31,13 @@ class GaussianBlur(SVDOperator):
     averages: ClassVar[bool] = True
     cutoff: ClassVar[float] = 3e-2
 
-    sigma: Annotated[float, "standard deviation of the Gaussian, in pixels"] = 3.0
-    size: Annotated[int, "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61
+    sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian, in pixels"] = 3.0
+    size: Annotated[int, Ge(1), "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise ValueError(f"the blur's sigma is {self.sigma}: give a width in pixels above 0")
-        if self.size < 1 or self.size % 2 == 0:
-            raise ValueError(f"the blur's size is {self.size}: give an odd number of pixels")
+        super().__post_init__()
+        if self.size % 2 == 0:
+            raise ValueError(f"size is {self.size}: give an odd number of pixels")
         if self._radius >= min(self.shape[-2:]):
             raise ValueError(
                 f"a blur that reaches {self._radius} pixels cannot be reflected at the border of "

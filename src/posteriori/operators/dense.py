@@ -24,6 +24,7 @@ class Dense(SVDOperator):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         n = torch.Size(self.shape).numel()
         if self.matrix.ndim != 2 or not len(self.matrix) or self.matrix.shape[1] != n:
             raise ValueError(

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.operator import SVDOperator
@@ -64,11 +65,12 @@ class BoxMask(_Masking):
 
     name: ClassVar[str] = "box-mask"
 
-    size: Annotated[int | None, "side of the hidden square, in pixels; none is round(50 H / 256)"] = None
-    top: Annotated[int | None, "its first row, in pixels from 0; none centres it"] = None
-    left: Annotated[int | None, "its first column, in pixels from 0; none centres it"] = None
+    size: Annotated[int | None, Ge(1), "side of the hidden square, in pixels; none is round(50 H / 256)"] = None
+    top: Annotated[int | None, Ge(0), "its first row, in pixels from 0; none centres it"] = None
+    left: Annotated[int | None, Ge(0), "its first column, in pixels from 0; none centres it"] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         height, width = self.shape[-2:]
         size = int(50 * height / 256 + 0.5) if self.size is None else self.size
         top = (height - size) // 2 if self.top is None else self.top
@@ -105,6 +107,7 @@ class Mask(_Masking):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "mask", _booleans(self.mask))
         try:
             keep = self.mask.expand(self.shape)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.operator import SVDOperator
@@ -23,7 +24,7 @@ class Downsample(SVDOperator):
     name: ClassVar[str] = "downsample"
     averages: ClassVar[bool] = True
 
-    factor: Annotated[int, "side of a block, in pixels; it divides both sides of the picture"] = 4
+    factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
@@ -32,7 +33,8 @@ class Downsample(SVDOperator):
         return channels, factor * height, factor * width
 
     def __post_init__(self) -> None:
-        if self.factor < 1 or any(side % self.factor for side in self.shape[-2:]):
+        super().__post_init__()
+        if any(side % self.factor for side in self.shape[-2:]):
             raise ValueError(
                 f"factor is {self.factor}: give a divisor of both sides of {self.shape[-2]} x {self.shape[-1]}"
             )

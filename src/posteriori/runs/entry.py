@@ -17,16 +17,18 @@ from posteriori.priors.base import Prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
 from posteriori.runs.inputs import Loaded, Source
 from posteriori.runs.manifest import protocol, score
+from posteriori.runs.methods import Settled
 
 
 @dataclass(frozen=True)
 class Job:
-    """An input ready to be restored: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
+    """An input ready for ``method``: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
 
     source: Source
     loaded: Loaded
     prior: Prior
     operator: Operator
+    method: Settled
     y: Tensor
     truth: Tensor | None
 

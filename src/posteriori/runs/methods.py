@@ -9,15 +9,15 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.choosing import Choice
 from posteriori.likelihood import Gaussian
 from posteriori.loop import sample
 from posteriori.operator import Operator, SVDOperator
-from posteriori.presets import Resolved, resolve
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
-from posteriori.spec import Spec, class_fields, format_spec
+from posteriori.settings.choosing import Choice
+from posteriori.settings.presets import Resolved, resolve
+from posteriori.settings.text import Spec, class_fields, format_spec
 from posteriori.trace import CountedPrior, ShownResidual
 
 #: called after every step with the mean residual, where there is one
@@ -44,11 +44,19 @@ class Method(Protocol):
         """Ticks of a call."""
         ...
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
+    def settled(self, prior: Prior, operator: Operator) -> Settled:
+        """This for one prior, operator and size, all that depends on them looked up."""
+        ...
+
+
+class Settled(Protocol):
+    """A method whose settings are all known."""
+
+    def record(self, prior: Prior) -> dict[str, Any]:
         """The settings, for the manifest."""
         ...
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
@@ -60,7 +68,7 @@ class Method(Protocol):
 @final
 @dataclass(frozen=True)
 class Posterior:
-    """``n`` posterior samples by the sampler of ``spec``, its presets resolved for the prior and the operator.
+    """``n`` posterior samples by the sampler of ``spec``, its presets those of the prior and the operator.
 
     ``asked`` is the number of steps where the spec gives none; ``sigma`` the measurements' noise on [-1, 1];
     ``choice`` why it is this sampler, where the user left that open.
@@ -73,40 +81,48 @@ class Posterior:
     seed: int
     choice: Choice | None = None
 
-    def resolved(self, prior: Prior, operator: Operator) -> Resolved[Sampler]:
-        return resolve(self.spec.cls, operator, prior, sigma=self.sigma, **{"steps": self.asked} | self.spec.fields)
-
     def steps(self, schedule: Schedule) -> int:
         sampler = self.spec.build()
         count = sampler.count
         return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
-        resolved = self.resolved(prior, operator)
-        sampler = resolved.sampler
+    def settled(self, prior: Prior, operator: Operator) -> Settled:
+        given = {"steps": self.asked} | self.spec.fields
+        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=self.sigma, **given))
+
+
+@final
+@dataclass(frozen=True)
+class Sampling:
+    """Posterior sampling with the ``resolved`` sampler."""
+
+    asked: Posterior
+    resolved: Resolved[Sampler]
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        asked, sampler = self.asked, self.resolved.sampler
         fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
         counted = {sampler.count: "the steps asked for"} if sampler.count else {}
         return {
             "sampler": format_spec(sampler),
-            "chosen": self.choice and asdict(self.choice),
-            "sources": fields | counted | resolved.sources,
-            "warning": resolved.warning or None,
-            "samples": self.n,
+            "chosen": asked.choice and asdict(asked.choice),
+            "sources": fields | counted | self.resolved.sources,
+            "warning": self.resolved.warning or None,
+            "samples": asked.n,
             "steps": len(sampler.path(prior.schedule)) - 1,
         }
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
-        resolved = self.resolved(prior, operator)
-        lines = [("chosen", self.choice.reason)] if self.choice else []
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        resolved, choice = self.resolved, self.asked.choice
+        lines = [("chosen", choice.reason)] if choice else []
         lines += [("sampler", format_spec(resolved.sampler))]
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
-        counted, like = CountedPrior(prior), Gaussian(y, operator, self.sigma)
-        sampler = self.resolved(prior, operator).sampler
-        passes, done = (1 if sampler.coupled else -(-len(y) * self.n // batch)), 0
-        residual = ShownResidual()
+        asked, sampler = self.asked, self.resolved.sampler
+        counted, like, residual = CountedPrior(prior), Gaussian(y, operator, asked.sigma), ShownResidual()
+        passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done
@@ -114,8 +130,8 @@ class Posterior:
             if done % passes == 0:
                 tick(residual(state))
 
-        x = sample(counted, like, sampler, n=self.n, seed=self.seed, batch=batch, callbacks=[watch], progress=False)
-        if not self.sigma:
+        x = sample(counted, like, sampler, n=asked.n, seed=asked.seed, batch=batch, callbacks=[watch], progress=False)
+        if not asked.sigma:
             x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
@@ -140,10 +156,13 @@ class OnePass:
     def steps(self, schedule: Schedule) -> int:
         return 1
 
-    def record(self, prior: Prior, operator: Operator) -> dict[str, Any]:
+    def settled(self, prior: Prior, operator: Operator) -> Settled:
+        return self
+
+    def record(self, prior: Prior) -> dict[str, Any]:
         return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
 
-    def describe(self, prior: Prior, operator: Operator) -> list[tuple[str, str]]:
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
         return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
 

@@ -18,9 +18,9 @@ from posteriori.runs.entry import Job
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
 from posteriori.runs.intervals import IntervalRequest
 from posteriori.runs.manifest import arithmetic
-from posteriori.runs.methods import Method
+from posteriori.runs.methods import Method, Settled
 from posteriori.runs.scale import Range, check_scale
-from posteriori.spec import Spec, format_spec
+from posteriori.settings.text import Spec, format_spec
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Setting:
 
     prior: Prior
     operator: Operator | None
+    method: Settled
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Restoration:
             "posteriori": __version__,
             "operator": "mask" if self.mask else format_spec(job.operator),
             "mask": mask,
-            **self.method.record(job.prior, job.operator),
+            **job.method.record(job.prior),
             "prior": self.prior_record,
             "size": list(job.prior.shape[1:]),
             "simulate": self.simulate,
@@ -112,7 +113,7 @@ class Restoration:
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.sigma, self.range, source.path)
         y = operator.measure(x, self.sigma, seed=self.seed) if self.simulate else operator.hide(x)
-        return Job(source, loaded, setting.prior, operator, y, x if self.simulate else None)
+        return Job(source, loaded, setting.prior, operator, setting.method, y, x if self.simulate else None)
 
     def _measured_shape(self) -> tuple[int, ...] | None:
         """The shape (C, H, W) that inputs must have; None where any will do."""
@@ -126,7 +127,9 @@ class Restoration:
     def _setting(self, shape: tuple[int, ...]) -> Setting:
         if shape not in self._settings:
             prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
-            self._settings[shape] = Setting(prior, self.operator.build(shape) if self.operator else None)
+            operator = self.operator.build(shape) if self.operator else None
+            # settings are those of any mask
+            self._settings[shape] = Setting(prior, operator, self.method.settled(prior, operator or Mask(shape)))
         return self._settings[shape]
 
     def _keep(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> Tensor:

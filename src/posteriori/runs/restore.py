@@ -22,6 +22,7 @@ from posteriori.runs.inputs import Source
 from posteriori.runs.intervals import write_intervals
 from posteriori.runs.manifest import MANIFEST, peak_memory, versions
 from posteriori.runs.restoration import Restoration
+from posteriori.settings.own import code_of
 
 SUMMARY = "results.json"
 
@@ -112,7 +113,7 @@ def _solve(
     told = lambda residual: tick(names, residual)  # noqa: E731
     try:
         y = torch.cat([job.y for job in jobs])
-        drawn = restoration.method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
+        drawn = jobs[0].method(jobs[0].prior, jobs[0].operator, y, restoration.rows, told)
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
@@ -130,10 +131,13 @@ def _solve(
 
 
 def _write(restoration: Restoration, job: Job, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
+    settings = restoration.settings(job)
+    code = code_of(settings["operator"], settings.get("sampler", ""))
     manifest = {
         "name": job.source.name,
         "input": job.loaded.about | ({"grey": True} if job.loaded.grey else {}),
-        "settings": restoration.settings(job),
+        "settings": settings,
+        **({"code": code} if code else {}),
         **cost,
         "versions": versions(),
     }

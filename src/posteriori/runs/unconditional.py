@@ -20,7 +20,7 @@ from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
 from posteriori.sampler import Sampler, State
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 
 def draw(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from posteriori.priors.folder import read_json
+from posteriori.settings.bounds import check
 
 Weighting = Literal["constant", "min-snr", "p2"]
 Crop = Literal["centre", "random"]
 Times = Literal["uniform", "log-normal"]
+Positive = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,18 @@ class TrainConfig:
     that their checkpoints can be resumed.
     """
 
-    size: int = 64
-    patch: int = 2
+    size: Positive = 64
+    patch: Positive = 2
     channels: tuple[int, ...] = (96, 128, 192)
-    blocks: int = 1
+    blocks: Positive = 1
     attention: bool = True
-    norm_groups: int = 16
+    norm_groups: Positive = 16
     schedule: Literal["linear", "cosine"] = "linear"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     weighting: Weighting = "constant"
     times: Times = "uniform"
-    images: int = 160_000
-    batch_size: int = 32
+    images: Positive = 160_000
+    batch_size: Positive = 32
     learning_rate: float = 4e-4
     weight_decay: float = 0.0
     warmup: int = 200
@@ -45,27 +49,19 @@ class TrainConfig:
     clip_norm: float = 1.0
     ema: float = 0.9995
     crop: Crop = "centre"
-    min_crop: float = 0.9
+    min_crop: Annotated[float, Gt(0), Le(1)] = 0.9
     colour: float = 0.05
     holdout: str = "52::53"
     start: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            accepted = get_args(hint) if get_origin(hint) is Literal else ()
-            if accepted and getattr(self, name) not in accepted:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(accepted)}")
-        for name in ("size", "patch", "blocks", "norm_groups", "images", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        check(self)
         if self.size % self.stride:
             raise ValueError(f"size is {self.size}: this network takes multiples of {self.stride}")
         bad = [c for c in self.channels if c % self.norm_groups]
         if bad:
             raise ValueError(f"channels {bad} are not multiples of norm_groups = {self.norm_groups}")
-        if not 0 < self.min_crop <= 1:
-            raise ValueError(f"min_crop is {self.min_crop}: give a fraction in (0, 1]")
 
     @property
     def stride(self) -> int:

@@ -16,7 +16,7 @@ from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.runs.restoration import batch_for
 from posteriori.sampler import Sampler
-from posteriori.spec import parse_operator, parse_sampler
+from posteriori.settings.text import parse_operator, parse_sampler
 
 #: the share of the free memory that one network call may fill
 _SHARE = 0.5

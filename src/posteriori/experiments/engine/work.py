@@ -19,7 +19,7 @@ from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.manifest import score
 from posteriori.sampler import State
-from posteriori.spec import parse_operator, parse_sampler
+from posteriori.settings.text import parse_operator, parse_sampler
 from posteriori.trace import CountedPrior
 
 #: told of the network calls so far, after every step

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
 from textwrap import fill
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 from posteriori import __version__
 from posteriori.experiments.table import Table
 from posteriori.experiments.tasks import T_DENOISE
+from posteriori.metrics.intervals import Mean
 from posteriori.runs.checks import SIGMA
 
 #: DDPM steps of a sample, as many as the sheets of a training run have
@@ -51,19 +50,6 @@ class Request:
         words += ["--skip", str(self.skip)] if self.skip else []
         words += ["--samples", str(self.samples), *(["--bm3d"] if self.bm3d else []), "--seed", str(self.seed)]
         return shlex.join(words)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over ``n`` pictures and its standard error."""
-
-    n: int
-    mean: float
-    error: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> Mean:
-        return cls(len(values), fmean(values), stdev(values) / math.sqrt(len(values)))
 
 
 @dataclass(frozen=True)
@@ -147,7 +133,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
 def _denoising_table(rows: list[Denoising]) -> Table:
     compared = rows[0].bm3d is not None
     note = (
-        f"PSNR in dB, mean over {rows[0].network.n} held-out pictures and its standard error. "
+        f"PSNR in dB, mean over {rows[0].network.n} held-out pictures ± its 95% interval. "
         f"x_t = alpha x_0 + sigma n at t = {T_DENOISE}, x_0 + sigma n otherwise; sigma on [-1, 1]."
     )
     if compared:
@@ -167,7 +153,7 @@ def _shift_table(shift: Shift) -> Table:
 
 
 def _psnr(mean: Mean | None, sign: str = "") -> str:
-    return f"{mean.mean:{sign}.2f} ± {mean.error:.2f}" if mean else ""
+    return mean.text(2, sign) if mean else ""
 
 
 def _distance_table(distances: list[Distance]) -> Table:

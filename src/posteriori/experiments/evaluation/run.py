@@ -30,7 +30,7 @@ from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for
 from posteriori.runs.unconditional import draw
 from posteriori.samplers import DDIM
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 #: samples on the sheet
 SHEET = 100

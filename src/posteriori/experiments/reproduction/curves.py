@@ -13,9 +13,9 @@ from posteriori.experiments.plots import COLOURS
 from posteriori.experiments.reproduction.experiment import Reproduction
 from posteriori.experiments.reproduction.plan import LABELS, T_START
 from posteriori.experiments.reproduction.tables import PUBLISHED, profile, seconds
-from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.sweep import Measured
 from posteriori.experiments.tasks import SIGMA_Y
+from posteriori.metrics.intervals import Estimate
 
 _METRICS = {"psnr": "PSNR (dB)", "lpips": "LPIPS"}
 

@@ -17,12 +17,12 @@ from posteriori.experiments.engine.work import compute
 from posteriori.experiments.pictures import Choice
 from posteriori.experiments.reproduction import plan
 from posteriori.experiments.reproduction.plan import Scope, Variant
-from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.sweep import Axis, Measured, Point, grid, measured
 from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
+from posteriori.metrics.intervals import Estimate
 from posteriori.priors.gaussian import LowRankGaussian
 from posteriori.rng import generator
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 #: steps of the prior's own samples, and how many the Gaussian is fitted to where no training set is given
 _SAMPLE_STEPS, _SAMPLES = 100, 32

@@ -7,7 +7,7 @@ import numpy as np
 from posteriori.experiments.page import Finding
 from posteriori.experiments.reproduction.experiment import OnTask, Reproduction, paired
 from posteriori.experiments.reproduction.tables import longest_of, profile, seconds
-from posteriori.experiments.statistics import Estimate
+from posteriori.metrics.intervals import Estimate
 
 #: dB that count as no loss
 NEGLIGIBLE = 0.1

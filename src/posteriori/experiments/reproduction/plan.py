@@ -10,11 +10,11 @@ import torch
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.experiments.sweep import Axis
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task
-from posteriori.presets import resolve
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
-from posteriori.spec import format_spec
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import format_spec
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 from posteriori.experiments.engine.store import Result
 from posteriori.experiments.reproduction.experiment import OnTask, Reproduction, Tuned, paired
 from posteriori.experiments.reproduction.plan import LABELS
-from posteriori.experiments.statistics import Estimate
 from posteriori.experiments.sweep import Measured
 from posteriori.experiments.table import Table
 from posteriori.experiments.tasks import T_DENOISE
+from posteriori.metrics.intervals import Estimate
 
 #: the report's table 1: PSNR (dB) and LPIPS by task and method, FFHQ-256, one image
 PUBLISHED = {

@@ -16,7 +16,7 @@ from posteriori.files import write_json
 from posteriori.loop import sample
 from posteriori.priors.folder import read_json
 from posteriori.sampler import Sampler
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 from posteriori.trace import CountedPrior
 
 #: the method that draws from the posterior itself: every distance's floor

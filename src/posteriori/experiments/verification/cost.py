@@ -9,7 +9,7 @@ import torch
 
 from posteriori.experiments.verification.cells import EXACT, SETS, Cell
 from posteriori.rng import Rng
-from posteriori.spec import parse_sampler
+from posteriori.settings.text import parse_sampler
 
 #: rows that are timed; fewer would fit a cache that the thousands to be drawn do not
 _ROWS = 1000

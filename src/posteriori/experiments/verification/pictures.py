@@ -14,7 +14,7 @@ from posteriori.experiments.verification.problem import SLICES, Problem, Statist
 from posteriori.likelihood import Gaussian
 from posteriori.priors.base import Prior
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.spec import read_operator
+from posteriori.settings.text import read_operator
 
 LEVELS = (0.5, 0.8, 0.95)
 #: bins of a histogram of ranks

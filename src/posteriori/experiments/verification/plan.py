@@ -11,7 +11,7 @@ from posteriori.experiments.verification.pictures import Pictures
 from posteriori.experiments.verification.problem import Problem
 from posteriori.experiments.verification.settings import configured
 from posteriori.sampler import Sampler
-from posteriori.spec import format_spec
+from posteriori.settings.text import format_spec
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from posteriori.experiments.statistics import Mean
 from posteriori.experiments.verification.cells import EXACT, Cell, Record
 from posteriori.experiments.verification.distances import uniformity
 from posteriori.experiments.verification.problem import Problem, Statistic
+from posteriori.metrics.intervals import Mean
 
 #: standard errors from exact samples that count as a bias, and the p-value of ranks that does
 LIMIT, P_VALUE = 5.0, 0.001

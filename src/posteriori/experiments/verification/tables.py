@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from posteriori.experiments.statistics import Mean
 from posteriori.experiments.table import Table
 from posteriori.experiments.verification.cells import EXACT
 from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.pictures import LEVELS, Pictures
 from posteriori.experiments.verification.results import LIMIT, UNBIASED, Row
+from posteriori.metrics.intervals import Mean, chi_square_range
 
 _FLOOR = "exact (the floor)"
 _STARS = f"* marks what lies more than {LIMIT:g} standard errors from exact samples."
@@ -94,7 +94,7 @@ def grid(rows: Sequence[Row], steps: int) -> list[Table]:
 def _grid_note(grids: Sequence[Row]) -> str:
     seeds = {row.problem.d: len(row.records) for row in grids}
     return (
-        f"{grids[0].problem.n} samples; mean and 1.96 standard errors over "
+        f"{grids[0].problem.n} samples; mean ± its 95% interval over "
         + ", ".join(f"{n} seeds at d = {d}" for d, n in seeds.items())
         + f". {_STARS}"
     )
@@ -110,7 +110,7 @@ def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
     for problem in dict.fromkeys(row.problem for row in images):
         own = [row for row in rows if row.problem == problem and (row.method == EXACT or row.steps == steps)]
         pairs = problem.pairs * len(own[0].records)
-        spread = 1.96 * (2 / (problem.degrees() * pairs)) ** 0.5
+        low, high = chi_square_range(problem.degrees() * pairs)
         cells = [
             (
                 _FLOOR if row.method == EXACT else row.method,
@@ -121,9 +121,9 @@ def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
             for row in own
         ]
         note = (
-            f"{pairs} pairs of x and y, {problem.n} samples each; mean and 1.96 standard errors over "
-            f"{len(own[0].records)} seeds. Of exact samples the chi-square / m lies in {1 - spread:.3f} to "
-            f"{1 + spread:.3f}, 19 times of 20. {_STARS}"
+            f"{pairs} pairs of x and y, {problem.n} samples each; mean ± its 95% interval over "
+            f"{len(own[0].records)} seeds. Of exact samples the chi-square / m lies in {low:.3f} to "
+            f"{high:.3f}, 19 times of 20. {_STARS}"
         )
         heads = ("method", "distance", "mean error", "covariance error", "std", "std, 5%", "std, 95%")
         heads += ("50%", "80%", "95%", "chi-square / m", "least p", "verdict")

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from posteriori.operator import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
-from posteriori.spec import Spec
+from posteriori.settings.text import Spec
 
 #: operators that share the measurements of another
 SAME_AS = {"mask": "box-mask"}
@@ -36,7 +36,7 @@ class Resolved(Generic[S]):
 
 @cache
 def _entries() -> list[dict[str, Any]]:
-    return tomllib.loads(resources.files("posteriori").joinpath("presets.toml").read_text("utf-8"))["preset"]
+    return tomllib.loads(resources.files("posteriori.settings").joinpath("presets.toml").read_text("utf-8"))["preset"]
 
 
 def _defaults(sampler: type[Sampler]) -> dict[str, Any]:
@@ -62,38 +62,65 @@ def _derived(sampler: type[Sampler]) -> dict[str, Any] | None:
 
 def _nearest(
     sampler: type[Sampler], operator: Operator, given: dict[str, Any], prior: Prior, side: float, steps: int
-) -> tuple[list[dict[str, Any]], str]:
-    """(entries of one size and number of steps, one a noise; whose they are): this prior's, else the paper's."""
+) -> tuple[list[list[dict[str, Any]]], str]:
+    """(entries by size and number of steps, the nearest first; whose they are): this prior's, else the paper's."""
     for name, whose in ((prior.name, "the value measured"), (_PAPERS_PRIOR, "the paper's value")):
         found = _find(sampler, operator.name, given, name)
         if found:
-            far = lambda e: abs(math.log(e["size"] / side)) + abs(math.log(e["steps"] / steps))  # noqa: E731
-            best = min(found, key=far)
-            return [e for e in found if (e["size"], e["steps"]) == (best["size"], best["steps"])], whose
+            places = {(e["size"], e["steps"]) for e in found}
+            near = sorted(places, key=lambda p: (abs(math.log(p[0] / side)) + abs(math.log(p[1] / steps)), p))
+            return [[e for e in found if (e["size"], e["steps"]) == place] for place in near], whose
     own = {name: value for name, value in _defaults(sampler).items() if name in sampler.lengths}
-    return [{"size": 256, "steps": 1000, "noise": _PAPERS_NOISE, "fields": own, "source": ""}], "the paper's value"
+    return [[{"size": 256, "steps": 1000, "noise": _PAPERS_NOISE, "fields": own, "source": ""}]], "the paper's value"
 
 
-def _at_noise(entries: list[dict[str, Any]], sampler: type[Sampler], sigma: float) -> tuple[dict[str, Any], str, bool]:
-    """(an entry for noise ``sigma``, where it is from, whether that is measured) from ``entries`` of several noises.
+def _at_noise(
+    near: list[list[dict[str, Any]]], sampler: type[Sampler], sigma: float
+) -> tuple[dict[str, Any], str, bool]:
+    """(an entry for noise ``sigma``, where it is from, whether that is measured) from ``near``, the nearest first.
 
-    Between two noises a step length is interpolated, log against log, and any other field is the nearer one's. Beyond
-    them both are the nearest one's, which nobody has measured.
+    Between two noises of the nearest entries a step length is interpolated. Beyond them it is the nearest one's, which
+    nobody has measured, changed as it was found to change with the noise at another number of steps.
+    """
+    found = _between(near[0], sampler, sigma)
+    if found:
+        return *found, True
+    nearest = min(near[0], key=lambda e: abs(math.log(e["noise"] / sigma)) if sigma else e["noise"])
+    source = f" at noise {nearest['noise']:g}"
+    for other in near[1:]:
+        noises = [e["noise"] for e in other]
+        reached = min(max(sigma, min(noises)), max(noises))
+        here, there = (_between(other, sampler, noise) for noise in (nearest["noise"], reached))
+        if here and there and here != there:
+            lengths = nearest["fields"].keys() & set(sampler.lengths)
+            ratios = {name: there[0]["fields"][name] / here[0]["fields"][name] for name in lengths}
+            fields = {name: value * ratios.get(name, 1) for name, value in nearest["fields"].items()}
+            return (
+                nearest | {"fields": fields},
+                f"{source}, changed with the noise as in {other[0]['steps']} steps",
+                False,
+            )
+    return nearest, source, False
+
+
+def _between(entries: list[dict[str, Any]], sampler: type[Sampler], sigma: float) -> tuple[dict[str, Any], str] | None:
+    """(an entry for noise ``sigma``, where it is from) from ``entries`` of several noises; None beyond them.
+
+    A step length is interpolated, log against log; any other field is the nearer noise's.
     """
     entries = sorted(entries, key=lambda e: e["noise"])
     exact = [e for e in entries if math.isclose(e["noise"], sigma, rel_tol=0.01)]
     if exact:
-        return exact[0], "", True
+        return exact[0], ""
     below, above = ([e for e in entries if (e["noise"] < sigma) == side] for side in (True, False))
     if not below or not above:
-        nearest = (below or above)[-1 if below else 0]
-        return nearest, f" at noise {nearest['noise']:g}", False
+        return None
     low, high = below[-1], above[0]
     share = math.log(sigma / low["noise"]) / math.log(high["noise"] / low["noise"])
     fields = dict((low, high)[share > 0.5]["fields"])
     for name in fields.keys() & set(sampler.lengths):
         fields[name] = low["fields"][name] ** (1 - share) * high["fields"][name] ** share
-    return low | {"fields": fields}, f" between noise {low['noise']:g} and {high['noise']:g}", True
+    return low | {"fields": fields}, f" between noise {low['noise']:g} and {high['noise']:g}"
 
 
 def _scaled(entry: dict[str, Any], whose: str, sampler: type[Sampler], side: float, steps: int):
@@ -120,7 +147,7 @@ def resolve(
 ) -> Resolved[S]:
     """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
 
-    ``sigma`` is the measurement's noise on [-1, 1]. A ``spec.Spec`` among ``given``, such as SDEdit's base, is resolved
+    ``sigma`` is the measurement's noise on [-1, 1]. A ``Spec`` among ``given``, such as SDEdit's base, is resolved
     in its turn; the field that counts the steps, where it is given, wins over ``steps``.
 
     Where this prior has no entry: a setting that is derived for every prior and noise, if the sampler has one, or else
@@ -162,8 +189,8 @@ def _settings(
     derived = _derived(sampler)
     if derived and not _find(sampler, operator.name, given, prior.name):
         return derived["fields"], derived["source"], ""
-    entries, whose = _nearest(sampler, operator, given, prior, side, steps)
-    entry, noise, measured = _at_noise(entries, sampler, sigma)
+    near, whose = _nearest(sampler, operator, given, prior, side, steps)
+    entry, noise, measured = _at_noise(near, sampler, sigma)
     here = f"{side:.4g} px, {steps} steps and noise {sigma:.3g}"
     if (entry.get("prior"), entry["size"], entry["steps"]) != (prior.name, side, steps):
         settings, source = _scaled(entry, whose, sampler, side, steps)

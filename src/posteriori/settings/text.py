@@ -1,16 +1,20 @@
 """Samplers and operators as text: ``dps(scale=0.3)``, ``box-mask(size=50)``, ``sdedit(base=ddim(eta=0))``.
 
     spec  = name [ "(" [ field "=" value { "," field "=" value } ] ")" ]
+    name  = word | file.py:Class
     value = number | true | false | none | word | "words" | 'words' | spec
 
-Names are the classes' ``name``, fields their dataclass fields, checked against the annotations.
+Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
+against the annotations. The form is that of
+Python's calls, and Python's own parser reads it.
 """
 
 from __future__ import annotations
 
+import ast
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from inspect import get_annotations, getdoc
 from types import NoneType, UnionType
@@ -23,6 +27,7 @@ from posteriori.operator import Operator
 from posteriori.operators import OPERATORS
 from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
+from posteriori.settings.own import is_own, load
 
 T = TypeVar("T", bound=Sampler | Operator)
 
@@ -33,7 +38,7 @@ INSTEAD = {
 }
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_TOKEN = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+|.""")
+_WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+\.py[:#][^\s(),='"]+|[^\s(),='"@]+""")
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
@@ -54,8 +59,16 @@ class Spec(Generic[T]):
     fields: dict[str, Any]
 
     def build(self, *shape: tuple[int, ...]) -> T:
-        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``."""
-        return self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
+        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``.
+
+        One of a user's own class is tried first: ValueError where that fails.
+        """
+        built = self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
+        if is_own(self.cls.name):
+            from posteriori.settings.probe import probe
+
+            probe(built)
+        return built
 
 
 def read_sampler(text: str) -> Spec[Sampler]:
@@ -63,7 +76,7 @@ def read_sampler(text: str) -> Spec[Sampler]:
 
     ValueError, one line: what is wrong, what is accepted, and where.
     """
-    return _Reader(text).whole("sampler", SAMPLERS)
+    return _Reader(text.strip()).whole("sampler", Sampler)
 
 
 def read_samplers(text: str) -> list[type[Sampler]]:
@@ -85,7 +98,7 @@ def parse_sampler(text: str) -> Sampler:
 
 def read_operator(text: str) -> Spec[Operator]:
     """The operator that ``text`` names and the fields given there. ValueError as ``read_sampler``."""
-    return _Reader(text).whole("operator", OPERATORS)
+    return _Reader(text.strip()).whole("operator", Operator)
 
 
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
@@ -118,7 +131,8 @@ def class_fields(cls: type[Sampler | Operator]) -> list[Field]:
     found = []
     for f in sorted(fields(cls), key=lambda f: f.name not in own):
         if get_origin(hints[f.name]) is Annotated:
-            kind, meaning = get_args(hints[f.name])
+            kind, *marks = get_args(hints[f.name])
+            meaning = next(mark for mark in marks if isinstance(mark, str))
             default = f.default_factory() if f.default_factory is not MISSING else f.default
             found.append(Field(f.name, kind, default, meaning))
     return found
@@ -131,7 +145,7 @@ def accepts(kind: Any) -> str:
     if get_origin(kind) in (Union, UnionType):
         return _either(map(accepts, get_args(kind)))
     if issubclass(kind, Sampler):
-        return _either(c.name for c in SAMPLERS if issubclass(c, kind))
+        return _either(_known(kind))
     return {int: "a whole number", float: "a number", bool: "true or false", NoneType: "none", Tensor: "an array"}[kind]
 
 
@@ -139,6 +153,11 @@ def about(cls: type[Sampler | Operator]) -> tuple[str, str]:
     """(summary, paper) of a class: the first paragraph of its docstring, and the one that starts with "Paper: "."""
     paragraphs = [" ".join(p.split()) for p in (getdoc(cls) or "").split("\n\n")]
     return paragraphs[0], next((p.removeprefix("Paper: ") for p in paragraphs if p.startswith("Paper: ")), "")
+
+
+def _known(base: type[T]) -> dict[str, type[T]]:
+    """The classes of ``base`` that ship, by name."""
+    return {cls.name: cls for cls in (*SAMPLERS, *OPERATORS) if issubclass(cls, base)}
 
 
 def _no_text(name: str) -> str:
@@ -167,73 +186,81 @@ def _literal(token: str) -> Any:
     return _CONSTANTS.get(token, token[1:-1] if token[0] in "'\"" else token)
 
 
+@dataclass(frozen=True)
 class _Reader:
-    """A recursive descent over the grammar, led by the classes' annotations: ``at`` is the next character."""
+    """Reads a text by the annotations of the classes that it names."""
 
-    def __init__(self, text: str):
-        self.text, self.at = text, 0
+    text: str
 
-    def whole(self, what: str, classes: Sequence[type[T]]) -> Spec[T]:
-        spec = self.spec(what, classes)
-        if self.ahead():
-            raise self.error(f"expected the end after {spec.cls.name}, got {self.rest()}", self.at)
-        return spec
+    def whole(self, what: str, base: type[T]) -> Spec[T]:
+        if not self.text:
+            raise self.error(f"expected a {what}: {_either(_known(base))}, got the end", 0)
+        # to the parser every word is a plain name of as many letters, so that places are those of the text
+        plain = re.sub(r"\s", " ", _WORD.sub(lambda word: "x" * len(word[0]), self.text))
+        try:
+            tree = ast.parse(plain, mode="eval")
+        except SyntaxError as error:
+            raise self.broken((error.offset or 1) - 1) from None
+        except (MemoryError, RecursionError):
+            raise self.error("this is nested too deeply", 0) from None
+        return self.spec(tree.body, what, base)
 
-    def spec(self, what: str, classes: Sequence[type[T]]) -> Spec[T]:
-        known = {cls.name: cls for cls in classes}
-        name, at = self.token(f"{what}: {_either(known)}")
+    def spec(self, node: ast.expr, what: str, base: type[T]) -> Spec[T]:
+        known = _known(base)
+        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+        name, at = self.token(call.func)
+        if is_own(name):
+            known = {name: self.own(name, base, at)}
         if name not in known:
             raise self.error(f"no {what} is called {name!r}: there are {', '.join(nearest(name, known))}", at)
         if name in INSTEAD:
             raise self.error(_no_text(name), at)
         fields = {field.name: field for field in class_fields(known[name])}
         given: dict[str, Any] = {}
-        more = self.skip("(") and not self.skip(")")
-        while more:
-            key, at = self.token(f"field of {name} or )")
+        for argument in (*call.args, *call.keywords):
+            key, at = self.token(argument)
+            if isinstance(argument, ast.keyword):
+                key = key[: len(argument.arg or "")]
             if key not in fields:
                 raise self.error(f"{name} has no field {key!r}: it has {', '.join(nearest(key, fields)) or 'none'}", at)
+            if not isinstance(argument, ast.keyword):
+                raise self.error(f"{key} has no value: give {key}=VALUE, {accepts(fields[key].type)}", at)
             if key in given:
                 raise self.error(f"{key} is given twice: give it once", at)
-            if not self.skip("="):
-                raise self.error(f"expected = after {key}, got {self.rest()}", self.at)
-            given[key] = self.value(fields[key])
-            more = self.skip(",")
-            if not more and not self.skip(")"):
-                raise self.error(f"expected , or ) after {key}, got {self.rest()}", self.at)
+            given[key] = self.value(argument.value, fields[key])
         return Spec(known[name], given)
 
-    def value(self, field: Field) -> Any:
+    def value(self, node: ast.expr, field: Field) -> Any:
         if isinstance(field.type, type) and issubclass(field.type, Sampler):
-            return self.spec(f"sampler for {field.name}", [cls for cls in SAMPLERS if issubclass(cls, field.type)])
-        token, at = self.token(f"value of {field.name}, {accepts(field.type)}")
+            return self.spec(node, f"sampler for {field.name}", field.type)
+        token, at = self.token(node)
         value = _literal(token)
         if not _fits(value, field.type):
             raise self.error(f"{field.name} takes {accepts(field.type)}, got {token!r}", at)
         return float(value) if field.type is float else value
 
-    def token(self, expected: str) -> tuple[str, int]:
-        """The next token and where it begins."""
-        if not self.ahead():
-            raise self.error(f"expected a {expected}, got the end", self.at)
-        found = _TOKEN.match(self.text, self.at)
-        assert found
-        self.at = found.end()
-        return found[0], found.start()
+    def own(self, name: str, base: type[T], at: int) -> type[T]:
+        try:
+            cls = load(name, base)
+        except ValueError as error:
+            raise self.error(str(error), at) from error
+        for field in class_fields(cls):
+            try:
+                accepts(field.type)
+            except (KeyError, TypeError):
+                raise self.error(f"{name} has a field {field.name} of a kind that a text cannot give", at) from None
+        return cls
 
-    def skip(self, sign: str) -> bool:
-        """Whether ``sign`` comes next; it is then passed."""
-        there = self.ahead() == sign
-        self.at += there
-        return there
+    def token(self, node: ast.expr | ast.keyword) -> tuple[str, int]:
+        """What ``node`` is in the text, and where it begins."""
+        return self.text[node.col_offset : node.end_col_offset], node.col_offset
 
-    def ahead(self) -> str:
-        """The next character that is not white space, "" at the end."""
-        self.at = len(self.text) - len(self.text[self.at :].lstrip())
-        return self.text[self.at : self.at + 1]
-
-    def rest(self) -> str:
-        return repr(self.text[self.at :]) if self.ahead() else "the end"
+    def broken(self, at: int) -> ValueError:
+        """What cannot be parsed from ``at`` on."""
+        rest = self.text[at:]
+        if rest.startswith("("):
+            return self.error("this ( is never closed: give a ) at its end", at)
+        return self.error(f"expected NAME or NAME(FIELD=VALUE, ...), got {rest!r}", at)
 
     def error(self, message: str, at: int) -> ValueError:
         return ValueError(f"{message} (at character {at + 1} of {self.text!r})")

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 
 from posteriori.operators import Identity
-from posteriori.presets import SAME_AS
+from posteriori.settings.presets import SAME_AS
 
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
@@ -52,7 +52,7 @@ _DERIVED = {
 @cache
 def choices() -> list[Choice]:
     """What was measured."""
-    text = resources.files("posteriori").joinpath("choosing.toml").read_text("utf-8")
+    text = resources.files("posteriori.settings").joinpath("choosing.toml").read_text("utf-8")
     return [Choice(**entry) for entry in tomllib.loads(text)["choice"]]
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
-from posteriori.presets import default_steps, preset, resolve
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, DiffPIR, PiGDM, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
-from posteriori.spec import read_sampler
+from posteriori.settings.presets import default_steps, preset, resolve
+from posteriori.settings.text import read_sampler
 
 
 def prior(name):
@@ -182,7 +182,7 @@ def entry(noise, **fields):
 @pytest.fixture
 def measured_at_two_noises(monkeypatch):
     found = [entry(0.2, scale=1.0, gradient="unit"), entry(0.02, scale=4.0, gradient="norm")]
-    monkeypatch.setattr("posteriori.presets._entries", lambda: found)
+    monkeypatch.setattr("posteriori.settings.presets._entries", lambda: found)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,15 @@ def test_beyond_the_measured_noises_it_is_said(sigma, nearest):
     assert resolved.sampler.scale == {0.02: 4.0, 0.2: 1.0}[nearest]
     assert resolved.warning.endswith(f"is the value measured at noise {nearest:g}")
     assert f"64 px, 100 steps and noise {sigma:g}" in resolved.warning
+
+
+@pytest.mark.parametrize(
+    ("sigma", "scale"), [(0.2, 2.0), (0.02, 8.0), (math.sqrt(0.2 * 0.02), 4.0), (0.001, 8.0), (1.0, 2.0)]
+)
+def test_a_length_changes_with_the_noise_as_at_the_steps_where_that_was_measured(monkeypatch, sigma, scale):
+    once = entry(0.2, scale=2.0) | {"steps": 400}
+    found = [once, entry(0.2, scale=1.0), entry(0.02, scale=4.0)]
+    monkeypatch.setattr("posteriori.settings.presets._entries", lambda: found)
+    resolved = resolve(DPS, blur(64), prior("mine"), steps=400, sigma=sigma)
+    assert resolved.sampler.scale == pytest.approx(scale)
+    assert ("changed with the noise as in 100 steps" in resolved.warning) == (sigma < 0.2)

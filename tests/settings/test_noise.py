@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posteriori.noise import format_noise, parse_noise
+from posteriori.settings.noise import format_noise, parse_noise
 
 
 @pytest.mark.parametrize(

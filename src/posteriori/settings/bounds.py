@@ -1,0 +1,72 @@
+"""Bounds of a dataclass's fields: written in their annotations, checked when an object is made.
+
+``scale: Annotated[float, Ge(0), "length of the step"] = 1.0`` takes finite numbers from 0 up, a ``Literal`` its words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
+from operator import ge, gt, le
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le
+
+
+class _Bound(NamedTuple):
+    word: str
+    end: Any
+    holds: Callable[[Any, Any], bool]
+
+
+class _Field(NamedTuple):
+    """A field of the annotation ``kind`` that has bounds, or is a ``Literal``."""
+
+    name: str
+    kind: Any
+    bounds: list[_Bound]
+
+    def has(self, value: Any) -> bool:
+        if get_origin(self.kind) is Literal:
+            return value in get_args(self.kind)
+        return math.isfinite(value) and all(bound.holds(value, bound.end) for bound in self.bounds)
+
+    @property
+    def wanted(self) -> str:
+        if get_origin(self.kind) is Literal:
+            return f"one of {', '.join(map(str, get_args(self.kind)))}"
+        said = " ".join(f"{bound.word} {bound.end}" for bound in self.bounds)
+        whole = self.kind is int or int in get_args(self.kind)
+        if [bound.word for bound in self.bounds] == ["from"]:
+            return f"at least {self.bounds[0].end}" if whole else f"a finite number {said} up"
+        return f"a {'whole' if whole else 'finite'} number {said}"
+
+
+def check(thing: Any) -> None:
+    """Raises ValueError, one line, for the first field of ``thing`` beyond its bounds; None is within any."""
+    for field in _fields(type(thing)):
+        value = getattr(thing, field.name)
+        if value is not None and not field.has(value):
+            shown = repr(value) if isinstance(value, str) else value
+            raise ValueError(f"{field.name} is {shown}: give {field.wanted}")
+
+
+@cache
+def _fields(cls: type) -> list[_Field]:
+    found = []
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        bounds = [bound for mark in metadata for bound in _bounds(mark)]
+        if bounds or get_origin(kind) is Literal:
+            found.append(_Field(name, kind, bounds))
+    return found
+
+
+def _bounds(mark: Any) -> Iterator[_Bound]:
+    if isinstance(mark, Ge):
+        yield _Bound("from", mark.ge, ge)
+    if isinstance(mark, Gt):
+        yield _Bound("above", mark.gt, gt)
+    if isinstance(mark, Le):
+        yield _Bound("up to", mark.le, le)

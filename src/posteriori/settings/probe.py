@@ -1,0 +1,106 @@
+"""A trial of a user's own class before any work: shapes, gradients, determinism, rows that know nothing of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from posteriori.likelihood import Gaussian
+from posteriori.loop import sample
+from posteriori.operator import LinearOperator, Operator
+from posteriori.operators import BoxMask
+from posteriori.priors.mixture import GaussianMixture
+from posteriori.sampler import Sampler, State
+from posteriori.settings.own import said
+
+#: relative to the largest entry; what batches of another size round otherwise is far below
+_CLOSE = 1e-3
+
+
+class _Faulty(ValueError):
+    """What is wrong with a class."""
+
+
+@lru_cache
+@torch.inference_mode(False)
+@torch.enable_grad()
+def probe(thing: Sampler | Operator) -> None:
+    """Raises ValueError, one line with the shapes, where ``thing`` does not do what every sampler or operator does."""
+    name = f"{thing.name.partition('#')[0]}:{type(thing).__name__}"
+    with torch.random.fork_rng(devices=[]):
+        _probe_operator(thing, name) if isinstance(thing, Operator) else _probe_sampler(thing, name)
+
+
+def _probe_operator(A: Operator, name: str) -> None:
+    x = torch.randn(2, *A.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).requires_grad_()
+    y = _run(lambda: A(x), f"{name}: A(x) of x {_shape(x)}")
+    rows = isinstance(y, Tensor) and y.shape[:1] == (2,)
+    _expect(rows, f"{name}: A(x) is {_shape(y)} for x {_shape(x)}: give a y for each x")
+    _expect(bool(torch.isfinite(y).all()), f"{name}: A(x) of x {_shape(x)} has entries that are no finite numbers")
+    _expect(bool(torch.equal(y, A(x))), f"{name}: A(x) is another at every call: leave the noise to measure()")
+    _expect(_near(A(x[1:]), y[1:]), f"{name}: A(x)[1] depends on x[0]: compute every row of x {_shape(x)} for itself")
+    wide = _run(lambda: A(x.detach().double()), f"{name}: A(x) of x in float64")
+    _expect(_near(wide, y), f"{name}: A(x) is another for x in float64")
+    _expect(y.requires_grad, f"{name}: A(x) has no gradient: compute it by torch's functions alone")
+    v = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
+    (g,) = _run(lambda: torch.autograd.grad(y, x, v), f"{name}: the gradient of A(x)")
+    _expect(bool(torch.isfinite(g).all()), f"{name}: the gradient of A(x) has entries that are no finite numbers")
+    y, x = y.detach(), x.detach()
+    _same_shape(_run(lambda: A.guess(y, 0.1), f"{name}: guess of y {_shape(y)}"), x, f"{name}: guess(y)", y)
+    if isinstance(A, LinearOperator):
+        back = _run(lambda: A.adjoint(v), f"{name}: adjoint of y {_shape(y)}")
+        _same_shape(back, x, f"{name}: adjoint(y)", y)
+        _expect(_near(back, g), f"{name}: adjoint(y) is not the adjoint of A(x): <A x, y> and <x, A^T y> differ")
+        _same_shape(_run(lambda: A.prox(x, y, 1.0), f"{name}: prox of z {_shape(x)}"), x, f"{name}: prox(z, y, rho)", y)
+
+
+def _probe_sampler(sampler: Sampler, name: str) -> None:
+    prior = GaussianMixture(torch.zeros(1, 3, 8, 8), 0.25 * torch.eye(192)[None])
+    operator = BoxMask(prior.shape)
+    like = Gaussian(operator.measure(prior.draw(2), 0.1), operator, 0.1)
+    few = _run(lambda: sampler.with_steps(3), f"{name}: with_steps(3)")
+
+    def watch(state: State, step: int, steps: int, rows: slice) -> None:
+        expected = (state.n * (rows.stop - rows.start), *prior.shape)
+        right = tuple(state.x.shape) == expected
+        _expect(right, f"{name}: x is {_shape(state.x)} after step {step}: give one of {expected}")
+
+    def draw(like: Gaussian) -> Tensor:
+        trial = lambda: sample(prior, like, few, n=2, callbacks=[watch], progress=False)  # noqa: E731
+        return _run(trial, f"{name}: three steps with x {tuple(prior.shape)}")
+
+    x = draw(like)
+    _expect(torch.equal(x, draw(like)), f"{name}: one seed gives two results: draw random numbers from rng alone")
+    alone = draw(like.select(slice(1, 2)))
+    _expect(_near(alone, x[1:]), f"{name}: x of one measurement depends on the others: compute every row for itself")
+
+
+def _run(call: Callable, what: str):
+    """What ``call`` gives; an error in it says ``what`` was tried."""
+    try:
+        return call()
+    except _Faulty:
+        raise
+    except Exception as error:
+        raise _Faulty(f"{what} fails: {said(error)}") from error
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise _Faulty(otherwise)
+
+
+def _same_shape(found: object, x: Tensor, what: str, y: Tensor) -> None:
+    right = isinstance(found, Tensor) and found.shape == x.shape
+    _expect(right, f"{what} is {_shape(found)} for y {_shape(y)}: give one of {_shape(x)}, as x is")
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= _CLOSE * b.abs().max())
+
+
+def _shape(found: object) -> str:
+    return str(tuple(found.shape)) if isinstance(found, Tensor) else type(found).__name__
