@@ -14,7 +14,7 @@ from posteriori.kernels import Variance, reverse
 from posteriori.likelihood import Likelihood
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State, Stats, SteppedSampler
+from posteriori.sampler import State, SteppedSampler
 from posteriori.schedule import Level
 
 
@@ -54,7 +54,7 @@ class ReverseGuidance(ReverseSampler, Guidance):
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         denoised = self(state.x, state.level, prior, like)
         x_s = self.reverse(state.x, denoised, state.level, s, rng)
-        return State(x_s, s, state.n, denoised.alone, Stats())
+        return State(x_s, s, state.n, denoised.alone)
 
 
 class Moments(NamedTuple):
