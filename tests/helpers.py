@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import ClassVar
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from posteriori.names import classes
 from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
 from posteriori.priors.mixture import GaussianMixture
@@ -17,8 +21,17 @@ from posteriori.rng import Rng
 from posteriori.sampler import Around, Sampler
 from posteriori.schedule import linear_betas
 
+T = TypeVar("T")
+
 IMAGE = (3, 8, 8)
 LINEAR = linear_betas()
+
+
+def named(listed: Sequence[type], base: type[T]) -> set[type[T]]:
+    """Every class of ``base`` with a name in the packages that the ``listed`` ones are from."""
+    packages = [import_module(name) for name in {cls.__module__.rpartition(".")[0] for cls in listed}]
+    modules = [import_module(f"{p.__name__}.{found.name}") for p in packages for found in iter_modules(p.__path__)]
+    return {cls for module in modules for cls in classes(vars(module), base)}
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

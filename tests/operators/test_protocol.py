@@ -1,17 +1,12 @@
 """What every operator keeps; the expected numbers come from its dense matrix."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 import pytest
 import torch
 
 import posteriori
-from posteriori import operators
-from posteriori.names import classes
 from posteriori.operator import Operator
 from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
-from tests.helpers import dense, normal
+from tests.helpers import dense, named, normal
 
 SHAPE = (3, 16, 16)
 DOUBLED = normal(3, 12, seed=5)[[0, 1, 2, 0, 1]]  # rank 3 out of 5 rows
@@ -51,8 +46,7 @@ def measurements(operator, n=3, seed=10):
 
 
 def test_every_operator_is_listed_tried_and_exported():
-    modules = [import_module(f"{operators.__name__}.{found.name}") for found in iter_modules(operators.__path__)]
-    assert set(OPERATORS) == {cls for module in modules for cls in classes(vars(module), Operator)}
+    assert set(OPERATORS) == named(OPERATORS, Operator)
     assert all(getattr(posteriori, cls.__name__) is cls for cls in OPERATORS)
     assert {type(operator) for operator in INSTANCES} == set(OPERATORS)
     assert len({operator.name for operator in OPERATORS}) == len(OPERATORS)

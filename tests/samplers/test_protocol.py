@@ -1,19 +1,15 @@
 """What every sampler keeps, written once."""
 
 from dataclasses import replace
-from importlib import import_module
 from itertools import pairwise
-from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 
 import posteriori
-from posteriori import guidance, samplers
 from posteriori.likelihood import Flat, Gaussian
 from posteriori.loop import sample
-from posteriori.names import classes
 from posteriori.operators import Identity
 from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
@@ -45,6 +41,7 @@ from tests.helpers import (
     as_network,
     covariance,
     image_mixture,
+    named,
     normal,
     small_operators,
     standard_errors_off,
@@ -106,11 +103,7 @@ def close(a, b):
 
 
 def test_every_sampler_is_listed_tried_and_exported():
-    rooms = (samplers, guidance)
-    modules = [
-        import_module(f"{room.__name__}.{found.name}") for room in rooms for found in iter_modules(room.__path__)
-    ]
-    assert set(SAMPLERS) == {cls for module in modules for cls in classes(vars(module), Sampler)}
+    assert set(SAMPLERS) == named(SAMPLERS, Sampler)
     assert {type(sampler) for sampler in INSTANCES} == set(SAMPLERS)
     assert len({sampler.name for sampler in SAMPLERS}) == len(SAMPLERS)
     assert all(getattr(posteriori, cls.__name__) is cls for cls in SAMPLERS)

@@ -46,13 +46,17 @@ def restore(
     files: Files,
     operator: Annotated[
         str | None,
-        typer.Option(help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`."),
+        typer.Option(
+            help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
+            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'."
+        ),
     ] = None,
     sampler: Annotated[
         str,
         typer.Option(
-            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; auto, auto:looks or "
-            "auto:uncertainty: what was measured to be best for the prior, the operator and the noise."
+            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; or my.py:Mine; "
+            "auto, auto:looks or auto:uncertainty: what was measured to be best for the prior, the operator and the "
+            "noise."
         ),
     ] = "auto",
     noise: Annotated[
