@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 from posteriori.guidance.base import Guidance
 from posteriori.guidance.mmps import MMPS
 from posteriori.integrators import INTEGRATORS, Integrator
-from posteriori.likelihood import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Around, State, Stats
@@ -40,7 +39,7 @@ class Reverse(Around):
     guidance: Annotated[Guidance, "the sampler whose estimate of E[x_0 | x_t, y] it is"] = field(default_factory=MMPS)
     integrator: Annotated[Integrator, "the way from one level to the next"] = "heun"
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         x, denoised, carry = INTEGRATORS[self.integrator](
             lambda x, t: self.guidance(x, t, prior, like),
             state.x,
