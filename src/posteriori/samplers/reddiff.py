@@ -63,15 +63,15 @@ class REDDiff(SteppedSampler):
         return State(mu, t, n, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        t, eps = state.level, rng.normal(prior.shape)
+        t, eps = state.level.with_signal(), rng.normal(prior.shape)
         x_t = forward(state.x, t, eps)
         x0 = prior.estimate(x_t, t, self.clip).x0
-        pull = state.x - x0  # sigma_t / alpha_t (eps0 - eps), also where alpha_t = 0
+        eps0 = (x_t - t.alpha * x0) / t.sigma
 
         def loss(mu: Tensor) -> Tensor:
-            residual = like.misfit(mu)
-            data = residual.square().sum(1) / (2 * max(residual.shape[1], 1))
-            return data + self.lambda_ * (pull * mu).flatten(1).mean(1)
+            misfit = like.misfit(mu)
+            data = misfit.square().sum(1) / (2 * max(misfit.shape[1], 1))
+            return data + self.lambda_ * t.sigma / t.alpha * ((eps0 - eps) * mu).flatten(1).mean(1)
 
         _, g = value_and_gradient(loss, state.x)
         first, second, k = state.carry
