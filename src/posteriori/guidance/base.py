@@ -72,7 +72,7 @@ class Moments(NamedTuple):
 def moments(x_t: Tensor, t: Level, prior: Prior, like: Linear, clip: bool) -> Moments:
     """The moments of p(x_0 | x_t), exactly: C = sigma_t^2 / alpha_t J, J = d E[x_0 | x_t] / d x_t; a vjp each product.
 
-    J stands for J^T, which is symmetric where the denoiser is exact.
+    A vjp gives J^T for J, which is symmetric where the denoiser is exact.
     """
     t = t.with_signal()
     denoised, vjp = prior.linearise(x_t, t, clip)
