@@ -65,7 +65,7 @@ def test_a_mixture_equals_the_network_that_predicts_its_flow(sampler):
 
 def nearness(sampler):
     truth = PRIOR.draw(64, seed=1)
-    like = Gaussian(Identity(IMAGE).measure(truth, 0.3), Identity(IMAGE), 0.3)
+    like = Gaussian.simulate(truth, Identity(IMAGE), 0.3)
     return (run(sampler, like)[:, 0] - truth).square().mean().item()
 
 
