@@ -18,7 +18,7 @@ import torch
 from heldout import CHOOSING, held_out_faces
 from posteriori.figures import sheet
 from posteriori.images import load_image
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.folder import CARD, read_folder, save_folder
 from posteriori.priors.load import load_prior

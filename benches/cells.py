@@ -26,10 +26,10 @@ from posteriori import __version__
 from posteriori.experiments.engine.pool import share
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior, prior_record
 from posteriori.progress import bar
@@ -139,7 +139,7 @@ def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
     prior = network(own.prior, own.size)
     operator = parse_operator(own.operator, prior.shape)
     truth = held_out(own.prior, data, slice(*own.pictures), own.size)
-    like = Gaussian(operator.measure(truth, own.sigma), operator, own.sigma)
+    like = Gaussian.simulate(truth, operator, own.sigma)
     counted, started = CountedPrior(prior), time.process_time()
     try:
         x = sample(counted, like, parse_sampler(own.sampler), n=own.n, batch=max(16, own.n), progress=False)
@@ -155,16 +155,15 @@ def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
 def _figures(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> dict[str, np.ndarray]:
     faces, n = x.shape[:2]
     flat, each, mean = x.flatten(0, 1), truth.repeat_interleave(n, 0), x.mean(1)
-    residual = like.expand(n).residual(flat)
     found = {
         "psnr": psnr(flat, each).reshape(faces, n),
         "lpips": lpips(flat, each).reshape(faces, n),
-        "residual": (residual.norm(dim=1) / (like.sigma * residual.shape[1] ** 0.5)).reshape(faces, n),
+        "residual": like.expand(n).residual(flat).square().mean(1).sqrt().reshape(faces, n),
         "psnr_mean": psnr(mean, truth),
         "lpips_mean": lpips(mean, truth),
     }
     if n > 1:
-        seen = operator.hide(torch.ones_like(truth[:1]))[0] != 0
+        seen = operator.zero_filled(torch.ones_like(truth[:1]))[0] != 0
         parts = (seen, ~seen)
         z, std = standardized(x.transpose(0, 1), truth), x.std(1)
         found["interval_score"] = torch.stack([_interval_score(own, row) for own, row in zip(x, truth, strict=True)])

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from heldout import REPORTED, held_out_faces
 from posteriori.images import read_picture
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
@@ -59,13 +59,13 @@ def restorations(prior: Prior, truth: Tensor) -> Iterator[tuple[str, Operator, T
         own = row[None]
         operator = parse_operator(OPERATORS[i % 3], prior.shape)
         sigma = NOISES[i // 3 % 3]
-        y = operator.measure(own, sigma)
+        y = Gaussian.simulate(own, operator, sigma).y
         yield "good", operator, y, _restored(prior, operator, y, sigma, auto(prior, operator, sigma)), sigma
         kind = ("its paper's DiffPIR", "a fifth of the noise", "another blur", "four times the noise")[i // 16]
         given = {"its paper's DiffPIR": DiffPIR(steps=30), "a fifth of the noise": DDRM(steps=30)}.get(kind)
         told, known = operator, sigma * {"a fifth of the noise": 0.2, "four times the noise": 4}.get(kind, 1)
         if kind == "another blur":
-            y = parse_operator("gaussian-blur(sigma=1.5)", prior.shape).measure(own, sigma)
+            y = Gaussian.simulate(own, parse_operator("gaussian-blur(sigma=1.5)", prior.shape), sigma).y
             told = parse_operator("gaussian-blur(sigma=2.5)", prior.shape)
         yield kind, told, y, _restored(prior, told, y, known, given or auto(prior, told, known)), known
 

@@ -25,6 +25,7 @@ from heldout import held_out
 from posteriori.experiments.plots import COLOURS, figure, logarithmic
 from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
+from posteriori.likelihoods import Gaussian
 from posteriori.metrics import lpips, psnr
 from posteriori.metrics.intervals import Estimate
 from posteriori.operators import Identity
@@ -145,7 +146,7 @@ def pick(goal: str, found: dict[Setting, Figures]) -> Setting:
 def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting], data: Path, out: Path) -> Result:
     truth = held_out(p.prior, data, slice(*TESTED[p.prior]), PRIORS[p.prior])
     operator = parse_operator(OPERATORS[p.operator], tuple(truth.shape[1:]))
-    y = operator.measure(truth, p.sigma)
+    y = Gaussian.simulate(truth, operator, p.sigma).y
     shown = F.interpolate(y, truth.shape[-2:], mode="bicubic") if y.shape != truth.shape else y
     tested = {c: _read(p.cell(c, TESTED[p.prior]), out) for c in chosen.values()}
     goals = {goal: c for goal, c in chosen.items() if goal in ENOUGH}

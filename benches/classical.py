@@ -16,8 +16,8 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, wiener
 from torch import Tensor
 
 from posteriori.metrics import psnr
-from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Downsample, GaussianBlur, Identity
+from posteriori.operators.base import Operator
 
 #: pixels (H, W, 3) on [-1, 1]
 Pixels = np.ndarray

@@ -14,6 +14,7 @@ from torch import Tensor
 from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
 from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
 from posteriori.figures import sheet
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask
 from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
@@ -83,7 +84,7 @@ def main() -> None:
             "| method | PSNR (dB) | LPIPS | PSNR in the hole | residual / (sigma sqrt m) | seconds |\n"
             "|---|---|---|---|---|---|"
         )
-        y = task.operator.measure(truth, SIGMA_Y)
+        y = Gaussian.simulate(truth, task.operator, SIGMA_Y).y
         results = {"measurement": score(task.operator, y, y, truth)}
         if isinstance(task.operator, BoxMask):
             filled = surroundings(task.operator, y)

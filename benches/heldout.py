@@ -13,11 +13,11 @@ from torch import Tensor
 
 from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.images import load_image
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr
-from posteriori.operator import Operator
 from posteriori.operators import BoxMask
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.training.data import list_names, load_images, split_names
@@ -77,8 +77,7 @@ def hole_psnr(operator: Operator, x: Tensor, truth: Tensor) -> np.ndarray:
 def score(
     operator: Operator, y: Tensor, x: Tensor, truth: Tensor, seconds: float = 0.0, sigma: float = SIGMA_Y
 ) -> Scores:
-    r = Gaussian(y, operator, sigma).residual(x)
-    residual = r.norm(dim=1) / (sigma * r.shape[1] ** 0.5)
+    residual = Gaussian(y, operator, sigma).residual(x).square().mean(1).sqrt()
     return Scores(
         psnr(x, truth).numpy(), lpips(x, truth).numpy(), residual.numpy(), hole_psnr(operator, x, truth), seconds
     )
@@ -88,7 +87,7 @@ def run(
     prior: Prior, operator: Operator, sampler: Sampler, truth: Tensor, *, batch: int = 16, sigma: float = SIGMA_Y
 ) -> tuple[Scores, Tensor]:
     """Measures ``truth`` with noise ``sigma`` (seed 0), restores it and scores it."""
-    y = operator.measure(truth, sigma)
+    y = Gaussian.simulate(truth, operator, sigma).y
     started = time.perf_counter()
     x = sample(prior, Gaussian(y, operator, sigma), sampler, batch=batch)[:, 0]
     return score(operator, y, x, truth, time.perf_counter() - started, sigma), x

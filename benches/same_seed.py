@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from posteriori.images import load_image
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.load import load_prior
@@ -64,7 +64,7 @@ def restore(classes: list[type[Sampler]], dtype: str, into: Path) -> None:
     torch.set_num_threads(1)
     prior, x = load_prior("faces-64", dtype=dtype), load_image("astronaut", size=64)
     operator = GaussianBlur(prior.shape, sigma=1.5)
-    like = Gaussian(operator.measure(x, 0.05), operator, 0.05)
+    like = Gaussian.simulate(x, operator, 0.05)
     for cls in classes:
         if (into / f"{cls.name}.npy").exists():
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.base import Prior

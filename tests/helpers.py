@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pkgutil import iter_modules
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.names import classes
-from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
+from posteriori.operators.base import Operator
+from posteriori.operators.linear import LinearOperator
+from posteriori.operators.svd import SVDOperator
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import Rng
@@ -58,10 +60,10 @@ def image_mixture() -> GaussianMixture:
 def dense(operator: Operator) -> Tensor:
     """A, (m, d) float64, column by column; its rows are the observed entries."""
     columns = torch.eye(torch.Size(operator.shape).numel()).unflatten(1, operator.shape)
-    return operator.observed(operator(columns)).T.double()
+    return operator.observed_entries(operator(columns)).T.double()
 
 
-def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[Operator]:
+def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[SVDOperator]:
     """One of every operator, for images of at least 8 x 8."""
     mask = normal(1, *shape[1:], seed=3) > 0
     d = torch.Size(shape).numel()
@@ -73,6 +75,43 @@ def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[Operator]:
         Downsample(shape, 2),
         Dense(shape, normal(d // 4, d, seed=4) / d**0.5),
     ]
+
+
+@dataclass(frozen=True)
+class Quantiser(Operator):
+    """A nonlinear operator: steps of 1/2 with smooth edges, of slope 0 to 2."""
+
+    name: ClassVar[str] = "quantiser"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x - (4 * torch.pi * x).sin() / (4 * torch.pi)
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        return y
+
+
+@dataclass(frozen=True)
+class WithoutSVD(LinearOperator):
+    """A linear operator that hides its singular value decomposition."""
+
+    name: ClassVar[str] = "without-svd"
+
+    inner: SVDOperator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(y)
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(y)
+
+    def zero_filled(self, y: Tensor) -> Tensor:
+        return self.inner.zero_filled(y)
+
+    def observed_entries(self, y: Tensor) -> Tensor:
+        return self.inner.observed_entries(y)
 
 
 def without_clip(sampler: Sampler) -> Sampler:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from posteriori.images import load_image
+from posteriori.likelihoods import Gaussian, Poisson
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur
 from posteriori.rng import Purpose, Rng, Tape, generator, image_key
 from tests.helpers import normal
@@ -84,7 +85,12 @@ def test_the_key_is_the_content():
 )
 def test_a_measurement_has_one_key_on_every_processor(operator, key):
     """Recorded on one; `make processors` computes them with the arithmetic of others."""
-    assert image_key(operator.measure(load_image("astronaut", size=64), 0.05)[0]) == key
+    assert image_key(Gaussian.simulate(load_image("astronaut", size=64), operator, 0.05).y[0]) == key
+
+
+def test_counts_have_one_key_on_every_processor():
+    x, operator = load_image("astronaut", size=64), GaussianBlur((3, 64, 64), sigma=1.5)
+    assert image_key(Poisson.simulate(x, operator, 100.0).y[0]) == 1561586393
 
 
 def test_tape():

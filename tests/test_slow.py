@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from posteriori.images import load_image
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.load import load_prior
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def _restored(device: str, dtype: str, steps: int):
     prior = load_prior("faces-64", device=device, dtype=dtype)
     blur = GaussianBlur(prior.shape, sigma=1.5)
-    y = blur.measure(load_image("astronaut", size=64), 0.05)
+    y = Gaussian.simulate(load_image("astronaut", size=64), blur, 0.05).y
     sampler = preset(DPS, blur, prior, steps=250, sigma=0.05).with_steps(steps)
     return sample(prior, Gaussian(y, blur, 0.05), sampler, progress=False).cpu()
 

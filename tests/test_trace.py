@@ -1,6 +1,6 @@
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Identity
 from posteriori.samplers import DDIM, DPS, AnnealedLangevin

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from posteriori import metrics as metrics
     from posteriori.images import load_image as load_image
     from posteriori.images import save_image as save_image
-    from posteriori.likelihood import Flat as Flat
-    from posteriori.likelihood import Gaussian as Gaussian
+    from posteriori.likelihoods import Flat as Flat
+    from posteriori.likelihoods import Gaussian as Gaussian
+    from posteriori.likelihoods import Poisson as Poisson
     from posteriori.loop import sample as sample
     from posteriori.operators import *  # noqa: F403
     from posteriori.priors.load import load_prior as load_prior
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "images": ("load_image", "save_image"),
-    "likelihood": ("Flat", "Gaussian"),
+    "likelihoods": ("Flat", "Gaussian", "Poisson"),
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "loop": ("sample",),

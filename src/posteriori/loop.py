@@ -10,10 +10,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng, whole
 from posteriori.sampler import Callback, Sampler
+from posteriori.samplers import SAMPLERS
 from posteriori.schedule import Level
 from posteriori.trace import progress_bar
 
@@ -57,10 +58,8 @@ def sample(
         raise ValueError(
             f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
         )
-    if not likelihood.supports(sampler.requires):
-        raise ValueError(
-            f"{type(sampler).__name__} needs a {sampler.requires.__name__}, which this likelihood's is not"
-        )
+    if not isinstance(likelihood, sampler.requires):
+        raise ValueError(_unfit(sampler, likelihood))
     if keys is not None and len(keys) != N:
         raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
     keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
@@ -83,12 +82,20 @@ def sample(
                 state = sampler.step(state, s, prior, like, streams)
                 finite.check(state.x, k)
                 if state.x0 is not None:
-                    state.stats.default("residual", lambda x0=state.x0, like=like: like.residual(x0).norm(dim=1))
+                    state.stats.default("residual", lambda x0=state.x0, like=like: like.misfit(x0).norm(dim=1))
                 for watch in watchers:
                     watch(state, k, len(path) - 1, rows)
             samples.append(state.x.unflatten(0, (-1, count)))
     chunked = [samples[i : i + len(shares)] for i in range(0, len(samples), len(shares))]
     return torch.cat([torch.cat(own, dim=1) for own in chunked])
+
+
+def _unfit(sampler: Sampler, likelihood: Likelihood) -> str:
+    fit = ", ".join(cls.name for cls in SAMPLERS if isinstance(likelihood, cls().requires))
+    return (
+        f"{type(sampler).__name__} needs {sampler.requires.needs}; this likelihood has {likelihood.about}: take one of "
+        f"{fit}"
+    )
 
 
 class _Finite:

@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.schedule import Level, Schedule, Spacing
@@ -44,8 +43,8 @@ class State:
     """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
 
     ``x`` is x_t at ``level`` and ``x0`` the prior's last estimate of x_0, (B, *shape); ``stats`` holds figures to be
-    recorded ("residual", which the loop adds, is |y - A(x0)|_2, "gradient" a gradient's norm); ``carry`` is the
-    sampler's own.
+    recorded ("residual", which the loop adds, is |y - A(x0)|_2, the misfit's norm, "gradient" a gradient's); ``carry``
+    is the sampler's own.
     """
 
     x: Tensor
@@ -68,7 +67,8 @@ class Sampler(ABC):
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
-    requires: ClassVar[type[Operator]] = Operator
+    #: the type of likelihood that ``init`` and ``step`` take
+    requires: ClassVar[type[Likelihood]] = Likelihood
     #: the field to lower when a run ends in NaN
     strength: ClassVar[str] = ""
     #: the field that counts the levels; "" where another sampler inside holds it
@@ -92,12 +92,12 @@ class Sampler(ABC):
         """This sampler with ``steps`` levels over the whole schedule."""
         return replace(self, **{self.count: steps})
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Any, rng: Rng, n: int) -> State:
         """The state at the first level: pure noise of its size."""
         return State((t.alpha**2 + t.sigma**2) ** 0.5 * rng.normal(prior.shape), t, n)
 
     @abstractmethod
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         """From ``state.level`` to ``s``."""
 
 
@@ -133,7 +133,7 @@ class Around(Sampler):
         return getattr(self, self.inside)
 
     @property
-    def requires(self) -> type[Operator]:  # ty: ignore[incompatible-property-override]
+    def requires(self) -> type[Likelihood]:  # ty: ignore[incompatible-property-override]
         """What the sampler inside needs."""
         return self.inner.requires
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import posteriori
 from posteriori.images import load_image, save_image
+from posteriori.likelihoods import Gaussian
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
 from posteriori.rng import image_key
@@ -80,7 +81,7 @@ def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
     y = np.load(tmp_path / "a/face/measurement.npy")
     operator = GaussianBlur((3, 32, 32), sigma=1.0)
     x = load_image(face)
-    expected = operator.measure(x, 0.05, keys=[image_key(x[0])])[0].numpy()
+    expected = Gaussian.simulate(x, operator, 0.05, keys=[image_key(x[0])]).y[0].numpy()
     assert y.dtype == np.float32
     assert np.array_equal(y, expected)  # neither rounded nor clipped
     again = tmp_path / "a/face/measurement.npy"
@@ -91,7 +92,7 @@ def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
 
 
 def test_an_array_on_another_scale_is_refused_until_its_range_is_named(restore, face, tmp_path):
-    y = GaussianBlur((3, 32, 32), sigma=1.0).measure(load_image(face), 0.05)[0].numpy()
+    y = Gaussian.simulate(load_image(face), GaussianBlur((3, 32, 32), sigma=1.0), 0.05).y[0].numpy()
     command = ["--operator", BLUR, "--out"]
     found = {}
     for name, scale, array, problem in (

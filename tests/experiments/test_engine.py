@@ -14,7 +14,7 @@ from posteriori.experiments.engine.plan import Item, Pictures, Run, distinct
 from posteriori.experiments.engine.store import LOG, Store
 from posteriori.experiments.engine.work import compute
 from posteriori.images import load_image
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
@@ -87,7 +87,7 @@ def test_a_run_gives_what_sample_gives(run, prior, pictures, tmp_path):
     operator = parse_operator(BLUR, IMAGE)
     for row, (i, seed) in enumerate(run.rows):
         truth = pictures.x[i : i + 1]
-        y = operator.measure(truth, 0.05, seed=seed)
+        y = Gaussian.simulate(truth, operator, 0.05, seed=seed).y
         x = sample(prior, Gaussian(y, operator, 0.05), parse_sampler(run.method), seed=seed, progress=False)[:, 0]
         assert result.figures["psnr"][row] == pytest.approx(float(psnr(x, truth)), abs=1e-3)
     assert result.calls == 10
@@ -168,7 +168,7 @@ def test_batch_sizes_agree_on_the_network_that_ships():
     """
     x = load_image("astronaut", size=64)
     operator = parse_operator("box-mask", x.shape[1:])
-    likes = [Gaussian(operator.measure(x, 0.05, seed=seed), operator, 0.05) for seed in (0, 1)]
+    likes = [Gaussian.simulate(x, operator, 0.05, seed=seed) for seed in (0, 1)]
     both = Gaussian(torch.cat([like.y for like in likes]), operator, 0.05)
 
     def restored(prior, text):

@@ -5,6 +5,7 @@ import torch
 
 from posteriori.experiments.demo import run_demo, single_pass
 from posteriori.experiments.tasks import SIGMA_Y, tasks
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask, GaussianBlur
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DPS
@@ -35,7 +36,7 @@ def test_every_method_starts_from_the_same_measurement():
     said = []
     demo = run_demo(prior, truth, steps=4, seed=3, progress=False, say=said.append)
     for result in demo.tasks:
-        again = result.task.operator.measure(truth, SIGMA_Y, seed=3)
+        again = Gaussian.simulate(truth, result.task.operator, SIGMA_Y, seed=3).y
         assert torch.equal(result.y, again)
         assert [row.method for row in result.rows] == ["measurement", "sdedit", "scoreald", "dps"]
         assert torch.equal(result.pictures[0], result.y)

@@ -112,7 +112,7 @@ def test_pictures_have_the_power_law_and_the_textbooks_posterior():
     A = dense(like.operator)
     gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + like.sigma**2 * torch.eye(len(A)))
     x = problem.exact(0, 0).double().flatten(2)
-    means = like.operator.observed(like.y).double() @ gain.T
+    means = like.operator.observed_entries(like.y).double() @ gain.T
     scale = ((C - gain @ A @ C).diagonal() / 39).sqrt()
     assert ((x.mean(1) - means).abs() / scale).max() < 5
 
@@ -156,7 +156,7 @@ class Matheron(OneStep):
         gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + like.sigma**2 * torch.eye(len(A)))
         e = like.sigma * self.noise * rng.normal((len(A),)).double()
         x = self.noise * rng.normal((len(C),)).double() @ torch.linalg.cholesky(C).T
-        x = x + (like.operator.observed(like.y).double() - x @ A.T - e) @ gain.T
+        x = x + (like.operator.observed_entries(like.y).double() - x @ A.T - e) @ gain.T
         return State(x.float().unflatten(1, prior.shape), s, state.n)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.cards import load_card
@@ -21,7 +21,7 @@ def test_the_ffhq_network_runs_three_dps_steps_at_256(ffhq_state_dict):
     prior = UNetPrior(PixelUNet(net), linear_betas(), (3, 256, 256), dtype=auto_dtype())
     blur = GaussianBlur(prior.shape)
     x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    y = blur.measure(x, 0.05)
+    y = Gaussian.simulate(x, blur, 0.05).y
     stats = []
     restored = sample(
         prior,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.folder import WEIGHTS, load_folder, read_folder, save_folder, schedule_from_config
 from posteriori.priors.unet import PixelUNet

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense, Identity
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import CLEAN, Level
@@ -70,8 +70,8 @@ def test_denoiser_without_noise():
 def test_posterior_of_one_gaussian_is_the_textbooks(operator):
     full = covariance(192, seed=2)
     prior = GaussianMixture(normal(1, 3, 8, 8, seed=1), full[None])
-    like = Gaussian(operator.measure(normal(1, 3, 8, 8, seed=2), 0.3), operator, 0.3)
-    A, y = dense(operator), operator.observed(like.y)[0].double()
+    like = Gaussian.simulate(normal(1, 3, 8, 8, seed=2), operator, 0.3)
+    A, y = dense(operator), operator.observed_entries(like.y)[0].double()
     precision = full.inverse() + A.T @ A / 0.3**2
     mean = torch.linalg.solve(precision, full.inverse() @ prior.means[0] + A.T @ y / 0.3**2)
     posterior = prior.posterior(like)
@@ -91,7 +91,7 @@ def test_posterior_of_one_gaussian_is_the_textbooks(operator):
 )
 def test_posterior_of_a_mixture_equals_the_integral(d, matrix):
     prior, operator = mixture(d), Dense((d,), matrix)
-    like = Gaussian(operator.measure(normal(1, d, seed=8), 0.8), operator, 0.8)
+    like = Gaussian.simulate(normal(1, d, seed=8), operator, 0.8)
     x = grid(d)
     r = like.y[0].double() - x @ matrix.T.double()
     mean, cov = moments(x, log_density(prior, x) - r.square().sum(1) / (2 * 0.8**2))

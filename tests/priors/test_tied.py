@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.tied import TiedMixture
@@ -53,15 +53,15 @@ def test_moments_and_draws():
 @pytest.mark.parametrize("operator", small_operators(), ids=lambda operator: operator.name)
 def test_the_posterior_of_images_is_the_full_mixtures(operator):
     prior = tied((3, 8, 8), r=7)
-    same(prior, Gaussian(operator.measure(image_mixture().draw(1), 0.5), operator, 0.5))
+    same(prior, Gaussian.simulate(image_mixture().draw(1), operator, 0.5))
 
 
 @pytest.mark.parametrize("r", [0, 2, 5])
 def test_the_posterior_is_the_full_mixtures(r):
     prior, operator = tied(r=r), Dense((5,), normal(2, 5, seed=8))
-    like = Gaussian(operator.measure(normal(1, 5, seed=4), 0.8), operator, 0.8)
+    like = Gaussian.simulate(normal(1, 5, seed=4), operator, 0.8)
     same(prior, like)
-    again = Gaussian(operator.measure(normal(1, 5, seed=5), 0.3), operator, 0.3)
+    again = Gaussian.simulate(normal(1, 5, seed=5), operator, 0.3)
     same(prior.posterior(like), again)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.tiled import Tiled
@@ -85,7 +85,7 @@ def test_the_gradient_through_tiles_is_that_of_the_tiles(prior):
 
 def test_a_picture_of_any_size_is_sampled_with_every_tile_in_every_step(prior):
     operator = GaussianBlur((3, 30, 45), sigma=1.0)
-    y = operator.measure(image(30, 45), 0.05)
+    y = Gaussian.simulate(image(30, 45), operator, 0.05).y
     tiled = Tiled(prior, (3, 30, 45), tile=24, overlap=8)
     x = sample(tiled, Gaussian(y, operator, 0.05), DPS(steps=2), progress=False)
     assert x.shape == (2, 1, 3, 30, 45)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask, GaussianBlur, Identity
 from posteriori.priors.folder import load_folder, record_shift, save_folder
 from posteriori.priors.mixture import GaussianMixture
@@ -29,7 +30,7 @@ def test_the_shift_of_a_gaussian_prior_is_known(v):
 @pytest.mark.parametrize("operator", [Identity(SHAPE), BoxMask(SHAPE, size=6), GaussianBlur(SHAPE, sigma=1.0)])
 def test_the_residual_of_the_truth_is_one_and_without_noise_it_is_the_rms(operator):
     truth = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    y = operator.measure(truth, 0.05, seed=1)
+    y = Gaussian.simulate(truth, operator, 0.05, seed=1).y
     found = check_residual(operator, y, truth, 0.05)
     low, high = found["95% of true images"]
     assert low < found["samples"][0] < high

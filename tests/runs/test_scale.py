@@ -3,6 +3,7 @@ import torch
 from tests.helpers import normal, small_operators
 
 from posteriori.images import load_image
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense, Mask
 from posteriori.runs.scale import check_scale, rescaled
 
@@ -19,7 +20,7 @@ each = pytest.mark.parametrize("operator", AVERAGING, ids=lambda operator: opera
 def test_an_operator_that_averages_keeps_to_the_range(operator):
     assert operator.averages
     x = torch.cat([torch.ones(1, *SHAPE), -torch.ones(1, *SHAPE), 2 * torch.rand(2, *SHAPE) - 1])
-    y = operator.observed(operator(x))
+    y = operator.observed_entries(operator(x))
     assert y.abs().max() <= 1 + 1e-5
     torch.testing.assert_close(y[:2].abs(), torch.ones_like(y[:2]), atol=1e-5, rtol=0)
     assert not small_operators()[5].averages, "any matrix need not"
@@ -36,19 +37,19 @@ def test_every_range_is_brought_to_one(given):
 @pytest.mark.parametrize("sigma", [0.0, 0.05, 0.16, 0.5, 5.0])
 @pytest.mark.parametrize("given", [None, "-1..1"])
 def test_a_measurement_on_the_scale_passes(operator, sigma, given):
-    check_scale(operator.measure(FACE, sigma), operator, sigma, given, "y.npy")
-    check_scale(operator.measure(BRIGHT, sigma), operator, sigma, "-1..1", "y.npy")
+    check_scale(Gaussian.simulate(FACE, operator, sigma).y, operator, sigma, given, "y.npy")
+    check_scale(Gaussian.simulate(BRIGHT, operator, sigma).y, operator, sigma, "-1..1", "y.npy")
 
 
 @each
 @pytest.mark.parametrize("sigma", [0.0, 0.05, 0.5, 5.0])
 @pytest.mark.parametrize("given", [None, "-1..1", "0..1"])
 def test_bytes_cannot_be_on_the_scale(operator, sigma, given):
-    y = rescaled(127.5 * (operator.measure(FACE, sigma) + 1), given)
+    y = rescaled(127.5 * (Gaussian.simulate(FACE, operator, sigma).y + 1), given)
     with pytest.raises(
         ValueError, match=r"^y\.npy goes from .* cannot give of a picture on \[-1, 1\]: .*--range"
     ) as error:
-        check_scale(operator.hide(y), operator, sigma, given, "y.npy")
+        check_scale(operator.zero_filled(y), operator, sigma, given, "y.npy")
     assert "\n" not in str(error.value)
 
 
@@ -56,7 +57,7 @@ def test_bytes_cannot_be_on_the_scale(operator, sigma, given):
 @pytest.mark.parametrize("sigma", [0.0, 0.05, 0.16])
 @pytest.mark.parametrize("x", [FACE, BRIGHT], ids=["face", "bright"])
 def test_what_looks_like_0_to_1_is_asked_about(operator, sigma, x):
-    y = operator.hide((operator.measure(x, sigma) + 1) / 2)
+    y = operator.zero_filled((Gaussian.simulate(x, operator, sigma).y + 1) / 2)
     with pytest.raises(ValueError, match=r"looks like \[0, 1\]: say --range 0\.\.1, or --range -1\.\.1 if") as error:
         check_scale(y, operator, sigma, None, "y.npy")
     assert "\n" not in str(error.value)
@@ -65,7 +66,7 @@ def test_what_looks_like_0_to_1_is_asked_about(operator, sigma, x):
 
 def test_a_few_dead_pixels_decide_nothing():
     identity = AVERAGING[0]
-    y = identity.measure(FACE, 0.05)
+    y = Gaussian.simulate(FACE, identity, 0.05).y
     y[0, 0, 0, :10] = 40.0
     check_scale(y, identity, 0.05, None, "y.npy")
     unit = (y + 1) / 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from posteriori.kernels import small_std
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
@@ -28,7 +28,7 @@ def step(sampler, like, t, s):
 @pytest.mark.parametrize("operator", small_operators(), ids=lambda operator: operator.name)
 def test_without_noise_the_sample_has_the_measurement(operator):
     prior = image_mixture()
-    like = Gaussian(operator.measure(prior.draw(2), 0.0), operator, 0.0)
+    like = Gaussian.simulate(prior.draw(2), operator, 0.0)
     x = sample(prior, like, DDNM(steps=20), progress=False)[:, 0]
     torch.testing.assert_close(like.Vt(x), like.spectrum()[0], atol=1e-4, rtol=1e-4)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
@@ -57,7 +57,7 @@ def test_the_chain_is_the_papers_coordinate_by_coordinate(settings, sigma_y):
 @pytest.mark.parametrize("operator", small_operators(), ids=lambda operator: operator.name)
 def test_without_noise_the_sample_has_the_measurement(operator):
     prior = image_mixture()
-    like = Gaussian(operator.measure(prior.draw(2), 0.0), operator, 0.0)
+    like = Gaussian.simulate(prior.draw(2), operator, 0.0)
     x = sample(prior, like, DDRM(), progress=False)[:, 0]
     torch.testing.assert_close(like.Vt(x), like.spectrum()[0], atol=1e-4, rtol=1e-4)
 

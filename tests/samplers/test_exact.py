@@ -17,7 +17,7 @@ import torch
 from posteriori.experiments.verification.distances import sliced_wasserstein
 from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.problem import SLICES
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.priors.tied import TiedMixture
 from posteriori.samplers import MALA, TDS, MCGDiff, PnPDM, mcgdiff, tds

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense, Identity
 from posteriori.priors.mixture import GaussianMixture

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.convert import convert_state_dict, unet_config

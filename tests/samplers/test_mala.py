@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense, Mask
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape

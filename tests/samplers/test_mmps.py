@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from posteriori.guidance.mmps import gmres
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense, Downsample, Identity, Mask
 from posteriori.priors.base import Denoised, Prior

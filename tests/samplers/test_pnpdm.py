@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.samplers.pnpdm import _towards_y
 from tests.helpers import dense, normal, small_operators
 
@@ -13,9 +13,9 @@ SHAPE = (1, 8, 8)
 def test_the_likelihood_step_has_the_law_of_z_given_x_and_y(operator, rho, sigma_y):
     # N(z; x, rho^2 I) p(y | z) is normal with the precision I / rho^2 + A^T A / sigma_y^2
     A, x = dense(operator), normal(1, *SHAPE)
-    like = Gaussian(operator.measure(normal(1, *SHAPE, seed=1), sigma_y), operator, sigma_y)
+    like = Gaussian.simulate(normal(1, *SHAPE, seed=1), operator, sigma_y)
     covariance = torch.linalg.inv(torch.eye(64) / rho**2 + A.T @ A / sigma_y**2)
-    y = operator.observed(like.y)[0].double()
+    y = operator.observed_entries(like.y)[0].double()
     mean = covariance @ (x.flatten().double() / rho**2 + A.T @ y / sigma_y**2)
     found = _towards_y(x, rho, like, torch.zeros_like(x))
     torch.testing.assert_close(found.flatten().double(), mean, atol=1e-4, rtol=1e-4)

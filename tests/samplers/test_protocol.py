@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import posteriori
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Identity
 from posteriori.priors.base import Denoised
@@ -91,7 +91,7 @@ def used(sampler):
 
 
 def measured(operator=BLUR, n=3, sigma=0.2):
-    return Gaussian(operator.measure(PRIOR.draw(n), sigma), operator, sigma)
+    return Gaussian.simulate(PRIOR.draw(n), operator, sigma)
 
 
 def run(sampler, like=None, prior=PRIOR, **settings):
@@ -144,8 +144,8 @@ def test_a_norm_over_the_batch_is_noticed():
 @each(steps=15)
 def test_an_image_alone_equals_the_image_in_a_folder(sampler):
     folder = PRIOR.draw(3)
-    alone = Gaussian(BLUR.measure(folder[1:2], 0.2), BLUR, 0.2)
-    close(run(sampler, alone)[0], run(sampler, Gaussian(BLUR.measure(folder, 0.2), BLUR, 0.2))[1])
+    alone = Gaussian.simulate(folder[1:2], BLUR, 0.2)
+    close(run(sampler, alone)[0], run(sampler, Gaussian.simulate(folder, BLUR, 0.2))[1])
 
 
 @each(steps=15)
@@ -203,7 +203,7 @@ def test_finite_on_every_operator(sampler, operator):
 def nearness(sampler):
     """Mean square from the truth of one sample for each of 64 noisy draws; 0.29 where the data are ignored."""
     truth = PRIOR.draw(64, seed=1)
-    like = Gaussian(Identity(IMAGE).measure(truth, 0.3), Identity(IMAGE), 0.3)
+    like = Gaussian.simulate(truth, Identity(IMAGE), 0.3)
     return (run(sampler, like)[:, 0] - truth).square().mean().item()
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
@@ -19,7 +19,7 @@ LIKE = Gaussian(normal(3, 2, seed=3), OPERATOR, 0.2)
 def test_the_chain_is_the_published_loss_under_adam():
     draws = [normal(3, 4, seed=k) for k in range(30)]
     found = sample(PRIOR, LIKE, REDDiff(steps=30), rng=lambda rows: Tape(draws), progress=False)[:, 0]
-    mu = LIKE.guess().clone().requires_grad_()
+    mu = LIKE.initial_estimate().clone().requires_grad_()
     adam = torch.optim.Adam([mu], lr=0.1, betas=(0.9, 0.99))
     for t, eps in zip(LINEAR.path(30)[:-1], draws, strict=True):
         x_t = (t.alpha * mu + t.sigma * eps).detach()

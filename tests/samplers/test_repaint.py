@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense, Mask
 from posteriori.priors.mixture import GaussianMixture
@@ -73,9 +73,9 @@ def test_upwards_it_diffuses():
 
 @pytest.mark.parametrize("operator", [Mask((4,), KNOWN), Dense((4,), normal(2, 4, seed=2))])
 def test_the_sample_has_the_measurement_as_it_is(operator):
-    like = Gaussian(operator.measure(PRIOR.draw(3), 0.2), operator, 0.2)
+    like = Gaussian.simulate(PRIOR.draw(3), operator, 0.2)
     x = sample(PRIOR, like, RePaint(steps=50, repeats=2), progress=False)[:, 0]
-    torch.testing.assert_close(like.residual(x), torch.zeros_like(like.residual(x)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(like.misfit(x), torch.zeros_like(like.misfit(x)), atol=1e-5, rtol=0)
 
 
 def test_the_unknown_part_comes_to_fit_the_known():

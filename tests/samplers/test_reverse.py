@@ -8,7 +8,7 @@ import torch
 
 from posteriori.guidance.base import Guidance
 from posteriori.integrators import INTEGRATORS
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture

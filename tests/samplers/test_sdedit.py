@@ -1,14 +1,13 @@
 import pytest
 import torch
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
-from posteriori.operator import Operator
 from posteriori.operators import BoxMask, Downsample
 from posteriori.rng import Rng, Tape
 from posteriori.samplers import DDIM, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
-from tests.helpers import IMAGE, LINEAR, image_mixture, normal
+from tests.helpers import IMAGE, LINEAR, Quantiser, image_mixture, normal
 
 
 def times(sampler):
@@ -39,7 +38,7 @@ def test_t_start_lies_on_the_schedule(t_start):
 @pytest.mark.parametrize("operator", [BoxMask(IMAGE, size=3), Downsample(IMAGE, 2)], ids=lambda o: o.name)
 def test_starts_from_the_noised_guess(operator):
     prior, level = image_mixture(), LINEAR.level(300)
-    like = Gaussian(operator.measure(prior.draw(2), 0.1), operator, 0.1)
+    like = Gaussian.simulate(prior.draw(2), operator, 0.1)
     noise = normal(2, *IMAGE)
     state = SDEdit(t_start=300).init(level, prior, like, Tape([noise]), 1)
     torch.testing.assert_close(state.x, level.alpha * operator.pinv(like.y) + level.sigma * noise)
@@ -48,7 +47,7 @@ def test_starts_from_the_noised_guess(operator):
 
 def test_then_it_is_its_base():
     prior, operator = image_mixture(), Downsample(IMAGE, 2)
-    like = Gaussian(operator.measure(prior.draw(1), 0.1), operator, 0.1)
+    like = Gaussian.simulate(prior.draw(1), operator, 0.1)
     sampler = SDEdit(t_start=300, base=DDIM(steps=10))
     found = sample(prior, like, sampler, progress=False)[:, 0]
     rng, path = Rng(0, like.keys()), sampler.path(LINEAR)
@@ -60,26 +59,16 @@ def test_then_it_is_its_base():
 
 def test_a_small_start_keeps_the_guess():
     prior, operator = image_mixture(), Downsample(IMAGE, 2)
-    like = Gaussian(operator.measure(prior.draw(4), 0.1), operator, 0.1)
+    like = Gaussian.simulate(prior.draw(4), operator, 0.1)
     moved = [
-        (sample(prior, like, SDEdit(t_start=t), progress=False)[:, 0] - like.guess()).square().mean()
+        (sample(prior, like, SDEdit(t_start=t), progress=False)[:, 0] - like.initial_estimate()).square().mean()
         for t in (2, 100, 500)
     ]
     assert moved[0] < moved[1] < moved[2]
 
 
-class Nonlinear(Operator):
-    name = "nonlinear"
-
-    def __call__(self, x):
-        return x.square()
-
-    def guess(self, y, sigma):
-        return y.clamp(min=0).sqrt()
-
-
-def test_the_base_says_what_it_needs_of_the_operator():
-    like = Gaussian(torch.ones(1, *IMAGE), Nonlinear(IMAGE), 0.1)
-    with pytest.raises(ValueError, match="SDEdit needs a LinearOperator, which this likelihood's is not"):
+def test_the_base_says_what_it_needs():
+    like = Gaussian(torch.ones(1, *IMAGE), Quantiser(IMAGE), 0.1)
+    with pytest.raises(ValueError, match="SDEdit needs a linear operator and Gaussian noise; this likelihood has "):
         sample(image_mixture(), like, SDEdit(base=PiGDM(steps=10)))
     assert sample(image_mixture(), like, SDEdit(base=DDIM(steps=10)), progress=False).isfinite().all()

@@ -67,14 +67,15 @@ OPERATOR = """
 from dataclasses import dataclass
 from typing import Annotated
 import torch
-from posteriori.operator import LinearOperator, Operator
+from posteriori.operators.base import Operator
+from posteriori.operators.linear import LinearOperator
 
 @dataclass(frozen=True)
 class Mine(BASE):
     FIELD
     def __call__(self, x):
         return CALL
-    def guess(self, y, sigma):
+    def initial_estimate(self, y):
         return GUESS
     def adjoint(self, y):
         return ADJOINT
@@ -133,13 +134,13 @@ def test_what_is_right_passes(tmp_path, monkeypatch):
         (operator(CALL="x - x.mean()"), r"A\(x\)\[1\] depends on x\[0\]"),
         (operator(CALL="x @ torch.ones(8, 8)"), "A\\(x\\) of x in float64 fails: RuntimeError"),
         (operator(CALL="x.detach()"), "A\\(x\\) has no gradient"),
-        (operator(GUESS="y[:, :1]"), r"guess\(y\) is \(2, 1, 8, 8\) for y \(2, 3, 8, 8\): give one of \(2, 3, 8, 8\)"),
+        (operator(GUESS="y[:, :1]"), r"initial_estimate\(y\) is \(2, 1, 8, 8\) for y .*: give one of \(2, 3, 8, 8\)"),
         (operator(ADJOINT="y[..., 1:]"), r"adjoint\(y\) is \(2, 3, 8, 7\) for y \(2, 3, 8, 8\)"),
         (operator(ADJOINT="y"), r"adjoint\(y\) is not the adjoint of A\(x\)"),
         (operator(FIELD="width: int = 3"), r'does not say what width is: write width: Annotated\[float, "its'),
         (operator(FIELD='width: Annotated[str, "w"] = ""'), "has a field width of a kind that a text cannot give"),
         (operator(BASE="torch.nn.Module"), "my.py:Mine is no Operator: derive it from posteriori's"),
-        (operator().replace("def guess", "def gues"), "my.py:Mine has no guess: write it as"),
+        (operator().replace("def initial_estimate", "def estimate"), "my.py:Mine has no initial_estimate: write it as"),
         (operator(FIELD='width: Annotated[int, "w"] = 3').replace("@dataclass(frozen=True)", ""), "is no dataclass"),
         (operator().replace("Mine", "Yours"), "my.py has no class Mine: it has Yours"),
         ("raise RuntimeError('no')", "my.py cannot be run: RuntimeError: no"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from posteriori.operator import Operator
+    from posteriori.operators.base import Operator
     from posteriori.sampler import Sampler
 
 SAMPLERS_EPILOG = "Examples:  posteriori samplers  |  posteriori samplers --json"

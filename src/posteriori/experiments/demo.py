@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.kernels import forward
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, Likelihood, noise_model
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr, ssim
 from posteriori.priors.base import Prior
@@ -86,8 +86,8 @@ def run_demo(
     """
     results, settings = [], {}
     for task in tasks(prior.shape):
-        y = task.operator.measure(truth, SIGMA_Y, seed=seed)
-        result = TaskResult(task, y)
+        like = noise_model(SIGMA_Y).simulate(truth, task.operator, seed=seed)
+        y, result = like.y, TaskResult(task, like.y)
         result.rows.append(_score("measurement", task.name, y, truth, 0, 0.0))
         result.pictures.append(y)
         for method in methods:
@@ -99,7 +99,6 @@ def run_demo(
                 "sampler": format_spec(resolved.sampler),
                 "sources": resolved.sources,
             }
-            like = Gaussian(y, task.operator, SIGMA_Y)
             x, nfe, seconds = _timed(prior, like, resolved.sampler, seed, progress)
             result.rows.append(_score(method.name, task.name, x, truth, nfe, seconds))
             result.pictures.append(x)
@@ -125,7 +124,7 @@ def single_pass(prior: Prior, truth: Tensor, *, seed: int = 0) -> tuple[Tensor, 
     return x_t, x0, row
 
 
-def _timed(prior: Prior, like: Gaussian | Flat, sampler: Sampler, seed: int, progress: bool):
+def _timed(prior: Prior, like: Likelihood, sampler: Sampler, seed: int, progress: bool):
     counted = CountedPrior(prior)
     started = time.perf_counter()
     x = sample(counted, like, sampler, seed=seed, progress=progress)[:, 0]

@@ -13,7 +13,7 @@ import numpy as np
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.store import Store
 from posteriori.metrics.intervals import Estimate
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.settings.presets import resolve

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from posteriori.operator import Operator
 from posteriori.operators import BoxMask, GaussianBlur
+from posteriori.operators.base import Operator
 
 #: noise of both tasks and time of the single-pass baseline: the report, sections 3.2 and 3.6
 SIGMA_Y = 0.05

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from posteriori.kernels import Variance, reverse
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, SteppedSampler
@@ -23,7 +23,7 @@ class Guidance(SteppedSampler):
     """A sampler whose step rests on one estimate of E[x_0 | x_t, y], which other integrators can take (``Reverse``)."""
 
     @abstractmethod
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Any) -> Denoised:
         """The estimate at x_t, (B, *shape), of the level ``t``, as ``prior``'s answer ``given`` y."""
 
 
@@ -51,7 +51,7 @@ class ReverseSampler(SteppedSampler):
 class ReverseGuidance(ReverseSampler, Guidance):
     """A guidance whose own step is the reverse kernel's, with the estimate in the place of x0."""
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         denoised = self(state.x, state.level, prior, like)
         x_s = self.reverse(state.x, denoised, state.level, s, rng)
         return State(x_s, s, state.n, denoised.alone)
@@ -69,7 +69,7 @@ class Moments(NamedTuple):
     product: Callable[[Tensor], Tensor]
 
 
-def moments(x_t: Tensor, t: Level, prior: Prior, like: Likelihood, clip: bool) -> Moments:
+def moments(x_t: Tensor, t: Level, prior: Prior, like: Linear, clip: bool) -> Moments:
     """The moments of p(x_0 | x_t), exactly: C = sigma_t^2 / alpha_t J, J = d E[x_0 | x_t] / d x_t; a vjp each product.
 
     A vjp gives J^T for J, which is symmetric where the denoiser is exact.
@@ -78,7 +78,7 @@ def moments(x_t: Tensor, t: Level, prior: Prior, like: Likelihood, clip: bool) -
     denoised, vjp = prior.linearise(x_t, t, clip)
     with torch.enable_grad():
         x0 = denoised.x0.detach().requires_grad_()
-        residual = like.residual(x0)
+        residual = like.misfit(x0)
 
     def lift(v: Tensor) -> Tensor:
         (minus,) = torch.autograd.grad(residual, x0, v, retain_graph=True)  # -A^T v
@@ -86,6 +86,6 @@ def moments(x_t: Tensor, t: Level, prior: Prior, like: Likelihood, clip: bool) -
 
     def product(v: Tensor) -> Tensor:
         x = lift(v)
-        return like.sigma**2 * v + like.residual(torch.zeros_like(x)) - like.residual(x)
+        return like.sigma**2 * v + like.misfit(torch.zeros_like(x)) - like.misfit(x)
 
     return Moments(denoised, residual.detach(), lift, product)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit, small_std
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -45,7 +44,7 @@ class DDNM(Guidance):
     """
 
     name: ClassVar[str] = "ddnm"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
@@ -57,7 +56,7 @@ class DDNM(Guidance):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Spectral) -> Denoised:
         """x0hat with as much of y as leaves its noise within the level's: lambda_i = min(1, sigma_t s_i / (alpha_t
         sigma_y)), for integrators that draw nothing.
         """
@@ -66,7 +65,7 @@ class DDNM(Guidance):
         x0 = denoised.x0
         return denoised.given(x0 + like.V(_trust(t.alpha * sigma_y, t.sigma) * (y - like.Vt(x0))))
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x_t, t, like = state.x, state.level, like.truncated()
         x0 = prior.estimate(x_t, t, self.clip).x0
         std = self.eta * small_std(t, s)

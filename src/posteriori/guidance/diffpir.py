@@ -10,8 +10,7 @@ from torch import Tensor
 
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
@@ -44,7 +43,7 @@ class DiffPIR(Guidance):
     """
 
     name: ClassVar[str] = "diffpir"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "quadratic"
@@ -59,11 +58,11 @@ class DiffPIR(Guidance):
         if not 0 <= self.zeta <= 1:
             raise ValueError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         denoised = prior.estimate(x_t, t, self.clip)
         return denoised.given(like.prox(denoised.x0, self.lambda_ * (like.sigma * t.alpha / t.sigma) ** 2))
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         x_t, t = state.x, state.level
         denoised = self(x_t, t, prior, like)
         std = math.sqrt(self.zeta) * s.sigma

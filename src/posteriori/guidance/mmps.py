@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.guidance.base import ReverseGuidance, moments
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level
 
@@ -40,7 +39,7 @@ class MMPS(ReverseGuidance):
     """
 
     name: ClassVar[str] = "mmps"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 256
     iterations: Annotated[int, "GMRES steps, each with one vjp"] = 3
@@ -50,7 +49,7 @@ class MMPS(ReverseGuidance):
         if self.iterations < 1:
             raise ValueError(f"iterations is {self.iterations}: give at least 1")
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         at = moments(x_t, t, prior, like, self.clip)
         v = gmres(at.product, at.residual, self.iterations)
         return at.denoised.given(at.denoised.x0 + at.lift(v))

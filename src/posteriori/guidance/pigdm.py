@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, Literal, final
 from torch import Tensor
 
 from posteriori.guidance.base import ReverseGuidance
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats
@@ -40,7 +39,7 @@ class PiGDM(ReverseGuidance):
     """
 
     name: ClassVar[str] = "pigdm"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     data_var: Annotated[float, "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
@@ -53,13 +52,13 @@ class PiGDM(ReverseGuidance):
         if not (math.isfinite(self.data_var) and self.data_var > 0):
             raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         """E[x_0 | x_t, y], whatever ``weight`` is."""
         t = t.with_signal()
         denoised, g, r2 = self._guidance(x_t, t, prior, like)
         return denoised.given(denoised.x0 + t.sigma**2 / (t.alpha * r2) * g)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         if self.weight == "score":
             return super().step(state, s, prior, like, rng)
         t = state.level
@@ -67,7 +66,7 @@ class PiGDM(ReverseGuidance):
         x_s = self.reverse(state.x, denoised, t, s, rng) + s.alpha * t.alpha * g
         return State(x_s, s, state.n, denoised.x0, Stats(gradient=lambda: g.flatten(1).norm(dim=1)))
 
-    def _guidance(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> tuple[Denoised, Tensor, float]:
+    def _guidance(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> tuple[Denoised, Tensor, float]:
         """The prior's estimate, r_t^2 g, and r_t^2."""
         r2 = 1 / (1 / self.data_var + 1 / t.sigma_bar**2)
         denoised, vjp = prior.linearise(x_t, t, self.clip)

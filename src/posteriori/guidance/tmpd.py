@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from posteriori.guidance.base import ReverseGuidance, moments
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level
 
@@ -34,9 +33,9 @@ class TMPD(ReverseGuidance):
     """
 
     name: ClassVar[str] = "tmpd"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Likelihood) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         at = moments(x_t, t, prior, like, self.clip)
         least = max(like.sigma**2, torch.finfo(x_t.dtype).tiny)
         variance = at.product(torch.ones_like(at.residual)).clamp(min=least)

@@ -5,7 +5,7 @@ Its line is all that a new one needs: the exports, the listing, the text form an
 # ruff: noqa: F401, I001
 
 from posteriori.names import classes
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 
 from posteriori.operators.identity import Identity
 from posteriori.operators.mask import BoxMask, Mask

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from posteriori.operator import SVDOperator, svd
+from posteriori.operators.svd import SVDOperator, svd
 
 
 @final
@@ -91,7 +91,7 @@ class GaussianBlur(SVDOperator):
         (_, _, vt_h), (_, _, vt_w) = self._factors
         return vt_h.to(x) @ x @ vt_w.T.to(x)
 
-    def guess(self, y: Tensor, sigma: float) -> Tensor:
+    def initial_estimate(self, y: Tensor) -> Tensor:
         return y
 
 

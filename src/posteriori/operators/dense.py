@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
-from posteriori.operator import SVDOperator, svd
+from posteriori.operators.svd import SVDOperator, svd
 
 
 @final

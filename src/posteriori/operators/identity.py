@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operators.svd import SVDOperator
 
 
 @final

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operators.svd import SVDOperator
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class _Masking(SVDOperator):
     def s(self) -> Tensor:
         return torch.ones(())
 
-    def hide(self, y: Tensor) -> Tensor:
+    def zero_filled(self, y: Tensor) -> Tensor:
         return y.where(self.keep.to(y.device), 0.0)  # a product would leave -0.0, and another image key
 
-    def observed(self, y: Tensor) -> Tensor:
+    def observed_entries(self, y: Tensor) -> Tensor:
         return y[:, self.keep.to(y.device)]
 
     def Ut(self, y: Tensor) -> Tensor:
-        return self.observed(y)
+        return self.observed_entries(y)
 
     def U(self, c: Tensor) -> Tensor:
         y = c.new_zeros(len(c), *self.shape)
@@ -43,13 +43,13 @@ class _Masking(SVDOperator):
         return y
 
     def Vt(self, x: Tensor) -> Tensor:
-        return self.observed(x)
+        return self.observed_entries(x)
 
     def V(self, c: Tensor) -> Tensor:
         return self.U(c)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.hide(x)
+        return self.zero_filled(x)
 
 
 @final

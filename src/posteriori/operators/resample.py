@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor
 
-from posteriori.operator import SVDOperator
+from posteriori.operators.svd import SVDOperator
 
 
 @final

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
-from posteriori.operator import LinearOperator
+from posteriori.likelihoods import Gaussian
+from posteriori.operators.linear import LinearOperator
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
@@ -109,8 +109,8 @@ class GaussianMixture(Prior):
             raise ValueError("the exact posterior needs one measurement of a linear operator")
         # linear, so its matrix follows from the unit vectors
         d = self.means.shape[1]
-        A = operator.observed(operator(torch.eye(d).unflatten(1, self.shape))).T.double()
-        y = operator.observed(likelihood.y)[0].double()
+        A = operator.observed_entries(operator(torch.eye(d).unflatten(1, self.shape))).T.double()
+        y = operator.observed_entries(likelihood.y)[0].double()
         AC = torch.einsum("md,kde->kme", A, self.covariances)
         S = AC @ A.T + likelihood.sigma**2 * torch.eye(len(A), dtype=torch.float64)
         eigenvalues, basis = torch.linalg.eigh(S)

@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
-from posteriori.operator import LinearOperator
+from posteriori.likelihoods import Gaussian
+from posteriori.operators.linear import LinearOperator
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
@@ -118,11 +118,11 @@ class TiedMixture(Prior):
         operator = likelihood.operator
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator) or likelihood.sigma <= 0:
             raise ValueError("the exact posterior needs one measurement of a linear operator, with sigma > 0")
-        A = operator.observed(operator(torch.eye(len(self.axes)).unflatten(1, self.shape))).T.double()
+        A = operator.observed_entries(operator(torch.eye(len(self.axes)).unflatten(1, self.shape))).T.double()
         CA = self._along(A, lambda v: v).T
         S = A @ CA + likelihood.sigma**2 * torch.eye(len(A), dtype=torch.float64)
         gain = torch.linalg.solve(S, CA.T).T
-        off = operator.observed(likelihood.y)[0].double() - self.means @ A.T
+        off = operator.observed_entries(likelihood.y)[0].double() - self.means @ A.T
         log_evidence = -0.5 * (off * torch.linalg.solve(S, off.T).T).sum(1)
         span = torch.linalg.qr(torch.cat([self.axes, CA], 1))[0]
         inside = self._along(span.T, lambda v: v) @ span - span.T @ gain @ CA.T @ span

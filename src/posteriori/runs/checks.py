@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posteriori.likelihoods import noise_model
 from posteriori.metrics import chi_square_range
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 
 #: sigma on [-1, 1] at which a prior is asked about a picture: 4 of 255
@@ -49,14 +50,15 @@ def check_prior(prior: Prior, x: Tensor) -> Figures:
 
 def check_residual(operator: Operator, y: Tensor, x: Tensor, sigma: float) -> Figures:
     """The residual of each image of ``x`` (n, *shape) for y (1, ...) of noise ``sigma``; its rms where that is 0."""
-    r = operator.observed(y - operator(x))
+    like = noise_model(sigma).likelihood(y, operator)
+    r = like.residual(x) if sigma else like.misfit(x)
     rms = r.square().mean(1).sqrt()
     if not sigma:
         text = "rms of y - A x on the [-1, 1] scale: there is no noise to compare it with"
         return {"is": text, "samples": rms.tolist(), "95% of true images": None}
     return {
         "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",
-        "samples": (rms / sigma).tolist(),
+        "samples": rms.tolist(),
         "95% of true images": [math.sqrt(end) for end in chi_square_range(r.shape[1])],
     }
 

@@ -56,7 +56,7 @@ def write_intervals(folder: Path, job: Job, x: Tensor, request: IntervalRequest)
 
 def _coverage(covered: Tensor, truth: Tensor, job: Job) -> dict[str, float | None]:
     """The share of pixels whose truth is inside: of all, and of those that a mask hides, where there are any."""
-    hidden = job.window(job.operator.hide(torch.ones_like(truth)))[0] == 0
+    hidden = job.window(job.operator.zero_filled(torch.ones_like(truth)))[0] == 0
     return {
         "all": covered.float().mean().item(),
         "hidden": covered[hidden].float().mean().item() if hidden.any() else None,

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import noise_model
 from posteriori.loop import sample
-from posteriori.operator import Operator, SVDOperator
+from posteriori.operators.base import Operator
+from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
@@ -121,7 +122,8 @@ class Sampling:
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, like, residual = CountedPrior(prior), Gaussian(y, operator, asked.sigma), ShownResidual()
+        counted, like = CountedPrior(prior), noise_model(asked.sigma).likelihood(y, operator)
+        residual = ShownResidual()
         passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from posteriori import __version__
 from posteriori.fit import Fit
-from posteriori.operator import Operator
+from posteriori.likelihoods import noise_model
 from posteriori.operators import Mask
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.runs.entry import Job
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
@@ -112,7 +112,8 @@ class Restoration:
         x = loaded.x
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.sigma, self.range, source.path)
-        y = operator.measure(x, self.sigma, seed=self.seed) if self.simulate else operator.hide(x)
+        noise = noise_model(self.sigma)
+        y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
         return Job(source, loaded, setting.prior, operator, setting.method, y, x if self.simulate else None)
 
     def _measured_shape(self) -> tuple[int, ...] | None:
@@ -122,7 +123,7 @@ class Restoration:
         operator = self._setting(self.prior.shape).operator
         if self.simulate or operator is None:
             return self.prior.shape
-        return tuple(operator(torch.zeros(1, *self.prior.shape)).shape[1:])
+        return operator.measured_shape
 
     def _setting(self, shape: tuple[int, ...]) -> Setting:
         if shape not in self._settings:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 
 Range = Literal["-1..1", "0..1", "0..255"]
 
@@ -31,7 +31,7 @@ def check_scale(y: Tensor, operator: Operator, sigma: float, given: Range | None
     """
     if not operator.averages:
         return
-    observed = operator.observed(y)
+    observed = operator.observed_entries(y)
     limit, dark = 1 + 6 * sigma, max(0.1, 3 * sigma)
     if (observed.abs() > limit).float().mean() > FEW:
         raise ValueError(

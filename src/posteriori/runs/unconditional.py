@@ -14,7 +14,7 @@ from posteriori import __version__
 from posteriori.figures import sheet
 from posteriori.files import write_json
 from posteriori.images import load_image, save_image
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.base import Prior
 from posteriori.priors.folder import read_json

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -34,6 +34,7 @@ class AnnealedLangevin(Sampler):
     """
 
     name: ClassVar[str] = "annealed-langevin"
+    requires: ClassVar[type[Likelihood]] = Additive
     strength: ClassVar[str] = "step_size"
     count: ClassVar[str] = "levels"
 
@@ -53,7 +54,7 @@ class AnnealedLangevin(Sampler):
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
         x, t = state.x, state.level
         eta = self.step_size * t.sigma**2
         widened = like.widen(self.gamma * t.sigma)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import forward, reverse
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -30,7 +30,8 @@ class DAPS(Sampler):
 
     Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1.
 
-    Operators: any. Cost: steps * ode_steps network calls, 1,000 by default; gradients through A only.
+    Operators: any, with Gaussian noise. Cost: steps * ode_steps network calls, 1,000 by default; gradients through A
+    only.
 
     The published likelihood is tempered: its gradient is -grad |y - A x|^2 / tau^2 with tau = 0.01 where the noise
     is 0.05, and without the half, so that y is taken to have noise of tau / sqrt(2) = 0.007. That is the default;
@@ -43,6 +44,7 @@ class DAPS(Sampler):
     """
 
     name: ClassVar[str] = "daps"
+    requires: ClassVar[type[Likelihood]] = Additive
     strength: ClassVar[str] = "step_size"
 
     steps: Annotated[int, "noise levels, from sigma_max towards sigma_min"] = 200
@@ -66,7 +68,7 @@ class DAPS(Sampler):
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.falling(self.sigma_max, self.sigma_min, self.steps)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
         x = state.x
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma, 0.01), self.ode_steps)):

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from posteriori.guidance.base import ReverseGuidance
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level
 

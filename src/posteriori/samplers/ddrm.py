@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 
 from posteriori.kernels import implicit
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, SteppedSampler
@@ -45,7 +44,7 @@ class DDRM(SteppedSampler):
     """
 
     name: ClassVar[str] = "ddrm"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 20
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
@@ -59,7 +58,7 @@ class DDRM(SteppedSampler):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 to 1")
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state, like = super().init(t, prior, like, rng, n), like.truncated()
         t = t.with_signal()
         (y, std), sigma, c = like.spectrum(), t.sigma_bar, like.Vt(state.x)
@@ -68,7 +67,7 @@ class DDRM(SteppedSampler):
         state.x = state.x + like.V(torch.where(std < sigma, measured, c) - c)
         return state
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x_t, t, sigma, like = state.x, state.level, s.sigma_bar, like.truncated()
         x0 = prior.estimate(x_t, t, self.clip).x0
         noise = rng.normal(x_t.shape[1:])

@@ -22,7 +22,10 @@ class DPS(GuidedSampler):
     code's scale is 2 zeta'. With "square" the likelihood's own gradient has a constant factor:
     x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g. The gradient goes through the clamp of x0hat.
 
-    Operators: any. Cost: one network call and one vjp a step.
+    r is the likelihood's ``misfit``, in the units of A(x) and not of the noise, so that ``scale`` means the same at any
+    sigma_y, and without noise. Under Poisson noise each entry is weighed by its own variance.
+
+    Operators and noise: any. Cost: one network call and one vjp a step.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", algorithm 1.
     """

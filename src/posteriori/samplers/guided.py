@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.gradients import value_and_gradient
 from posteriori.guidance.base import ReverseSampler
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats
@@ -20,7 +20,7 @@ from posteriori.schedule import Level
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedSampler(ReverseSampler):
-    """x_s = reverse(x_t) - correction(g) with g = grad_{x_t} |y - A(x0hat(x_t))|_2, per sample.
+    """x_s = reverse(x_t) - correction(g) with g = grad_{x_t} |y - A(x0hat(x_t))|_2, the misfit's norm, per sample.
 
     The gradient goes through the network: one step costs a forward and a backward pass.
     """
@@ -41,7 +41,7 @@ class GuidedSampler(ReverseSampler):
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t = state.level
         denoised, vjp = prior.linearise(state.x, t, self.clip)
-        residual, towards_y = value_and_gradient(lambda x0: like.residual(x0).norm(dim=1), denoised.x0)
+        residual, towards_y = value_and_gradient(lambda x0: like.misfit(x0).norm(dim=1), denoised.x0)
         # without signal g is 0 but for rounding, which a step of unit length would follow
         g = vjp(towards_y) if t.alpha else torch.zeros_like(towards_y)
         norm = g.flatten(1).norm(dim=1)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.gradients import value_and_gradient
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State, Stats
@@ -43,7 +42,7 @@ class MALA(Sampler):
     """
 
     name: ClassVar[str] = "mala"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
     count: ClassVar[str] = "levels"
 
     levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 100
@@ -59,7 +58,7 @@ class MALA(Sampler):
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         eta = self.step_size * t.sigma**2
         std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s, and without noise the same for all
@@ -77,7 +76,7 @@ class MALA(Sampler):
             accepted = accepted + taken / self.inner
         return State(x if s.sigma else at[0], s, state.n, at[0], Stats(accepted=lambda: accepted))
 
-    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Likelihood) -> tuple[Tensor, ...]:
+    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Spectral) -> tuple[Tensor, ...]:
         """x0, the prior's score, log p(y | x_t = x) and its gradient."""
         y, std = like.spectrum()
         (x0, *_), vjp = prior.linearise(x, t, self.clip)

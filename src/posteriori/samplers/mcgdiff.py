@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from posteriori.kernels import reverse
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats, SteppedSampler
@@ -48,13 +47,13 @@ class MCGDiff(SteppedSampler):
     """
 
     name: ClassVar[str] = "mcgdiff"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
     coupled: ClassVar[bool] = True
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
         t = t.with_signal()
         sigma, c = t.sigma_bar, like.Vt(state.x) / t.alpha
@@ -65,7 +64,7 @@ class MCGDiff(SteppedSampler):
         state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)
         return state
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         t = state.level.with_signal()
         sigma_t, sigma_s = t.sigma_bar, s.sigma_bar
         x0 = prior.estimate(state.x, t, self.clip).x0
@@ -91,7 +90,7 @@ class MCGDiff(SteppedSampler):
         return State(x_s, s, state.n, x0, Stats(ess=lambda: ess), log_w)
 
 
-def _measured(like: Likelihood, *sigmas: float) -> tuple[Tensor, Tensor]:
+def _measured(like: Spectral, *sigmas: float) -> tuple[Tensor, Tensor]:
     """y and std, which is put on a level that it nearly equals: float32 leaves no variance between the two."""
     y, std = like.spectrum()
     for sigma in sigmas:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from posteriori.kernels import reverse
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
@@ -46,7 +45,7 @@ class PnPDM(Sampler):
     """
 
     name: ClassVar[str] = "pnpdm"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Spectral
 
     steps: Annotated[int, "Gibbs steps, from rho_max to rho_min"] = 100
     inner: Annotated[int, "network calls of a prior step"] = 20
@@ -64,11 +63,11 @@ class PnPDM(Sampler):
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(self.rho_max, self.rho_min, self.steps)
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         z = rng.normal(prior.shape)
         return State(_towards_y(torch.zeros_like(z), t.sigma, like, z), t, n)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         x0 = x
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma / 2, 0.01), self.inner)):
@@ -77,7 +76,7 @@ class PnPDM(Sampler):
         return State(_towards_y(x, s.sigma, like, rng.normal(shape)) if s.sigma else x, s, state.n, x0)
 
 
-def _towards_y(x: Tensor, rho: float, like: Likelihood, noise: Tensor) -> Tensor:
+def _towards_y(x: Tensor, rho: float, like: Spectral, noise: Tensor) -> Tensor:
     """z ~ p(y | z) N(z; x, rho^2 I)."""
     (y, std), c, e = like.spectrum(), like.Vt(x), like.Vt(noise)
     gain = rho**2 / (rho**2 + std.square())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import forward
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats, SteppedSampler
@@ -30,8 +30,8 @@ class REDDiff(SteppedSampler):
 
         |y - A(mu)|^2 / (2 m) + lambda sigma_t / alpha_t (eps0 - eps)^T mu / d,   eps0 - eps held fixed
 
-    mu starts at the operator's guess and is the result: a point estimate. Samples differ only by the noise of the
-    optimisation, and without data they are no samples of the prior. ``State.x`` is mu, and the residual is mu's.
+    mu starts at the operator's initial estimate and is the result: a point estimate. Samples differ only by the noise
+    of the optimisation, and without data they are no samples of the prior. ``State.x`` is mu, and the residual is mu's.
 
     Paper: Mardani et al. 2024, "A variational perspective on solving inverse problems with diffusion models",
     algorithm 1.
@@ -59,7 +59,7 @@ class REDDiff(SteppedSampler):
             )
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
-        mu = like.guess()
+        mu = like.initial_estimate()
         return State(mu, t, n, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
@@ -69,7 +69,7 @@ class REDDiff(SteppedSampler):
         pull = state.x - x0  # sigma_t / alpha_t (eps0 - eps), also where alpha_t = 0
 
         def loss(mu: Tensor) -> Tensor:
-            residual = like.residual(mu)
+            residual = like.misfit(mu)
             data = residual.square().sum(1) / (2 * max(residual.shape[1], 1))
             return data + self.lambda_ * (pull * mu).flatten(1).mean(1)
 
@@ -78,5 +78,5 @@ class REDDiff(SteppedSampler):
         first, second, k = _BETAS[0] * first + (1 - _BETAS[0]) * g, _BETAS[1] * second + (1 - _BETAS[1]) * g**2, k + 1
         m_hat, v_hat = first / (1 - _BETAS[0] ** k), second / (1 - _BETAS[1] ** k)
         x = state.x - self.learning_rate * m_hat / (v_hat.sqrt() + 1e-8)
-        stats = Stats(residual=lambda: like.residual(state.x).norm(dim=1), gradient=lambda: g.flatten(1).norm(dim=1))
+        stats = Stats(residual=lambda: like.misfit(state.x).norm(dim=1), gradient=lambda: g.flatten(1).norm(dim=1))
         return State(x, s, state.n, x0, stats, (first, second, k))

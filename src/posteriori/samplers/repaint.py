@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import Variance, forward, reverse
-from posteriori.likelihood import Likelihood
-from posteriori.operator import LinearOperator, Operator
+from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, SteppedSampler
@@ -34,7 +33,7 @@ class RePaint(SteppedSampler):
     """
 
     name: ClassVar[str] = "repaint"
-    requires: ClassVar[type[Operator]] = LinearOperator
+    requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Annotated[int, "levels, without the jumps"] = 250
     jump: Annotated[int, "length of a jump upwards, in levels"] = 10
@@ -57,7 +56,7 @@ class RePaint(SteppedSampler):
                 path += levels[k : k + self.jump + 1][::-1] * (self.repeats - 1)
         return path
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         x_t, t = state.x, state.level
         noise = lambda: rng.normal(x_t.shape[1:])  # noqa: E731
         if s.t > t.t:

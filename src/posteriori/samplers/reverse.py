@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, final
 from posteriori.guidance.base import Guidance
 from posteriori.guidance.mmps import MMPS
 from posteriori.integrators import INTEGRATORS, Integrator
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Around, State, Stats

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, final
 
 from posteriori.guidance.base import ReverseSampler
 from posteriori.kernels import forward
-from posteriori.likelihood import Likelihood
+from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Around, State
@@ -20,7 +20,7 @@ from posteriori.schedule import Level, Schedule
 class SDEdit(Around):
     """The measurement noised up to t_start, and the reverse process from there.
 
-    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~ is the operator's guess, then ``base``. A
+    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate, then ``base``. A
     small t* keeps the measurement and its damage, a large one follows the prior; the report's is 500.
 
     Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
@@ -40,7 +40,7 @@ class SDEdit(Around):
         return schedule.path([self.t_start, *below])
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
-        return State(forward(like.guess(), t, rng.normal(prior.shape)), t, n)
+        return State(forward(like.initial_estimate(), t, rng.normal(prior.shape)), t, n)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         return self.base.step(state, s, prior, like, rng)

@@ -10,8 +10,7 @@ import torch
 
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import reverse, small_std
-from posteriori.likelihood import Likelihood
-from posteriori.operator import Operator, SVDOperator
+from posteriori.likelihoods.base import Likelihood, Marginal
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats, SteppedSampler
@@ -45,7 +44,7 @@ class TDS(SteppedSampler):
     """
 
     name: ClassVar[str] = "tds"
-    requires: ClassVar[type[Operator]] = SVDOperator
+    requires: ClassVar[type[Likelihood]] = Marginal
     coupled: ClassVar[bool] = True
 
     steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
@@ -57,12 +56,12 @@ class TDS(SteppedSampler):
         if not (math.isfinite(self.data_var) and self.data_var > 0):
             raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
 
-    def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
+    def init(self, t: Level, prior: Prior, like: Marginal, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
         state.carry = state.x.new_zeros(len(state.x), dtype=torch.float64)  # log w_t - p~_t
         return state
 
-    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Marginal, rng: Rng) -> State:
         t, last = state.level.with_signal(), s.sigma == 0
         denoised, vjp = prior.linearise(state.x, t, self.clip)
         log_prob = lambda x0: like.log_prob(x0, self.twist_var(t, s)).double()  # noqa: E731

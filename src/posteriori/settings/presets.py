@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
-from posteriori.operator import Operator
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.settings.text import Spec

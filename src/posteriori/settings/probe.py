@@ -8,10 +8,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
-from posteriori.operator import LinearOperator, Operator
 from posteriori.operators import BoxMask
+from posteriori.operators.base import Operator
+from posteriori.operators.linear import LinearOperator
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import Sampler, State
 from posteriori.settings.own import said
@@ -40,7 +41,7 @@ def _probe_operator(A: Operator, name: str) -> None:
     rows = isinstance(y, Tensor) and y.shape[:1] == (2,)
     _expect(rows, f"{name}: A(x) is {_shape(y)} for x {_shape(x)}: give a y for each x")
     _expect(bool(torch.isfinite(y).all()), f"{name}: A(x) of x {_shape(x)} has entries that are no finite numbers")
-    _expect(bool(torch.equal(y, A(x))), f"{name}: A(x) is another at every call: leave the noise to measure()")
+    _expect(bool(torch.equal(y, A(x))), f"{name}: A(x) is another at every call: leave the noise to the likelihood")
     _expect(_near(A(x[1:]), y[1:]), f"{name}: A(x)[1] depends on x[0]: compute every row of x {_shape(x)} for itself")
     wide = _run(lambda: A(x.detach().double()), f"{name}: A(x) of x in float64")
     _expect(_near(wide, y), f"{name}: A(x) is another for x in float64")
@@ -49,7 +50,8 @@ def _probe_operator(A: Operator, name: str) -> None:
     (g,) = _run(lambda: torch.autograd.grad(y, x, v), f"{name}: the gradient of A(x)")
     _expect(bool(torch.isfinite(g).all()), f"{name}: the gradient of A(x) has entries that are no finite numbers")
     y, x = y.detach(), x.detach()
-    _same_shape(_run(lambda: A.guess(y, 0.1), f"{name}: guess of y {_shape(y)}"), x, f"{name}: guess(y)", y)
+    first = _run(lambda: A.initial_estimate(y), f"{name}: initial_estimate of y {_shape(y)}")
+    _same_shape(first, x, f"{name}: initial_estimate(y)", y)
     if isinstance(A, LinearOperator):
         back = _run(lambda: A.adjoint(v), f"{name}: adjoint of y {_shape(y)}")
         _same_shape(back, x, f"{name}: adjoint(y)", y)
@@ -60,7 +62,7 @@ def _probe_operator(A: Operator, name: str) -> None:
 def _probe_sampler(sampler: Sampler, name: str) -> None:
     prior = GaussianMixture(torch.zeros(1, 3, 8, 8), 0.25 * torch.eye(192)[None])
     operator = BoxMask(prior.shape)
-    like = Gaussian(operator.measure(prior.draw(2), 0.1), operator, 0.1)
+    like = Gaussian.simulate(prior.draw(2), operator, 0.1)
     few = _run(lambda: sampler.with_steps(3), f"{name}: with_steps(3)")
 
     def watch(state: State, step: int, steps: int, rows: slice) -> None:

@@ -23,8 +23,8 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union,
 from torch import Tensor
 
 from posteriori.names import nearest
-from posteriori.operator import Operator
 from posteriori.operators import OPERATORS
+from posteriori.operators.base import Operator
 from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
 from posteriori.settings.own import is_own, load

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posteriori.figures import sheet
-from posteriori.likelihood import Flat
+from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.base import Prior

@@ -11,7 +11,7 @@ import torch
 
 from posteriori.experiments.engine.execute import Task
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
-from posteriori.likelihood import Flat, Gaussian
+from posteriori.likelihoods import Flat, noise_model
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.runs.restoration import batch_for
@@ -87,7 +87,7 @@ def _seconds_of_a_step(sampler: Sampler, run: Run, prior: Prior) -> float:
     """Of a whole batch; the second of two steps, because the first one warms up."""
     x = torch.zeros(run.batch, *prior.shape)
     operator = parse_operator(run.operator, run.shape) if run.operator else None
-    like = Gaussian(operator(x), operator, run.sigma) if operator else Flat(run.batch, run.shape)
+    like = noise_model(run.sigma).likelihood(operator(x), operator) if operator else Flat(run.batch, run.shape)
     like = like.to(prior.device)
     rng = Rng(0, range(run.batch), device=prior.device)
     first, second = sampler.path(prior.schedule)[:2]

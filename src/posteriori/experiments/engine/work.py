@@ -12,7 +12,7 @@ from torch import Tensor
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.images import to_uint8
 from posteriori.kernels import forward
-from posteriori.likelihood import Flat, Gaussian, Likelihood
+from posteriori.likelihoods import Flat, Likelihood, Measured, noise_model
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.base import Prior
@@ -55,7 +55,7 @@ def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor |
         x = _restore(run, like, counted, truth, seeds, recorder)
     except FloatingPointError:  # a step too long for its prior: the figure of this setting is that it has none
         return Group(nothing, {}, {}, counted.calls)
-    figures = nothing | (_figures(x, truth, like) if truth is not None else {})
+    figures = nothing | (_figures(x, truth, like, run.sigma) if truth is not None else {})
     return Group(figures, recorder.trace, recorder.pictures(x, like), counted.calls)
 
 
@@ -63,15 +63,14 @@ def _likelihood(run: Run, truth: Tensor | None, seeds: list[int]) -> Likelihood:
     if not run.operator or truth is None:
         return Flat(len(seeds), run.shape)
     operator = parse_operator(run.operator, run.shape)
-    y = [operator.measure(row[None], run.sigma, seed=seed) for row, seed in zip(truth, seeds, strict=True)]
-    return Gaussian(torch.cat(y), operator, run.sigma)
+    return noise_model(run.sigma).simulate(truth, operator, seed=seeds)
 
 
 def _restore(
     run: Run, like: Likelihood, prior: Prior, truth: Tensor | None, seeds: list[int], recorder: _Recorder
 ) -> Tensor:
     if run.method == MEASUREMENT:
-        return like.guess()
+        return like.initial_estimate()
     if run.method.startswith(DENOISE) and truth is not None:
         level = prior.schedule.level(float(run.method.removeprefix(f"{DENOISE}(t=").removesuffix(")")))
         rng = Rng(seeds, [image_key(row[None]) for row in truth], purpose=Purpose.MEASUREMENT, device=prior.device)
@@ -81,20 +80,19 @@ def _restore(
         recorder.keep(x_t, x0)
         return x0.cpu()
     # by a row's content and seed alone: its company in the batch decides nothing
-    keys = like.keys() if isinstance(like, Gaussian) else [0] * len(seeds)
+    keys = like.keys() if isinstance(like, Measured) else [0] * len(seeds)
     streams = lambda rows: Rng(seeds[rows], keys[rows], device=prior.device)  # noqa: E731
     sampler = parse_sampler(run.method)
     return sample(prior, like, sampler, rng=streams, callbacks=[recorder], progress=False)[:, 0].cpu()
 
 
-def _figures(x: Tensor, truth: Tensor, like: Likelihood) -> dict[str, np.ndarray]:
+def _figures(x: Tensor, truth: Tensor, like: Likelihood, sigma: float) -> dict[str, np.ndarray]:
     scores = [score(a[None], b[None]) for a, b in zip(x, truth, strict=True)]
     figures = {name: np.array([s[name] for s in scores], np.float64) for name in ("psnr", "ssim", "lpips")}
-    if isinstance(like, Gaussian):
-        residual = like.residual(x)
-        expected = like.sigma * residual.shape[1] ** 0.5 or 1.0
-        figures["residual"] = (residual.norm(dim=1) / expected).double().numpy()
-        hidden = like.operator.hide(torch.ones(1, *truth.shape[1:]))[0] == 0 if like.y.shape == x.shape else None
+    if isinstance(like, Measured):
+        residual = like.residual(x).square().mean(1).sqrt() if sigma else like.misfit(x).norm(dim=1)
+        figures["residual"] = residual.double().numpy()
+        hidden = like.operator.zero_filled(torch.ones(1, *truth.shape[1:]))[0] == 0 if like.y.shape == x.shape else None
         if hidden is not None and hidden.any():
             error = (x.clamp(-1, 1) - truth)[:, hidden].double().square().mean(1)
             figures["hole"] = (10 * torch.log10(4 / error)).numpy()
@@ -145,6 +143,6 @@ class _Recorder:
         if not self.run.frames:
             return {}
         kept = {"x": _pixels(x)}
-        if isinstance(like, Gaussian) and like.y.ndim == 4 and like.y.shape[1] == 3:
+        if isinstance(like, Measured) and like.y.ndim == 4 and like.y.shape[1] == 3:
             kept["y"] = _pixels(like.y)
         return kept | ({"path": np.stack(self._path)} if self._path else {})

@@ -92,7 +92,7 @@ def along_the_path(done: Reproduction, stem: Path) -> Path:
     drawn, axes = plots.figure(2, len(done.tasks), height=2.7)
     for row, on in enumerate(done.tasks):
         operator = on.task.operator
-        m = operator.observed(operator(torch.zeros(1, *done.campaign.prior.shape))).shape[1]
+        m = operator.observed_entries(operator(torch.zeros(1, *done.campaign.prior.shape))).shape[1]
         for method, colour in zip(("scoreald", "dps"), (COLOURS[1], COLOURS[0]), strict=True):
             t, found = profile(on.methods[method], T)
             _quartiles(axes[2 * row], t, found["|r|"] / (SIGMA_Y * m**0.5), LABELS[method], colour)

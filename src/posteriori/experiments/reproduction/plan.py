@@ -96,7 +96,7 @@ def variants(task: Task, prior: Prior, steps: int) -> list[Variant]:
 
     unit, norm = dps("unit"), dps("norm")
     annealed = resolve(ScoreALD, task.operator, prior, steps=steps, sigma=SIGMA_Y).sampler
-    m = task.operator.observed(task.operator(torch.zeros(1, *prior.shape))).shape[1]
+    m = task.operator.observed_entries(task.operator(torch.zeros(1, *prior.shape))).shape[1]
     return [
         Variant("unit", "c g / |g|", lambda c: replace(unit, scale=c), unit.scale),
         Variant("norm", "c g", lambda c: replace(norm, scale=c), norm.scale),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.experiments.verification.distances import sliced_wasserstein
 from posteriori.experiments.verification.problem import SLICES, Problem, Statistic
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense
 from posteriori.priors.base import Prior
 from posteriori.priors.tied import TiedMixture
@@ -80,5 +80,5 @@ def _mixed(problem: Grid, seed: int) -> _Mixed:
     operator = Dense((d,), u * s @ vt)
     sigma = (torch.rand((), generator=rng) * s[0]).item()
     truth = prior.draw(1, seed=problem.stream(seed, 4).initial_seed())
-    like = Gaussian(operator.measure(truth, sigma, seed=seed, keys=[0]), operator, sigma)
+    like = Gaussian.simulate(truth, operator, sigma, seed=seed, keys=[0])
     return _Mixed(prior, like, prior.posterior(like))

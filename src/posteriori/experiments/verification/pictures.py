@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein
 from posteriori.experiments.verification.problem import SLICES, Problem, Statistic
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.priors.base import Prior
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.settings.text import read_operator
@@ -125,8 +125,8 @@ class Pictures(Problem):
 
     def _squares(self, like: Gaussian, x: Tensor) -> tuple[Tensor, int]:
         """|y - A x|^2 of x, (P, n, *shape): (P, n), and the entries of y."""
-        residual = like.expand(x.shape[1]).residual(x.flatten(0, 1)).double()
-        return residual.square().sum(1).unflatten(0, x.shape[:2]), residual.shape[1]
+        misfit = like.expand(x.shape[1]).misfit(x.flatten(0, 1)).double()
+        return misfit.square().sum(1).unflatten(0, x.shape[:2]), misfit.shape[1]
 
     def _drawn(self, seed: int) -> _Pairs:
         return _pairs(self, seed)
@@ -137,8 +137,7 @@ def _pairs(problem: Pictures, seed: int) -> _Pairs:
     prior = _power_law(problem.side)
     operator = read_operator(problem.operator).build(prior.shape)
     truth = prior.draw(problem.pairs, seed=problem.stream(seed, 0).initial_seed())
-    y = operator.measure(truth, SIGMA_Y, seed=seed, keys=range(len(truth)))
-    like = Gaussian(y, operator, SIGMA_Y)
+    like = Gaussian.simulate(truth, operator, SIGMA_Y, seed=seed, keys=range(len(truth)))
     posteriors = [prior.posterior(like.select(slice(i, i + 1))) for i in range(len(truth))]
     means = torch.cat([posterior.means for posterior in posteriors])
     return _Pairs(truth, like, means, posteriors[0].covariance(), posteriors[0].roots[0])  # the same for all y

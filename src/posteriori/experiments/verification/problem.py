@@ -10,7 +10,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from posteriori.likelihood import Gaussian
+from posteriori.likelihoods import Gaussian
 from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, generator
 

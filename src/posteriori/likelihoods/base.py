@@ -1,0 +1,244 @@
+"""p(y | x): measurements, the operator and the noise; what all likelihoods have, and what only some have."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.operators.base import Operator
+from posteriori.rng import Purpose, Rng, image_key
+
+
+class Likelihood(ABC):
+    """The likelihood of N measurements, one a row. Images are (B, *shape) with B = len(self).
+
+    Samplers name the type that they need in ``requires``: this one, or one of those below.
+    """
+
+    #: what a sampler needs that requires this type, for messages
+    needs: ClassVar[str] = "any likelihood"
+
+    shape: tuple[int, ...]
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What its noise and its operator are, for messages."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def select(self, rows: slice) -> Self:
+        """The measurements in ``rows``."""
+
+    @abstractmethod
+    def expand(self, n: int) -> Self:
+        """Every measurement repeated n times, the copies side by side."""
+
+    @abstractmethod
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Self:
+        """The same on ``device``, in the floating-point ``dtype``."""
+
+    @abstractmethod
+    def keys(self) -> list[int]:
+        """A key of each measurement's random streams, from its content."""
+
+    @abstractmethod
+    def initial_estimate(self) -> Tensor:
+        """The operator's initial estimate for each measurement, (B, *shape)."""
+
+    @abstractmethod
+    def residual(self, x: Tensor) -> Tensor:
+        """(y - E[y | x]) over its standard deviation, (B, m), of the m observed entries: unit variance for the truth.
+
+        ValueError where there is no noise.
+        """
+
+    @abstractmethod
+    def misfit(self, x: Tensor) -> Tensor:
+        """The residual in the units of A(x), (B, m): times the noise's root mean square over the row.
+
+        Where the noise has one standard deviation it is y - A(x), without noise as well. Step lengths are for it.
+        """
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(y | x), (B,), over the observed entries."""
+
+    def score(self, x: Tensor) -> Tensor:
+        """The gradient of ``log_prob`` with respect to x, (B, *shape)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (g,) = torch.autograd.grad(self.log_prob(x).sum(), x)
+        return g
+
+
+class Additive(Likelihood):
+    """y = A(x) + n, with noise n of one standard deviation that a sampler may change."""
+
+    needs: ClassVar[str] = "Gaussian noise"
+
+    #: standard deviation sigma_y of the noise, on the [-1, 1] scale
+    sigma: float
+
+    @abstractmethod
+    def with_sigma(self, sigma: float) -> Self:
+        """This likelihood with noise of standard deviation ``sigma``."""
+
+    def widen(self, gamma: float) -> Self:
+        """This likelihood with noise of variance sigma_y^2 + gamma^2."""
+        return self.with_sigma(math.hypot(self.sigma, gamma))
+
+
+class Linear(Additive):
+    """A is linear, so that ``misfit`` is affine in x."""
+
+    needs: ClassVar[str] = "a linear operator and Gaussian noise"
+
+    @abstractmethod
+    def prox(self, z: Tensor, rho: float) -> Tensor:
+        """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape); at rho = 0 the solution nearest to z."""
+
+
+class Spectral(Linear):
+    """A is diagonal in known coordinates, c = V^T x."""
+
+    needs: ClassVar[str] = "an operator with an SVD and Gaussian noise"
+
+    @abstractmethod
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """(y, std) in the r coordinates c = V^T x that are measured: y_i ~ N(c_i, std_i^2), (B, r) and (r,).
+
+        y = S^-1 U^T y and std = sigma_y / s. With noise that is over all singular values, since std says how little
+        the small ones tell; without noise, and where ``truncated``, over those above the operator's cut-off.
+        """
+
+    @abstractmethod
+    def truncated(self) -> Self:
+        """This likelihood with no more coordinates than the pseudo-inverse has."""
+
+    @abstractmethod
+    def Vt(self, x: Tensor) -> Tensor:
+        """The measured coordinates of ``x``, (B, r)."""
+
+    @abstractmethod
+    def V(self, c: Tensor) -> Tensor:
+        """The image with these measured coordinates and no others, (B, *shape): V^T V c = c."""
+
+
+class Marginal(Likelihood):
+    """What y says of a Gaussian about x is known in closed form."""
+
+    needs: ClassVar[str] = Spectral.needs
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
+        """log p(y | x), (B,), where x_0 ~ N(x, var I) is integrated out: N(y; A x, sigma_y^2 I + var A A^T)."""
+
+
+class Measured(Likelihood):
+    """A likelihood that has data: ``y`` is (N, ...), zero in the entries that the operator does not observe.
+
+    ``y`` is a tensor or an array of floating-point numbers; half precision becomes float32. ValueError where it holds
+    anything else, has another shape than the operator gives, or is not finite.
+    """
+
+    #: the kind of noise, for messages
+    noise: ClassVar[str]
+
+    def __init__(self, y: Tensor | np.ndarray, operator: Operator):
+        y = _floats(y)
+        if y.shape[1:] != operator.measured_shape:
+            raise ValueError(
+                f"y is {tuple(y.shape)}; {operator} gives (N, {', '.join(map(str, operator.measured_shape))})"
+            )
+        if not torch.isfinite(y).all():
+            raise ValueError("the measurement holds NaN or infinity: give finite numbers")
+        self.shape = operator.shape
+        self.operator = operator
+        self.y = operator.zero_filled(y)
+
+    @property
+    def about(self) -> str:
+        return f"{self.noise} and {self.operator.kind} ({type(self.operator).__name__})"
+
+    def with_y(self, y: Tensor) -> Self:
+        """This likelihood of other measurements."""
+        like = copy.copy(self)
+        like.y = y
+        return like
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def select(self, rows: slice) -> Self:
+        return self.with_y(self.y[rows])
+
+    def expand(self, n: int) -> Self:
+        return self.with_y(self.y.repeat_interleave(n, 0))
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Self:
+        y = self.y.to(device=device, dtype=dtype)
+        return self.with_y(y.clone() if y.is_inference() else y)  # which no gradient may pass by
+
+    def keys(self) -> list[int]:
+        return [image_key(row) for row in self.y]
+
+    def initial_estimate(self) -> Tensor:
+        return self.operator.initial_estimate(self.y)
+
+
+M = TypeVar("M", bound=Measured, covariant=True)
+
+
+class Noise(ABC, Generic[M]):
+    """A noise model: what is random in y given A(x). Its fields are its parameters."""
+
+    @abstractmethod
+    def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> M:
+        """The likelihood of the measurements ``y``, (N, ...)."""
+
+    @abstractmethod
+    def draw(self, clean: Tensor, rng: Rng) -> Tensor:
+        """y of ``clean`` A(x), (B, ...); never clipped."""
+
+    def simulate(
+        self, x: Tensor, operator: Operator, *, seed: int | Sequence[int] = 0, keys: Sequence[int] | None = None
+    ) -> M:
+        """The likelihood of one measurement of each clean image ``x``, (N, *shape), whose noise has its own streams.
+
+        ``seed`` is one for all rows, or each row's own. ``keys`` names the rows' streams and is taken from the images'
+        content where it is not given. A(x) is computed in float64 and rounded once: y's content names the samplers'
+        streams, and no processor's float32 is to decide it.
+        """
+        if tuple(x.shape[1:]) != operator.shape:
+            raise ValueError(
+                f"x is {tuple(x.shape)}; this {type(operator).__name__} takes "
+                f"(B, {', '.join(map(str, operator.shape))})"
+            )
+        keys = [image_key(row) for row in x] if keys is None else keys
+        rng = Rng(seed, keys, purpose=Purpose.MEASUREMENT, device=x.device)
+        clean = operator(x.cpu().double()).to(x)
+        return self.likelihood(self.draw(clean, rng), operator)
+
+
+def _floats(y: Tensor | np.ndarray) -> Tensor:
+    """``y`` as a tensor, in float32 or float64."""
+    array = y if isinstance(y, Tensor) else np.asarray(y)
+    floating = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
+    if not floating:
+        raise ValueError(
+            f"y holds {str(array.dtype).removeprefix('torch.')}: give floating-point numbers on the [-1, 1] scale, "
+            "bytes as y / 127.5 - 1"
+        )
+    if isinstance(array, np.ndarray):  # of any byte order, and read-only or not
+        array = torch.from_numpy(array.astype(np.float64 if array.dtype.itemsize >= 8 else np.float32))
+    return array if array.dtype == torch.float64 else array.float()

@@ -1,0 +1,34 @@
+"""Linear operators: an adjoint, and the proximal map by conjugate gradients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from posteriori.linalg import cg
+from posteriori.operators.base import Operator
+
+
+class LinearOperator(Operator):
+    """A linear A with its adjoint. What follows from the two is computed by conjugate gradients."""
+
+    kind: ClassVar[str] = "a linear operator"
+    #: conjugate gradients stop where their residual is this share of the right-hand side's norm, for each row
+    tolerance: ClassVar[float] = 1e-5
+    #: and after this many steps: without rho, and with small singular values, they would go on to fit the noise
+    iterations: ClassVar[int] = 100
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y, (B, *shape)."""
+
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape); at rho = 0 the solution nearest to z, z + A^+ (y - A z).
+
+        Solves (A^T A + rho I) (x - z) = A^T (y - A z), from 0, to ``tolerance`` or for ``iterations`` steps. No
+        gradient is to be taken through it.
+        """
+        misfit = self.adjoint(y - self(z))
+        return z + cg(lambda d: self.adjoint(self(d)) + rho * d, misfit, self.tolerance, self.iterations)
