@@ -67,13 +67,13 @@ def test_a_late_look_names_the_same_step(steps, monkeypatch):
 
 def test_a_statistic_that_nobody_reads_is_not_computed(monkeypatch):
     calls = Counter()
-    right = Gaussian.residual
-    monkeypatch.setattr(Gaussian, "residual", lambda self, x: calls.update(residual=1) or right(self, x))
+    right = Gaussian.misfit
+    monkeypatch.setattr(Gaussian, "misfit", lambda self, x: calls.update(misfit=1) or right(self, x))
     sample(PRIOR, LIKE, DDIM(steps=10), progress=False)
-    assert calls["residual"] == 0
+    assert calls["misfit"] == 0
     read = lambda state, *_: [state.stats["residual"], state.stats["residual"]]  # noqa: E731
     sample(PRIOR, LIKE, DDIM(steps=10), progress=False, callbacks=[read])
-    assert calls["residual"] == 10
+    assert calls["misfit"] == 10
 
 
 def test_a_bar_reads_the_residual_when_it_is_redrawn(monkeypatch):
