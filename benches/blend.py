@@ -19,9 +19,9 @@ from heldout import CHOOSING, held_out_faces
 from posteriori.figures import sheet
 from posteriori.images import load_image
 from posteriori.likelihoods import Flat
+from posteriori.loop import sample
 from posteriori.priors.folder import CARD, read_folder, save_folder
 from posteriori.priors.load import load_prior
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM
 from posteriori.training.evaluate import denoising_psnr
 

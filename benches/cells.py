@@ -28,11 +28,12 @@ from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior, prior_record
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, SAMPLERS
 from posteriori.settings import choosing
 from posteriori.settings.presets import resolve

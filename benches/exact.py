@@ -26,8 +26,9 @@ from posteriori.jobs.key import Job
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
+from posteriori.loop import sample
 from posteriori.rng import Purpose, Rng, generator
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.samplers import TDS, MCGDiff
 from posteriori.settings.text import format_spec, parse_sampler
 

@@ -16,7 +16,7 @@ from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
 from posteriori.figures import sheet
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD, SDEdit

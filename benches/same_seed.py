@@ -19,9 +19,10 @@ import torch
 
 from posteriori.images import load_image
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.load import load_prior
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import read_samplers
 

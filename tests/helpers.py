@@ -20,8 +20,7 @@ from posteriori.operators.svd import SVDOperator
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import Rng
-from posteriori.sampler import Sampler
-from posteriori.samplers import SDEdit
+from posteriori.sampler import Around, Sampler
 from posteriori.schedule import linear_betas
 
 T = TypeVar("T")
@@ -116,8 +115,8 @@ class WithoutSVD(LinearOperator):
 
 
 def without_clip(sampler: Sampler) -> Sampler:
-    if isinstance(sampler, SDEdit):
-        return replace(sampler, base=without_clip(sampler.base))
+    if isinstance(sampler, Around):
+        return replace(sampler, **{sampler.inside: without_clip(sampler.inner)})
     return replace(sampler, clip=False)
 
 
@@ -128,18 +127,24 @@ def as_network(mixture: GaussianMixture, prediction: str) -> UNetPrior:
 
 
 class _MixtureNet(nn.Module):
-    config: ClassVar = {"block_out_channels": (8,)}
+    config: ClassVar = {"block_out_channels": (8,), "in_channels": 3, "out_channels": 3}
 
     def __init__(self, mixture: GaussianMixture, prediction: str):
         super().__init__()
         self.mixture, self.prediction = mixture, prediction
 
     def forward(self, x, time, return_dict):
-        level = self.mixture.schedule.level(float(time[0]) + 1)
+        schedule = self.mixture.schedule
+        level = schedule.level(float(time[0]) / schedule.index(1) if self.prediction == "flow" else float(time[0]) + 1)
         x = x.double()
         x0 = self.mixture.denoise(x, level).x0
         eps = (x - level.alpha * x0) / level.sigma
-        out = {"epsilon": eps, "sample": x0, "v_prediction": level.alpha * eps - level.sigma * x0}[self.prediction]
+        out = {
+            "epsilon": eps,
+            "sample": x0,
+            "v_prediction": level.alpha * eps - level.sigma * x0,
+            "flow": eps - x0,
+        }[self.prediction]
         return (out.float(),)
 
 

@@ -6,8 +6,8 @@ import torch
 
 import posteriori as pp
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur, Mask
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM, DPS
 from tests.helpers import IMAGE, as_network, image_mixture, small_operators
 from tests.samplers.test_protocol import MASK, each, used

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
 from posteriori.samplers import AnnealedLangevin
-from posteriori.schedule import CLEAN, VPSchedule, cosine_betas, linear_betas
+from posteriori.schedule import CLEAN, Level, RectifiedFlow, VPSchedule, cosine_betas, linear_betas
 from tests.helpers import LINEAR
 
 
@@ -115,3 +115,49 @@ def test_variance_exploding_levels():
     for level in path[:-1]:
         same = LINEAR.level(level.t)
         assert same.sigma / same.alpha == pytest.approx(level.sigma, rel=1e-6)
+
+
+FLOW = RectifiedFlow()
+
+
+def test_rectified_flow_is_a_straight_path():
+    assert [FLOW.level(t) for t in (0, 0.25, 1)] == [CLEAN, (0.25, 0.75, 0.25), (1, 0, 1)]
+    for t in np.linspace(0.001, 1, 57):
+        assert FLOW.time(FLOW.level(t).sigma_bar) == pytest.approx(t, rel=1e-12)
+        assert FLOW.scale(FLOW.level(t)) == pytest.approx(1)
+    assert (FLOW.time(math.inf), FLOW.index(1)) == (1, 1000)
+    assert FLOW.scale(Level(0, 2.0, 3.0)) == 5
+    assert not hasattr(FLOW, "T")
+    with pytest.raises(ValueError, match="times 0 to 1"):
+        FLOW.level(1.5)
+
+
+def test_evenly_spaced_flow_is_diffusers_own():
+    theirs = FlowMatchEulerDiscreteScheduler()
+    theirs.set_timesteps(13)
+    path = FLOW.path(13)
+    np.testing.assert_allclose([t.sigma for t in path], theirs.sigmas, rtol=1e-5)
+    np.testing.assert_allclose([FLOW.index(t.t) for t in path[:-1]], theirs.timesteps, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "first", "last"),
+    [("linspace", 1, 0.001), ("leading", 0.75, 0.001), ("quadratic", 1, 0.001), ("edm", 0.999, 0.001)],
+)
+def test_every_spacing_of_a_flow(spacing, first, last):
+    path = FLOW.path(4, spacing)
+    assert (path[0].t, path[-2].t, path[-1]) == (pytest.approx(first, abs=1e-3), pytest.approx(last), CLEAN)
+    assert all(a.t > b.t for a, b in pairwise(path))
+    assert len(FLOW.path(3000, spacing)) == 3001  # times are not counted
+    assert FLOW.path(1, spacing)[-1] == CLEAN
+    with pytest.raises(ValueError, match="steps is 0"):
+        FLOW.path(0, spacing)
+
+
+def test_what_a_level_says_where_there_is_no_signal_or_no_noise():
+    assert FLOW.level(1).sigma_bar == math.inf
+    assert [FLOW.level(t).log_snr for t in (1, 0.5, 0)] == [-math.inf, 0, math.inf]
+    assert FLOW.level(1).with_signal() == (1, 0.001, 1)
+    assert FLOW.level(0.5).with_signal() == FLOW.level(0.5)
+    path = AnnealedLangevin(levels=3).path(FLOW)
+    assert [t.sigma for t in path] == pytest.approx([999, 1, 1 / 999, 0])

@@ -5,9 +5,9 @@ import torch
 
 from posteriori.images import load_image
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.load import load_prior
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from posteriori.settings.presets import preset
 

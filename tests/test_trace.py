@@ -1,8 +1,8 @@
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Identity
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM, DPS, AnnealedLangevin
 from posteriori.trace import CountedPrior, Trajectory
 from tests.helpers import IMAGE, image_mixture

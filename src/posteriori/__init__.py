@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from posteriori.likelihoods import Flat as Flat
     from posteriori.likelihoods import Gaussian as Gaussian
     from posteriori.likelihoods import Poisson as Poisson
+    from posteriori.loop import sample as sample
     from posteriori.operators import *  # noqa: F403
     from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
-    from posteriori.sampler import sample as sample
     from posteriori.samplers import *  # noqa: F403
     from posteriori.settings.presets import preset as preset
 
@@ -29,7 +29,7 @@ _HOMES = {
     "likelihoods": ("Flat", "Gaussian", "Poisson"),
     "priors.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
-    "sampler": ("sample",),
+    "loop": ("sample",),
     "settings.presets": ("preset",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

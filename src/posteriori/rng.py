@@ -82,17 +82,25 @@ class Rng:
         u = torch.stack(drawn).double()
         radius, angle = (-2 * torch.log1p(-u[:, :, 0])).sqrt(), 2 * math.pi * u[:, :, 1]
         draws = torch.stack([radius * angle.cos(), radius * angle.sin()], 2).flatten(1)[:, :size]
-        return draws.float().reshape(len(draws), *shape).to(self.device)
+        return _moved(draws.float().reshape(len(draws), *shape), self.device)
 
     def uniform(self) -> Tensor:
         """A number of [0, 1) for each row, (B,) float32."""
-        return torch.cat([torch.rand(1, generator=g, dtype=torch.float32) for g in self.generators]).to(self.device)
+        return _moved(
+            torch.cat([torch.rand(1, generator=g, dtype=torch.float32) for g in self.generators]), self.device
+        )
 
     @cached_property
     def resampling(self) -> Rng:
         """One row for each image, for what an image's samples draw together."""
         seeds, keys = zip(*self.images, strict=True)
         return Rng(seeds, keys, purpose=Purpose.RESAMPLING, device=self.device)
+
+
+def _moved(draws: Tensor, device: torch.device | str) -> Tensor:
+    """``draws`` on ``device``; a GPU takes them when it comes to them, and the host goes on."""
+    device = torch.device(device)
+    return draws.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else draws.to(device)
 
 
 class Tape(Rng):

@@ -1,39 +1,57 @@
-"""The sampler noun, and ``sample``: the one loop that every method runs under."""
+"""The sampler noun: a path of levels, a first state and a step."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-import torch
 from torch import Tensor
 
 from posteriori.likelihoods.base import Likelihood
-from posteriori.prior import Prior
-from posteriori.rng import Rng, whole
-from posteriori.schedule import Level, Schedule
-from posteriori.trace import progress_bar
+from posteriori.priors.base import Prior
+from posteriori.rng import Rng
+from posteriori.schedule import Level, Schedule, Spacing
+
+
+class Stats(Mapping[str, Tensor]):
+    """Figures of a step by name, (B,) each, computed when they are first read: unread, they cost nothing."""
+
+    def __init__(self, **figures: Callable[[], Tensor]):
+        self._figures = figures
+        self._read: dict[str, Tensor] = {}
+
+    def default(self, name: str, figure: Callable[[], Tensor]) -> None:
+        """Adds a figure where there is none of that name."""
+        self._figures.setdefault(name, figure)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._read:
+            self._read[name] = self._figures[name]()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._figures)
+
+    def __len__(self) -> int:
+        return len(self._figures)
 
 
 @dataclass
 class State:
     """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
 
-    ``x`` is x_t at ``level`` and ``x0`` the last estimate of x_0, (B, *shape); ``stats`` holds (B,)
-    tensors to be recorded ("residual" is |y - A(x0)|_2, the misfit's norm, "gradient" its gradient's); ``carry`` is
-    the sampler's own.
+    ``x`` is x_t at ``level`` and ``x0`` the prior's last estimate of x_0, (B, *shape); ``stats`` holds figures to be
+    recorded ("residual", which the loop adds, is |y - A(x0)|_2, the misfit's norm, "gradient" a gradient's); ``carry``
+    is the sampler's own.
     """
 
     x: Tensor
     level: Level
     n: int = 1
     x0: Tensor | None = None
-    stats: dict[str, Tensor] = field(default_factory=dict)
+    stats: Stats = field(default_factory=Stats)
     carry: Any = None
 
 
@@ -83,88 +101,47 @@ class Sampler(ABC):
         """From ``state.level`` to ``s``."""
 
 
-@torch.inference_mode(False)  # in which gradients could not be taken, whoever asked for it outside
-@torch.no_grad()
-def sample(
-    prior: Prior,
-    likelihood: Likelihood,
-    sampler: Sampler,
-    *,
-    n: int = 1,
-    seed: int = 0,
-    keys: Sequence[int] | None = None,
-    batch: int | None = None,
-    rng: Callable[[slice], Rng] | None = None,
-    callbacks: Sequence[Callback] = (),
-    progress: bool = True,
-) -> Tensor:
-    """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
+@dataclass(frozen=True, kw_only=True)
+class SteppedSampler(Sampler):
+    """A sampler that visits the levels of ``Schedule.path``."""
 
-    Measurements in float64 are taken in float32, as the seeded streams are; with draws from ``rng`` they stay.
-    ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
-    rows of one network call, default all; a measurement's samples are split where there are more and the sampler
-    does not draw them together. ``rng`` gives the draws of a chunk of measurements, with all samples of each, in the
-    place of the seeded streams, e.g. a ``Tape``.
-    ``callbacks`` see every step. ``progress`` shows a bar on a terminal.
+    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 1000
+    spacing: Annotated[
+        Spacing,
+        "which levels: linspace from T to 1, leading every (T // steps)-th from 1, quadratic from T to 1, dense at 1, "
+        "edm from T to 1 with (sigma / alpha)^(1/7) falling evenly",
+    ] = "linspace"
 
-    Raises ValueError where prior, likelihood and sampler do not fit, and FloatingPointError at the
-    first NaN or infinity.
-    """
-    N = len(likelihood)
-    if n < 1:
-        raise ValueError(f"n is {n}: give at least 1 sample a measurement")
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch}: give at least 1 row")
-    if likelihood.shape != prior.shape:
-        raise ValueError(
-            f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
-        )
-    if not isinstance(likelihood, sampler.requires):
-        raise ValueError(_unfit(sampler, likelihood))
-    if keys is not None and len(keys) != N:
-        raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
-    keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
-    path = sampler.path(prior.schedule)
-    group = N if batch is None else max(1, batch // n)
-    chunks = [slice(i, min(i + group, N)) for i in range(0, N, group)]
-    most = n if batch is None or sampler.coupled or rng else batch
-    shares = [(first, min(most, n - first)) for first in range(0, n, most)]
-    samples = []
-    total = len(chunks) * len(shares) * (len(path) - 1)
-    bar = progress_bar(type(sampler).__name__, total) if progress else nullcontext()
-    with bar as show:
-        watchers = [*callbacks, *([show] if show else [])]
-        for rows, (first, count) in product(chunks, shares):
-            like = likelihood.select(rows).expand(count).to(prior.device, None if rng else torch.float32)
-            streams = rng(rows) if rng else Rng(seed, keys[rows], count, first=first, device=prior.device)
-            state = sampler.init(path[0], prior, like, streams, count)
-            for k, s in enumerate(path[1:], 1):
-                state = sampler.step(state, s, prior, like, streams)
-                _check_finite(state, k, len(path) - 1, sampler, prior, path[k - 1])
-                for watch in watchers:
-                    watch(state, k, len(path) - 1, rows)
-            samples.append(state.x.unflatten(0, (-1, count)))
-    chunked = [samples[i : i + len(shares)] for i in range(0, len(samples), len(shares))]
-    return torch.cat([torch.cat(own, dim=1) for own in chunked])
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}: give at least 1")
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        return schedule.path(self.steps, self.spacing)
 
 
-def _unfit(sampler: Sampler, likelihood: Likelihood) -> str:
-    from posteriori.samplers import SAMPLERS  # which are made of this module
+@dataclass(frozen=True, kw_only=True)
+class Around(Sampler):
+    """A sampler around another, whose steps, levels and needs it has."""
 
-    fit = ", ".join(cls.name for cls in SAMPLERS if isinstance(likelihood, cls().requires))
-    return (
-        f"{type(sampler).__name__} needs {sampler.requires.needs}; this likelihood has {likelihood.about}: take one of "
-        f"{fit}"
-    )
+    count: ClassVar[str] = ""
+    #: the field that holds the other
+    inside: ClassVar[str]
 
+    @property
+    def inner(self) -> Sampler:
+        return getattr(self, self.inside)
 
-def _check_finite(state: State, step: int, steps: int, sampler: Sampler, prior: Prior, t: Level) -> None:
-    if all(torch.isfinite(value).all() for value in (state.x, *state.stats.values())):
-        return
-    noise = math.hypot(t.alpha, t.sigma) * Rng(0, [0], device=prior.device).normal(prior.shape)
-    own = torch.isfinite(prior.denoise(noise, t).x0).all()
-    advice = sampler.advice() if own else "the prior gives that for plain noise, too: check its weights, or its dtype"
-    raise FloatingPointError(
-        f"{type(sampler).__name__} reached NaN or infinity at step {step} of {steps} "
-        f"(t = {state.level.t:g}, sigma = {state.level.sigma:.3g}): {advice}"
-    )
+    @property
+    def requires(self) -> type[Likelihood]:  # ty: ignore[incompatible-property-override]
+        """What the sampler inside needs."""
+        return self.inner.requires
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        return self.inner.path(schedule)
+
+    def advice(self) -> str:
+        return self.inner.advice()
+
+    def with_steps(self, steps: int) -> Self:
+        return replace(self, **{self.inside: self.inner.with_steps(steps)})

@@ -17,34 +17,61 @@ Spacing = Literal["linspace", "leading", "quadratic", "edm"]
 class Level(NamedTuple):
     """One noise level, as plain floats: x_t = alpha x_0 + sigma eps with eps ~ N(0, I).
 
-    ``t`` counts as the papers do: 0 is clean, T is the noisiest; a network's time index is t - 1.
-    ``sigma`` is on the image's [-1, 1] scale.
+    ``t`` is the schedule's time, 0 where it is clean. ``sigma`` is on the image's [-1, 1] scale. At a noisy end
+    without signal alpha is 0.
     """
 
     t: float
     alpha: float
     sigma: float
 
+    @property
+    def sigma_bar(self) -> float:
+        """sigma / alpha; infinite where alpha is 0."""
+        return self.sigma / self.alpha if self.alpha else math.inf
+
+    @property
+    def log_snr(self) -> float:
+        """lambda = log(alpha / sigma); infinite at both ends."""
+        return math.log(self.alpha / self.sigma) if self.alpha and self.sigma else math.inf if self.alpha else -math.inf
+
+    def with_signal(self) -> Level:
+        """This level, or, where alpha is 0, the one with a thousandth of signal: for what divides by alpha."""
+        return self if self.alpha else self._replace(alpha=1e-3 * self.sigma)
+
 
 CLEAN = Level(0.0, 1.0, 0.0)
 
 
 class Schedule(ABC):
-    """The noise levels that a prior was trained on."""
+    """The noise levels that a prior was trained on, a path in t from 0 (clean) to ``end`` (the noisiest)."""
 
-    #: number of trained levels
-    T: int
+    #: the time at the noisy end, and the least time above 0 that a network was trained at
+    end: float
+    first: float
+    #: how many times a network was trained at, or tells apart
+    levels: int
+
+    @property
+    @abstractmethod
+    def sigma_bars(self) -> tuple[float, float]:
+        """The largest and the least sigma / alpha, both finite and above 0, that levels are spread between by it."""
 
     @abstractmethod
     def level(self, t: float) -> Level:
-        """The level at time ``t`` in 0..T; times between two trained ones are interpolated."""
+        """The level at time ``t`` in 0..end, whatever t lies between; ValueError outside."""
 
     @abstractmethod
     def time(self, sigma_bar: float) -> float:
-        """The trained time, in 1..T, whose sigma / alpha is ``sigma_bar`` > 0.
+        """The time whose sigma / alpha is ``sigma_bar`` > 0, for a network trained on this schedule."""
 
-        Exact integers at trained levels; below the first level, 1; above the last it raises ValueError.
-        """
+    @abstractmethod
+    def index(self, t: float) -> float:
+        """What a network is told of the time ``t``."""
+
+    @abstractmethod
+    def scale(self, t: Level) -> float:
+        """What x_t of any level is divided by to become one of this schedule's, with the same sigma / alpha."""
 
     def at_noise(self, sigma: float) -> Level:
         """The level of x_0 + sigma n, in the image's own brightness: alpha = 1. Raises as ``time``."""
@@ -53,49 +80,59 @@ class Schedule(ABC):
     def path(self, steps: int | Sequence[float], spacing: Spacing = "linspace") -> list[Level]:
         """Levels from noisy to clean, ending at ``CLEAN``: ``len(path) - 1`` reverse steps.
 
-        ``steps`` is a number of steps, spread over 1..T, or the times themselves, largest first.
+        ``steps`` is a number of steps, spread over first..end, or the times themselves, largest first.
         ``"linspace"`` holds both ends (network times 999, 888 ... 0: the DPS code's DDPM);
-        ``"leading"`` keeps every (T // steps)-th level from the clean end (900, 800 ... 0: its DDIM);
-        ``"quadratic"`` holds both ends and is dense at the clean one: T - t grows as the root of the step
+        ``"leading"`` keeps equal distances from the clean end (network times 900, 800 ... 0: its DDIM);
+        ``"quadratic"`` holds both ends and is dense at the clean one: end - t grows as the root of the step
         (DiffPIR's, whose code rounds to whole times);
-        ``"edm"`` holds both ends, and (sigma / alpha)^(1/7) falls evenly (Karras et al. 2022, eq. 5).
-        Betas are never stored: the reverse kernel recomputes them from the levels that are kept.
+        ``"edm"`` runs through ``sigma_bars``, and (sigma / alpha)^(1/7) falls evenly (Karras et al. 2022, eq. 5).
+        The reverse kernel takes what it needs from the levels that are kept.
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
         if any(a <= b for a, b in pairwise(times)) or not times or times[-1] <= 0:
             raise ValueError(f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first")
         return [*(self.level(t) for t in times), CLEAN]
 
+    def falling(self, first: float, last: float, steps: int) -> list[Level]:
+        """``steps`` variance-exploding levels from ``first`` towards ``last``, sigma^(1/7) falling evenly; then 0."""
+        roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
+        return [*(self.at_noise(root**7) for root in roots), CLEAN]
+
+    def geometric(self, first: float, last: float, levels: int) -> list[Level]:
+        """``levels`` variance-exploding levels from ``first`` to ``last``, sigma falling by one factor; then 0."""
+        ratio = (last / first) ** (1 / max(levels - 1, 1))
+        return [*(self.at_noise(first * ratio**k) for k in range(levels)), CLEAN]
+
     def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
-        if not 1 <= steps <= self.T:
-            raise ValueError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
-        if spacing == "leading":
-            stride = self.T // steps
-            return [1.0 + stride * i for i in reversed(range(steps))]
+        if steps < 1:
+            raise ValueError(f"steps is {steps}: give at least 1")
+        share, whole = [i / max(steps - 1, 1) for i in range(steps)], self.end - self.first
         if spacing == "linspace":
-            # round half to even in float64, as guided-diffusion's space_timesteps does
-            stride = (self.T - 1) / max(steps - 1, 1)
-            times = [1.0 + round(stride * i) for i in reversed(range(steps))]
-            return times if steps > 1 else [float(self.T)]
+            return [self.end - whole * u for u in share]
+        if spacing == "leading":
+            return [self.first + whole * i / steps for i in reversed(range(steps))]
         if spacing == "quadratic":
-            return [self.T - (self.T - 1) * math.sqrt(i / max(steps - 1, 1)) for i in range(steps)]
+            return [self.end - whole * math.sqrt(u) for u in share]
         if spacing == "edm":
-            first, last = ((level.sigma / level.alpha) ** (1 / 7) for level in (self.level(self.T), self.level(1)))
-            return [self.time((first + i / max(steps - 1, 1) * (last - first)) ** 7) for i in range(steps)]
+            most, least = (bar ** (1 / 7) for bar in self.sigma_bars)
+            return [self.time((most + u * (least - most)) ** 7) for u in share]
         raise ValueError(f"spacing is {spacing!r}; give 'linspace', 'leading', 'quadratic' or 'edm'")
 
 
 class VPSchedule(Schedule):
     """A variance-preserving schedule, alpha^2 + sigma^2 = 1, from the betas of its T forward steps.
 
-    Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4: alpha_bar_t = prod (1 - beta_s).
+    Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4: alpha_bar_t = prod (1 - beta_s). Times count as
+    there, 1 to T, and a network's from 0; between two of them log(sigma / alpha) is interpolated.
     """
+
+    first = 1
 
     def __init__(self, betas: Sequence[float] | np.ndarray):
         self.betas = np.asarray(betas, dtype=np.float64)
         if self.betas.ndim != 1 or not ((self.betas > 0) & (self.betas < 1)).all():
             raise ValueError(f"betas must be a list of numbers in (0, 1), got shape {self.betas.shape}")
-        self.T = len(self.betas)
+        self.T = self.end = self.levels = len(self.betas)
 
     @cached_property
     def alpha_bar(self) -> np.ndarray:
@@ -107,6 +144,10 @@ class VPSchedule(Schedule):
         """(T,) log(sigma / alpha) at t = 1..T, rising: the axis along which times are interpolated."""
         alpha_bar = self.alpha_bar[1:]
         return 0.5 * (np.log1p(-alpha_bar) - np.log(alpha_bar))
+
+    @property
+    def sigma_bars(self) -> tuple[float, float]:
+        return self.level(self.T).sigma_bar, self.level(1).sigma_bar
 
     def level(self, t: float) -> Level:
         if not 0 <= t <= self.T:
@@ -122,14 +163,66 @@ class VPSchedule(Schedule):
         return Level(float(t), alpha, alpha * bar)
 
     def time(self, sigma_bar: float) -> float:
-        x = math.log(sigma_bar)
-        grid = self.log_sigma_bar
-        if x > grid[-1] + 1e-9:
+        """Exact integers at trained levels; below the first level 1; above the last it raises ValueError."""
+        if sigma_bar > self.sigma_bars[0] * (1 + 1e-9):
             raise ValueError(
-                f"sigma / alpha is {sigma_bar:.4g}; the prior was trained up to {math.exp(grid[-1]):.4g}: start lower"
+                f"sigma / alpha is {sigma_bar:.4g}; the prior was trained up to {self.sigma_bars[0]:.4g}: start lower"
             )
-        t = float(np.interp(x, grid, np.arange(1, self.T + 1)))
+        t = float(np.interp(math.log(sigma_bar), self.log_sigma_bar, np.arange(1, self.T + 1)))
         return float(round(t)) if abs(t - round(t)) < 1e-6 else t
+
+    def index(self, t: float) -> float:
+        return t - 1
+
+    def scale(self, t: Level) -> float:
+        return math.hypot(t.alpha, t.sigma)
+
+    def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
+        """As for any schedule, but on whole times where they are evenly spaced."""
+        if not 1 <= steps <= self.T:
+            raise ValueError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
+        if spacing == "leading":
+            stride = self.T // steps
+            return [1.0 + stride * i for i in reversed(range(steps))]
+        if spacing == "linspace" and steps > 1:
+            # round half to even in float64, as guided-diffusion's space_timesteps does
+            stride = (self.T - 1) / (steps - 1)
+            return [1.0 + round(stride * i) for i in reversed(range(steps))]
+        return super()._spaced(steps, spacing)
+
+
+class RectifiedFlow(Schedule):
+    """A straight path from x_0 to noise: alpha = 1 - t, sigma = t, and no signal at the end, t = 1.
+
+    Liu et al. 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow", eq. 1, with
+    t from the data to the noise. A network is told ``levels`` t; paths and sigma / alpha keep 1 / ``levels`` off what
+    is infinite.
+    """
+
+    end = 1.0
+
+    def __init__(self, levels: int = 1000):
+        if levels < 2:
+            raise ValueError(f"levels is {levels}: give at least 2")
+        self.levels, self.first = levels, 1 / levels
+
+    @property
+    def sigma_bars(self) -> tuple[float, float]:
+        return self.level(1 - self.first).sigma_bar, self.level(self.first).sigma_bar
+
+    def level(self, t: float) -> Level:
+        if not 0 <= t <= 1:
+            raise ValueError(f"t is {t}; this schedule has times 0 to 1")
+        return Level(float(t), 1 - t, float(t))
+
+    def time(self, sigma_bar: float) -> float:
+        return 1 / (1 + 1 / sigma_bar)
+
+    def index(self, t: float) -> float:
+        return self.levels * t
+
+    def scale(self, t: Level) -> float:
+        return t.alpha + t.sigma
 
 
 def linear_betas(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> VPSchedule:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior, Wrapped
 from posteriori.progress import bar
+from posteriori.sampler import Callback, State
 from posteriori.schedule import Level
 
-if TYPE_CHECKING:
-    from posteriori.sampler import Callback, State
+#: seconds between two redraws of a bar
+_REDRAWN = 0.1
 
 
 class Trajectory:
@@ -34,19 +34,14 @@ class Trajectory:
         self.stats.append({name: value.cpu() for name, value in state.stats.items()})
 
 
-class CountedPrior(Prior):
+class CountedPrior(Wrapped):
     """A prior that counts its network calls: ``calls`` of them, for ``images`` images in all.
 
     ``vjps`` are the images whose gradient went back through the network.
     """
 
     def __init__(self, prior: Prior):
-        self.prior = prior
-        self.name = prior.name
-        self.shape = prior.shape
-        self.schedule = prior.schedule
-        self.bounds = prior.bounds
-        self.device = prior.device
+        super().__init__(prior)
         self.calls = 0
         self.images = 0
         self.vjps = 0
@@ -63,15 +58,30 @@ class CountedPrior(Prior):
         self.vjps += len(g)
 
 
+class ShownResidual:
+    """The mean residual for a bar: read no more often than that is redrawn, for reading waits for the device."""
+
+    def __init__(self) -> None:
+        self.shown: float | None = None
+        self._due = 0.0
+
+    def __call__(self, state: State) -> float | None:
+        """That of ``state``, or of one up to 0.1 s ago; None where there is none."""
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + _REDRAWN
+            self.shown = float(state.stats["residual"].mean()) if "residual" in state.stats else None
+        return self.shown
+
+
 @contextmanager
-def progress_bar(label: str, total: int) -> Generator[Callback]:
-    """A bar on stderr with the mean residual and the time left; nothing where stderr is no terminal."""
+def progress_bar(label: str, total: int) -> Generator[Callback | None]:
+    """A bar on stderr with the mean residual and the time left; None where stderr is no terminal."""
     with bar("|y - A x0| {task.fields[residual]}", transient=True) as progress:
         task = progress.add_task(label, total=total, residual="-")
+        residual = ShownResidual()
 
         def show(state: State, step: int, steps: int, rows: slice) -> None:
-            residual = state.stats.get("residual", torch.empty(0))
-            shown = f"{float(residual.mean()):.2f}" if residual.numel() else "-"
-            progress.update(task, advance=1, residual=shown)
+            mean = residual(state)
+            progress.update(task, advance=1, residual="-" if mean is None else f"{mean:.2f}")
 
-        yield show
+        yield None if progress.disable else show

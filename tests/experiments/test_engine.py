@@ -18,9 +18,9 @@ from posteriori.jobs.progress import log, together
 from posteriori.jobs.run import missing
 from posteriori.jobs.run import run as execute
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.priors.load import load_prior
-from posteriori.sampler import sample
 from posteriori.settings.text import parse_operator, parse_sampler
 
 BLUR = "gaussian-blur(sigma=1.0, size=7)"

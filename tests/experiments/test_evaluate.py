@@ -213,11 +213,11 @@ def folder(tmp_path):
 
 
 def fixed(size):
-    return SimpleNamespace(shape=(3, size, size), convolutional=False, stride=4)
+    return SimpleNamespace(shape=(3, size, size), any_size=False, stride=4)
 
 
 def convolutional(size):
-    return SimpleNamespace(shape=(3, size, size), convolutional=True, stride=4)
+    return SimpleNamespace(shape=(3, size, size), any_size=True, stride=4)
 
 
 def colours(pixels):

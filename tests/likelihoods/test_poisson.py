@@ -6,9 +6,9 @@ import torch
 from scipy import stats
 
 from posteriori.likelihoods import Gaussian, Linear, Poisson
+from posteriori.loop import sample
 from posteriori.operators import BoxMask, GaussianBlur, Identity
 from posteriori.rng import Purpose, Rng
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from tests.helpers import IMAGE, Quantiser, image_mixture, normal, small_operators
 

@@ -3,11 +3,11 @@
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.cards import load_card
 from posteriori.priors.convert import convert_state_dict, unet_config
 from posteriori.priors.unet import PixelUNet, UNetPrior, auto_dtype
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from posteriori.schedule import linear_betas
 

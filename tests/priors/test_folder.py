@@ -7,9 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
+from posteriori.likelihoods import Flat
+from posteriori.loop import sample
 from posteriori.priors.folder import WEIGHTS, load_folder, read_folder, save_folder, schedule_from_config
 from posteriori.priors.unet import PixelUNet
-from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
+from posteriori.rng import Tape
+from posteriori.samplers import DDIM
+from posteriori.schedule import Level, VPSchedule, cosine_betas, linear_betas
 
 SAVED = {"prediction": "epsilon", "size": 16, "name": "tiny", "licence": "none"}
 
@@ -159,3 +163,56 @@ def test_broken_folders_say_what_is_wrong(tmp_path):
     (path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         load_folder(path)
+
+
+@pytest.fixture
+def flow_folder(tmp_path):
+    """A folder as diffusers writes it, of a network that was trained by flow matching."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    tiny(1).net.save_pretrained(tmp_path / "flow")
+    FlowMatchEulerDiscreteScheduler().save_config(tmp_path / "flow")
+    return tmp_path / "flow"
+
+
+def test_a_flow_matching_folder_is_read_and_samples_as_in_diffusers(flow_folder):
+    from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
+
+    prior = load_folder(flow_folder)
+    assert (prior.shape, prior.prediction, prior.schedule.levels) == ((3, 16, 16), "flow", 1000)
+    net = UNet2DModel.from_pretrained(flow_folder)
+    theirs = FlowMatchEulerDiscreteScheduler.from_pretrained(flow_folder)
+    theirs.set_timesteps(5)
+    start = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    x = start
+    for time in theirs.timesteps:
+        with torch.no_grad():
+            x = theirs.step(net(x, time).sample, time, x).prev_sample
+    sampler = DDIM(steps=5, eta=0.0, clip=False)
+    own = sample(prior, Flat(2, prior.shape), sampler, rng=lambda _: Tape([start]), progress=False)[:, 0]
+    torch.testing.assert_close(own, x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prediction_type": "epsilon"}, "prediction_type is 'epsilon': give one of flow"),
+        ({"invert_sigmas": True}, "invert_sigmas is true"),
+    ],
+)
+def test_another_flow_is_refused(flow_folder, values, message):
+    file = flow_folder / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    with pytest.raises(ValueError, match=message):
+        load_folder(flow_folder)
+
+
+def test_a_flow_prior_takes_any_level(flow_folder):
+    prior = load_folder(flow_folder)
+    x_t = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    on_path, elsewhere = Level(0.25, 0.75, 0.25), Level(0.25, 1.0, 1 / 3)
+    expected = x_t - 0.25 * prior.net(x_t, torch.tensor([250.0]))
+    torch.testing.assert_close(prior.denoise(x_t, on_path).x0, expected)
+    torch.testing.assert_close(prior.denoise(x_t / 0.75, elsewhere).x0, expected, atol=1e-5, rtol=1e-5)
+    no_signal = prior.denoise(x_t, Level(1.0, 0.0, 1.0)).x0
+    torch.testing.assert_close(no_signal, x_t - prior.net(x_t, torch.tensor([1000.0])))

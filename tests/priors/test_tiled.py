@@ -3,10 +3,10 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.tiled import Tiled
 from posteriori.priors.unet import PixelUNet, UNetPrior
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from posteriori.schedule import linear_betas
 
@@ -65,7 +65,7 @@ def test_far_from_a_tiles_sides_the_network_sees_what_it_would_see_in_the_whole(
 
 def test_a_denoiser_that_changes_nothing_is_seen_without_seams(prior, monkeypatch):
     """Blending weights sum to one everywhere."""
-    from posteriori.prior import Denoised
+    from posteriori.priors.base import Denoised
 
     monkeypatch.setattr(prior, "denoise", lambda x, t: Denoised(x))
     x = image(70, 131)

@@ -1,7 +1,6 @@
 """The network's prediction becomes x_0 at every level; 16-bit arithmetic stays close."""
 
 import math
-from typing import ClassVar
 
 import pytest
 import torch
@@ -17,10 +16,9 @@ VE = Level(0.0, 1.0, 0.7)
 class Fake(nn.Module):
     """Answers 0.3 x + 0.1, with a learned variance of 0.5 where asked, and notes what it was asked."""
 
-    config: ClassVar = {"block_out_channels": (8, 8)}
-
     def __init__(self, learned=False):
         super().__init__()
+        self.config = {"block_out_channels": (8, 8), "in_channels": 3, "out_channels": 6 if learned else 3}
         self.learned = learned
 
     def forward(self, x, time, return_dict):
@@ -107,9 +105,9 @@ def test_above_the_last_level_it_raises(t):
 
 def test_learned_variance_is_a_fraction():
     answer = prior(learned=True).denoise(noisy(), SCHEDULE.level(500))
-    assert answer.x0.shape == answer.var.shape == (2, 3, 8, 8)
-    assert (answer.var == 0.75).all()
-    assert prior().denoise(noisy(), SCHEDULE.level(500)).var is None
+    assert answer.x0.shape == answer.variance_fraction.shape == (2, 3, 8, 8)
+    assert (answer.variance_fraction == 0.75).all()
+    assert prior().denoise(noisy(), SCHEDULE.level(500)).variance_fraction is None
 
 
 def test_another_size_shares_the_weights():
@@ -166,3 +164,8 @@ def test_auto_is_what_the_processor_has_and_the_libraries_may_use(has, torch_may
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", onednn_may)
     assert auto_dtype("cpu") == expected
     assert auto_dtype("meta") == torch.float32
+
+
+def test_it_says_what_its_network_is():
+    assert (prior().learned_variance, prior(learned=True).learned_variance) == (False, True)
+    assert (prior().stride, prior().tiles) == (2, 1)

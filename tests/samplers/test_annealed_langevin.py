@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import sample
 from posteriori.samplers import AnnealedLangevin
 from tests.helpers import LINEAR, Bulk, covariance, normal, standard_errors_off
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.samplers import DAPS
 from posteriori.schedule import Level
 from posteriori.trace import CountedPrior

@@ -5,10 +5,11 @@ import torch
 
 from posteriori.kernels import small_std
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.samplers import DDIM, DDNM
 from posteriori.schedule import CLEAN
 from tests.helpers import LINEAR, covariance, image_mixture, normal, small_operators

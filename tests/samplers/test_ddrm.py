@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Flat, Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import sample
 from posteriori.samplers import DDRM
 from tests.helpers import LINEAR, covariance, image_mixture, normal, small_operators
 

@@ -18,8 +18,8 @@ from posteriori.experiments.verification.distances import sliced_wasserstein
 from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.problem import SLICES
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.priors.tied import TiedMixture
-from posteriori.sampler import sample
 from posteriori.samplers import MALA, TDS, MCGDiff, PnPDM, mcgdiff, tds
 from posteriori.samplers.particles import effective_size, resample, systematic
 from tests.helpers import Bulk, normal

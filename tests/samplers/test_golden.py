@@ -9,11 +9,11 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.convert import convert_state_dict, unet_config
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import Tape
-from posteriori.sampler import sample
 from posteriori.samplers import DPS
 from posteriori.trace import Trajectory
 from tests.helpers import LINEAR

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
+from posteriori.guidance.mmps import gmres
 from posteriori.likelihoods import Flat, Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.samplers import DDIM, MMPS
-from posteriori.samplers.mmps import gmres
 from posteriori.schedule import Level
 from posteriori.trace import CountedPrior
 from tests.helpers import Bulk, covariance, normal, standard_errors_off

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense, Downsample, Identity, Mask
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import sample
 from posteriori.samplers import SAMPLERS, mcgdiff
 from posteriori.samplers.particles import Resampled
 from posteriori.samplers.pnpdm import _towards_y

@@ -9,10 +9,11 @@ import torch
 
 import posteriori
 from posteriori.likelihoods import Flat, Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Identity
-from posteriori.prior import Denoised
+from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.samplers import (
     DAPS,
     DDIM,
@@ -23,12 +24,14 @@ from posteriori.samplers import (
     MMPS,
     SAMPLERS,
     TDS,
+    TMPD,
     AnnealedLangevin,
     DiffPIR,
     MCGDiff,
     PiGDM,
     PnPDM,
     RePaint,
+    Reverse,
     ScoreALD,
     SDEdit,
 )
@@ -58,6 +61,8 @@ SET = [
     RePaint(steps=50, repeats=2),
     PiGDM(steps=50),
     PiGDM(steps=50, weight="score", data_var=0.1),
+    Reverse(guidance=MMPS(steps=50, iterations=1)),
+    Reverse(guidance=DiffPIR(steps=50), integrator="dpm-solver++"),
     DAPS(steps=50, ode_steps=2, langevin_steps=4),
     TDS(steps=50, data_var=0.1),
     PnPDM(steps=50, inner=3),
@@ -70,7 +75,9 @@ INSTANCES = [DDIM(steps=50), DDIM(steps=50, eta=0.0), *CONDITIONAL]
 
 def name(sampler):
     parts = ["eta0" if getattr(sampler, "eta", 1) == 0 else "", getattr(sampler, "gradient", "")]
-    return "-".join(filter(None, [sampler.name, *parts, getattr(sampler, "weight", "")]))
+    return "-".join(
+        filter(None, [sampler.name, *parts, getattr(sampler, "weight", ""), getattr(sampler, "integrator", "")])
+    )
 
 
 def each(samplers=INSTANCES, steps=None):
@@ -241,13 +248,17 @@ def test_samplers_agree_under_flat():
     particles = run(DDIM(steps=15), like, n=4)
     for sampler in (TDS(steps=15), MCGDiff(steps=15)):  # which begin at a random particle
         close(run(sampler, like, n=4).sort(1).values, particles.sort(1).values)
-    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS)]
+    guided = [cls(steps=15) for cls in (DPS, ScoreALD, PiGDM, MMPS, TMPD)]
     for sampler in (*guided, PiGDM(steps=15, weight="score"), SDEdit(t_start=1000, base=DPS(steps=15))):
         close(run(sampler, like), run(DDIM(steps=15), like))
+    for given in guided[2:]:
+        close(run(Reverse(guidance=given, integrator="ancestral"), like), run(DDIM(steps=15), like))
     same = {"steps": 15, "spacing": "quadratic"}
     close(run(DDNM(eta=0.6, **same), like), run(DDIM(eta=0.6, **same), like))
     for sampler in (DDRM(eta=0.0, **same), DiffPIR(zeta=0.0, **same)):
         close(run(sampler, like), run(DDIM(eta=0.0, **same), like))
+    for given in (DDNM(**same), DiffPIR(**same)):
+        close(run(Reverse(guidance=given, integrator="ddim"), like), run(DDIM(eta=0.0, **same), like))
 
 
 class Broken(GaussianMixture):

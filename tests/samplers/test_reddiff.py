@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Flat, Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.samplers import REDDiff
 from tests.helpers import LINEAR, covariance, normal
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import Dense, Mask
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.samplers import DDIM, RePaint
 from posteriori.schedule import CLEAN
 from posteriori.trace import CountedPrior

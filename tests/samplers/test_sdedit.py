@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import BoxMask, Downsample
 from posteriori.rng import Rng, Tape
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
 from tests.helpers import IMAGE, LINEAR, Quantiser, image_mixture, normal

@@ -39,6 +39,8 @@ def test_the_examples_are_read_back_as_written():
     torch.testing.assert_close(operator(x)[..., 4, 4], x[..., 2:7, 2:7].mean((-1, -2)))
     inner = parse_sampler("sdedit(base=mine.py:Nudged(rate=2))")
     assert inner.base == parse_sampler("mine.py:Nudged(rate=2)")
+    inner = parse_sampler("reverse(guidance=mine.py:Nudged(rate=2), integrator=heun)")
+    assert inner.guidance == parse_sampler("mine.py:Nudged(rate=2)")
 
 
 @pytest.mark.usefixtures("examples")
@@ -85,14 +87,14 @@ from dataclasses import dataclass
 from typing import Annotated
 import torch
 from posteriori.sampler import State
-from posteriori.samplers.ddim import ReverseSampler
-from posteriori.prior import Denoised
+from posteriori.guidance.base import ReverseSampler
+from posteriori.priors.base import Denoised
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(ReverseSampler):
     FIELD
     def step(self, state, s, prior, like, rng):
-        x0 = self.denoise(state.x, state.level, prior).x0
+        x0 = prior.estimate(state.x, state.level, self.clip).x0
         x = self.reverse(state.x, Denoised(x0), state.level, s, rng)
         return State(X, s, state.n, x0)
 """

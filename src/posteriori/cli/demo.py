@@ -65,7 +65,7 @@ def demo(
     writable_folder(out)
     network = load_prior(prior, device=device, dtype=dtype)
     truth = load_image(image, size=network.shape[-1]).to(network.device)
-    steps = network.schedule.T if full else DEFAULT_STEPS
+    steps = network.schedule.levels if full else DEFAULT_STEPS
     say = lambda text: to.print(text, style="dim")  # noqa: E731
     done = run_demo(network, truth, methods=chosen, steps=steps, seed=seed, progress=not quiet, say=say)
     written = write_demo(done, out, prior=prior, image=image, seed=seed)

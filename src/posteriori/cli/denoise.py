@@ -72,10 +72,10 @@ def denoise(
     network, record = load(prior, device, dtype)
     if parsed is None:
         assert t is not None
-        if not 0 < t <= network.schedule.T:
-            raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.T}")
+        if not 0 < t <= network.schedule.end:
+            raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.end:g}")
         trained = network.schedule.level(t)
-        parsed = trained.sigma / trained.alpha
+        parsed = trained.with_signal().sigma_bar
     restoration = Restoration(
         prior=network,
         prior_record=record,

@@ -67,7 +67,7 @@ def evaluate(
     from posteriori.progress import bar
 
     prior = load_prior(name, device=device, dtype=dtype)
-    count = (0 if prior.convolutional else 500) if samples is None else samples
+    count = (0 if prior.any_size else 500) if samples is None else samples
     request = Request(name, images, holdout, skip, count, bm3d, seed)
     with claimed_folder(out) if out else TemporaryDirectory() as folder, bar(NOTE, quiet=quiet) as progress:
         found = run(prior, request, Path(folder), record=prior_record(name), overwrite=overwrite, progress=progress)

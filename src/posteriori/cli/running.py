@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posteriori.jobs.executor import Event
-    from posteriori.priors.unet import UNetPrior
+    from posteriori.priors.base import Prior
     from posteriori.runs.entry import Case
     from posteriori.runs.inputs import Source
     from posteriori.runs.restoration import Restoration
@@ -35,7 +35,7 @@ class Manner:
     as_json: bool
 
 
-def load(name: str, device: str, dtype: str) -> tuple[UNetPrior, dict[str, Any]]:
+def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
     from posteriori.priors.load import load_prior, prior_record
 
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
@@ -86,13 +86,12 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.priors.tiled import Tiled
     from posteriori.runs.restore import seconds_per_step
     from posteriori.settings.noise import format_noise
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]
     height, width = prior.shape[-2:]
-    tiles = f" in {prior.tiles} tiles" if isinstance(prior, Tiled) and prior.tiles > 1 else ""
+    tiles = f" in {prior.tiles} tiles" if prior.tiles > 1 else ""
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
         ("noise", f"sigma {format_noise(restoration.sigma)}"),

@@ -13,10 +13,11 @@ from torch import Tensor
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.kernels import forward
 from posteriori.likelihoods import Flat, Likelihood, noise_model
+from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
-from posteriori.sampler import Sampler, sample
+from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
 from posteriori.settings.presets import DEFAULT_STEPS, default_steps, resolve
 from posteriori.settings.text import format_spec

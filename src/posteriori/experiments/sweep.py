@@ -14,7 +14,7 @@ from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.store import Runs
 from posteriori.metrics.intervals import Estimate
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import Spec, format_spec, read_sampler

@@ -7,7 +7,7 @@ import time
 import torch
 
 from posteriori.likelihoods import Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler
 

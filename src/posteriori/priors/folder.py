@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from posteriori.files import atomic_folder, first_line, read_json, write_json
-from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional
-from posteriori.schedule import VPSchedule, cosine_betas
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
+from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 OURS = "posteriori.json"
@@ -51,7 +51,8 @@ class Folder:
 
     @property
     def prediction(self) -> Prediction:
-        return self.scheduler.get("prediction_type", "epsilon")  # diffusers' default in older files
+        default = "flow" if _is_flow(self.scheduler) else "epsilon"  # diffusers' own, where its files do not say
+        return self.scheduler.get("prediction_type", default)
 
 
 def save_folder(
@@ -83,7 +84,6 @@ def save_folder(
     bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
     if bad:
         raise ValueError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
-    learned = unet.config.out_channels == 2 * unet.config.in_channels
     ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
     with atomic_folder(path) as partial:
         unet.save_config(partial)
@@ -91,7 +91,7 @@ def save_folder(
         DDPMScheduler(
             **_schedule_config(schedule),
             prediction_type=prediction,
-            variance_type="learned_range" if learned else "fixed_small",
+            variance_type="learned_range" if learns_variance(unet.config) else "fixed_small",
         ).save_config(partial)
         (partial / OURS).write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
         if card:
@@ -163,8 +163,9 @@ def read_folder(path: Path) -> Folder:
         licence=ours.get("licence", "not recorded"),
         shift=tuple(ours["shift"]) if "shift" in ours else None,
     )
-    if folder.prediction not in get_args(Prediction):
-        raise ValueError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(get_args(Prediction))}")
+    known = ["flow"] if _is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
+    if folder.prediction not in known:
+        raise ValueError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(known)}")
     schedule_from_config(noise)
     return folder
 
@@ -175,8 +176,24 @@ def record_shift(path: Path, shift: tuple[float, float]) -> None:
     write_json((read_json(file) if file.is_file() else {}) | {"shift": [round(end, 3) for end in shift]}, file)
 
 
-def schedule_from_config(config: Mapping[str, Any]) -> VPSchedule:
-    """The schedule of a diffusers scheduler's configuration; ValueError where it is not one of ours."""
+def _is_flow(config: Mapping[str, Any]) -> bool:
+    return str(config.get("_class_name")).startswith("FlowMatch")
+
+
+def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
+    """The schedule of a diffusers scheduler's configuration; ValueError where it is not one of ours.
+
+    A flow-matching scheduler's ``shift`` and other spacings choose levels to visit, and none that a network knows.
+    """
+    if not _is_flow(config):
+        return betas_from_config(config)
+    if config.get("invert_sigmas"):
+        raise ValueError("invert_sigmas is true: its time runs from noise to the image, which no prior here has")
+    return RectifiedFlow(config.get("num_train_timesteps", 1000))
+
+
+def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
+    """The schedule of a diffusers scheduler with betas; ValueError where it is not one of ours."""
     if config.get("rescale_betas_zero_snr"):
         raise ValueError("rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use")
     if config.get("trained_betas") is not None:

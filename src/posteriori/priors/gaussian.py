@@ -7,7 +7,7 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
 

@@ -21,10 +21,10 @@ from posteriori.priors.convert import complete_flags, convert_state_dict, unet_c
 from posteriori.priors.folder import (
     FILES,
     WEIGHTS,
+    betas_from_config,
     load_folder,
     read_folder,
     save_folder,
-    schedule_from_config,
 )
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
 
@@ -119,7 +119,7 @@ def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = Non
     save_folder(
         Path(out_dir),
         _network(state, flags),
-        schedule_from_config(scheduler),
+        betas_from_config(scheduler),
         prediction=prediction,
         size=int(flags["image_size"]),
         name=card.name if card else ckpt.stem,
@@ -191,7 +191,7 @@ def _network(state: Mapping[str, Tensor], flags: Mapping[str, Any]) -> PixelUNet
 def _card_prior(card: Card, state: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype) -> UNetPrior:
     return UNetPrior(
         _network(state, card.flags),
-        schedule_from_config(card.schedule),
+        betas_from_config(card.schedule),
         (3, card.size, card.size),
         prediction=card.prediction,
         name=card.name,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.likelihoods import Gaussian
 from posteriori.operators.linear import LinearOperator
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
 
@@ -23,6 +23,8 @@ class GaussianMixture(Prior):
     positive semidefinite (singular ones are allowed), ``weights`` (K,), default equal. The arithmetic
     is float64; results have the input's dtype.
     """
+
+    dtype = torch.float64
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.likelihoods import Gaussian
 from posteriori.operators.linear import LinearOperator
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
 
@@ -24,6 +24,8 @@ class TiedMixture(Prior):
     ``GaussianMixture`` does in K d^2 operations a sample takes (K + r) d here. The arithmetic is float64; results
     have the input's dtype.
     """
+
+    dtype = torch.float64
 
     def __init__(
         self,

@@ -10,25 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from posteriori.prior import Denoised, Prior
-from posteriori.priors.unet import UNetPrior
+from posteriori.priors.base import Denoised, Prior, Wrapped
 from posteriori.schedule import Level
 
 
 @final
-class Tiled(Prior):
+class Tiled(Wrapped):
     """``prior`` for images of ``shape`` (C, H, W), mirrored to a multiple of its stride and cut into tiles.
 
     All tiles are denoised in every call and blended linearly over ``overlap`` pixels, so that a sampler sees
     one image and one x0; a gradient runs through all of them, holding one tile's activations at a time.
-    An image up to ``tile`` pixels a side is one tile.
+    An image up to ``tile`` pixels a side is one tile. A learned variance is left out.
     """
 
-    def __init__(self, prior: UNetPrior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64):
-        self.prior = prior
-        self.name, self.schedule, self.bounds, self.device = prior.name, prior.schedule, prior.bounds, prior.device
-        self.dtype, self.shift = prior.dtype, prior.shift
+    def __init__(self, prior: Prior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64):
+        super().__init__(prior)
         self.shape = shape
+        self.learned_variance = False
         self.overlap = overlap
         stride = prior.stride
         sides = [-(-side // stride) * stride for side in shape[1:]]
@@ -36,11 +34,7 @@ class Tiled(Prior):
         if min(shape[1:]) <= max(self.padding):
             raise ValueError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
         (self.size, self.starts) = zip(*(_cut(side, tile, overlap, stride) for side in sides), strict=True)
-
-    @property
-    def tiles(self) -> int:
-        """Network calls of one ``denoise``."""
-        return len(self.starts[0]) * len(self.starts[1])
+        self.tiles = len(self.starts[0]) * len(self.starts[1])
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         padded = F.pad(x_t, self.padding, mode="reflect")
@@ -70,9 +64,6 @@ class Tiled(Prior):
             i = torch.arange(side, device=like.device, dtype=like.dtype)
             ramps.append((torch.minimum(i, side - 1 - i) + 1).clamp(max=self.overlap + 1) / (self.overlap + 1))
         return ramps[0][:, None] * ramps[1]
-
-    def at(self, size: int | tuple[int, int]) -> Prior:
-        return self.prior.at(size)
 
 
 def _cut(side: int, tile: int, overlap: int, stride: int) -> tuple[int, list[int]]:

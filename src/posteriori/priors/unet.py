@@ -1,4 +1,4 @@
-"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` with eps-, v- or x0-prediction."""
+"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` that estimates eps, v, x_0 or a flow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posteriori.prior import Denoised, Prior
-from posteriori.schedule import Level, VPSchedule
+from posteriori.priors.base import Denoised, Prior
+from posteriori.priors.tiled import Tiled
+from posteriori.schedule import Level, Schedule
 
 #: the most pixels a side that a convolutional network sees at once; larger images are tiled
 TILE = 512
@@ -21,7 +22,8 @@ TILE = 512
 #: oneDNN's names of the instruction sets that do not compute in bfloat16
 _WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]  # diffusers' own names
+#: diffusers' own names of what a network estimates, on the schedule's scale; and the flow, eps - x_0
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
 class PixelUNet(nn.Module):
@@ -48,7 +50,7 @@ class UNetPrior(Prior):
 
     ``net`` maps (x, time index) to the prediction, with twice the channels where the reverse variance
     was learned; ``shape`` is (C, H, W); ``dtype`` is the network's arithmetic, all else is float32.
-    Any level is accepted: x_t is rescaled to the variance-preserving one of the same sigma / alpha.
+    Any level is accepted: x_t is rescaled to the schedule's own of the same sigma / alpha.
     """
 
     bounds = (-1.0, 1.0)
@@ -56,7 +58,7 @@ class UNetPrior(Prior):
     def __init__(
         self,
         net: PixelUNet,
-        schedule: VPSchedule,
+        schedule: Schedule,
         shape: tuple[int, int, int],
         *,
         prediction: Prediction = "epsilon",
@@ -74,47 +76,38 @@ class UNetPrior(Prior):
         self.device = torch.device(device)
         net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         self.net = net.to(self.device).eval().requires_grad_(False)
+        config: Any = net.net.config
+        self.stride = net.patch * 2 ** (len(config["block_out_channels"]) - 1)
+        self.any_size = is_convolutional(config)
+        self.learned_variance = learns_variance(config)
         _lower_precision(self.net, dtype)
         self._set_size(*shape[1:])
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         if t.sigma == 0:
             return Denoised(x_t / t.alpha)
-        sigma_bar = t.sigma / t.alpha if t.alpha > 0 else math.inf
-        time = self.schedule.time(sigma_bar)
-        x_vp = x_t / math.hypot(t.alpha, t.sigma)
-        times = torch.full((len(x_t),), time - 1, device=x_t.device, dtype=torch.float32)
-        out = self.net(x_vp, times)
-        out, v = out.split(self.shape[0], dim=1) if out.shape[1] == 2 * self.shape[0] else (out, None)
+        index = self.schedule.index(self.schedule.time(t.sigma_bar))
+        x = x_t / self.schedule.scale(t)
+        times = torch.full((len(x_t),), index, device=x_t.device, dtype=torch.float32)
+        out = self.net(x, times)
+        out, v = out.split(self.shape[0], dim=1) if self.learned_variance else (out, None)
         if self.prediction == "epsilon":
             x0 = (x_t - t.sigma * out) / t.alpha
         elif self.prediction == "v_prediction":
             # Salimans and Ho 2022, section 4: x_0 = alpha x_t - sigma v on the VP scale
             alpha, sigma = t.alpha / math.hypot(t.alpha, t.sigma), t.sigma / math.hypot(t.alpha, t.sigma)
-            x0 = alpha * x_vp - sigma * out
+            x0 = alpha * x - sigma * out
+        elif self.prediction == "flow":
+            x0 = (x_t - t.sigma * out) / (t.alpha + t.sigma)
         else:
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
-    @property
-    def stride(self) -> int:
-        """Sides of an image are multiples of this, in pixels."""
-        config: Any = self.net.net.config
-        return self.net.patch * 2 ** (len(config["block_out_channels"]) - 1)
-
-    @property
-    def convolutional(self) -> bool:
-        """Whether the network works at every size as at its own: see ``is_convolutional``."""
-        config: Any = self.net.net.config
-        return is_convolutional(config)
-
     def at(self, size: int | tuple[int, int]) -> Prior:
-        """This prior for another size: any where the network is convolutional, else multiples of ``stride``."""
+        """This prior for another size: any where ``any_size``, else multiples of ``stride``."""
         height, width = (size, size) if isinstance(size, int) else size
         whole = height % self.stride == width % self.stride == 0 and max(height, width) <= TILE
-        if self.convolutional and not whole:
-            from posteriori.priors.tiled import Tiled
-
+        if self.any_size and not whole:
             return Tiled(self, (self.shape[0], height, width), tile=TILE)
         prior = copy.copy(self)  # the weights are shared
         prior._set_size(height, width)
@@ -130,6 +123,11 @@ def is_convolutional(config: Mapping[str, Any]) -> bool:
     """Whether a ``UNet2DModel`` of this configuration has no attention."""
     blocks = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
     return not config.get("add_attention", True) and not any("Attn" in block for block in blocks)
+
+
+def learns_variance(config: Mapping[str, Any]) -> bool:
+    """Whether a ``UNet2DModel`` of this configuration estimates the reverse variance beside x_0."""
+    return config["out_channels"] == 2 * config["in_channels"]
 
 
 def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:

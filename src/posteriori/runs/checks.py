@@ -12,7 +12,7 @@ from torch import Tensor
 from posteriori.likelihoods import noise_model
 from posteriori.metrics import chi_square_range
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 
 #: sigma on [-1, 1] at which a prior is asked about a picture: 4 of 255
 SIGMA = 0.03

@@ -13,7 +13,7 @@ from torch import Tensor
 from posteriori.figures import comparison, heat_map
 from posteriori.images import save_image
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.runs.checks import check_prior, check_residual, warnings
 from posteriori.runs.inputs import Loaded, Source
 from posteriori.runs.manifest import protocol, score

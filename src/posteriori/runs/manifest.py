@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori import __version__
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.priors.unet import UNetPrior
+from posteriori.priors.base import Prior
 
 #: the file that says how what lies beside it was made
 MANIFEST = "manifest.json"
@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def arithmetic(prior: UNetPrior) -> dict[str, str]:
+def arithmetic(prior: Prior) -> dict[str, str]:
     """Where and in what the network computes: part of what decides a run's numbers."""
     return {"device": prior.device.type, "dtype": str(prior.dtype).removeprefix("torch.")}
 

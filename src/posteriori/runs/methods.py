@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from posteriori.likelihoods import noise_model
+from posteriori.loop import sample
 from posteriori.operators.base import Operator
 from posteriori.operators.svd import SVDOperator
-from posteriori.prior import Prior
-from posteriori.sampler import Sampler, State, sample
+from posteriori.priors.base import Prior
+from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
 from posteriori.settings.choosing import Choice
 from posteriori.settings.presets import Resolved, resolve
 from posteriori.settings.text import Spec, class_fields, format_spec
-from posteriori.trace import CountedPrior
+from posteriori.trace import CountedPrior, ShownResidual
 
 #: called after every step with the mean residual, where there is one
 Tick = Callable[[float | None], None]
@@ -120,15 +121,14 @@ class Sampling:
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, like = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator)
+        counted, like, residual = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator), ShownResidual()
         passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done
             done += 1
             if done % passes == 0:
-                residual = state.stats.get("residual")
-                tick(None if residual is None else float(residual.mean()))
+                tick(residual(state))
 
         x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
         if not self.sigma:
@@ -169,7 +169,7 @@ class OneCall:
 
     def describe(self, prior: Prior) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
-        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.T}: one network call")]
+        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
 
     @torch.no_grad()
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:

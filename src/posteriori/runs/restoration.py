@@ -13,8 +13,7 @@ from posteriori.fit import Fit
 from posteriori.likelihoods import noise_model
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
-from posteriori.priors.unet import UNetPrior
+from posteriori.priors.base import Prior
 from posteriori.runs.entry import Case
 from posteriori.runs.inputs import Loaded, MaskFile, Source, load
 from posteriori.runs.intervals import IntervalRequest
@@ -43,7 +42,7 @@ class Restoration:
     goes on with the same groups. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
 
-    prior: UNetPrior
+    prior: Prior
     prior_record: dict[str, Any]
     method: Method
     operator: Spec[Operator] | None
@@ -65,7 +64,7 @@ class Restoration:
 
     @property
     def _any_size(self) -> bool:
-        return self.prior.convolutional
+        return self.prior.any_size
 
     @property
     def steps(self) -> int:

@@ -18,7 +18,7 @@ from posteriori.jobs.executor import Event, Report, Serial, Tick
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import run
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.runs.entry import Case, write_entry
 from posteriori.runs.inputs import Source
 from posteriori.runs.intervals import write_intervals
@@ -220,7 +220,7 @@ def seconds_per_step(prior: Prior) -> float:
     """How long one image takes through the network and its gradient back, timed once."""
     x = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
     started = time.perf_counter()
-    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.T // 2)).x0.sum(), x)[0].cpu()
+    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.end / 2)).x0.sum(), x)[0].cpu()
     return time.perf_counter() - started
 
 

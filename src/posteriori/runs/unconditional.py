@@ -21,9 +21,10 @@ from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store
 from posteriori.likelihoods import Flat
-from posteriori.priors.unet import UNetPrior
+from posteriori.loop import sample
+from posteriori.priors.base import Prior
 from posteriori.runs.manifest import MANIFEST, arithmetic, peak_memory, versions
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.settings.text import format_spec
 
 
@@ -45,7 +46,7 @@ class Draw(Job):
 
 
 def draw(
-    prior: UNetPrior,
+    prior: Prior,
     sampler: Sampler,
     n: int,
     out: Path,

@@ -14,10 +14,12 @@ from posteriori.samplers.dps import DPS
 from posteriori.samplers.annealed_langevin import AnnealedLangevin
 from posteriori.samplers.repaint import RePaint
 from posteriori.samplers.ddrm import DDRM
-from posteriori.samplers.ddnm import DDNM
-from posteriori.samplers.diffpir import DiffPIR
-from posteriori.samplers.pigdm import PiGDM
-from posteriori.samplers.mmps import MMPS
+from posteriori.guidance.ddnm import DDNM
+from posteriori.guidance.diffpir import DiffPIR
+from posteriori.guidance.pigdm import PiGDM
+from posteriori.guidance.mmps import MMPS
+from posteriori.guidance.tmpd import TMPD
+from posteriori.samplers.reverse import Reverse
 from posteriori.samplers.daps import DAPS
 from posteriori.samplers.reddiff import REDDiff
 from posteriori.samplers.tds import TDS

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 from posteriori.likelihoods.base import Additive, Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import geometric
 from posteriori.schedule import Level, Schedule
 
 
@@ -53,8 +52,7 @@ class AnnealedLangevin(Sampler):
             raise ValueError(f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        first, last = schedule.level(schedule.T), schedule.level(1)
-        return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
+        return schedule.geometric(*schedule.sigma_bars, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
         x, t = state.x, state.level
@@ -67,6 +65,4 @@ class AnnealedLangevin(Sampler):
             x = x + eta * score + math.sqrt(2 * eta) * rng.normal(x.shape[1:])
         if s.sigma == 0:
             x = x0 = prior.denoise(x, t).x0
-        if self.clip and prior.bounds is not None:
-            x0 = x0.clamp(*prior.bounds)
-        return State(x, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        return State(x, s, state.n, prior.clamp(x0) if self.clip else x0)

@@ -9,10 +9,9 @@ from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import forward, reverse
 from posteriori.likelihoods.base import Additive, Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import estimate, falling
 from posteriori.schedule import Level, Schedule
 
 
@@ -67,13 +66,13 @@ class DAPS(Sampler):
             raise ValueError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        return falling(self.sigma_max, self.sigma_min, self.steps, schedule)
+        return schedule.falling(self.sigma_max, self.sigma_min, self.steps)
 
     def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
         x = state.x
-        for u, v in pairwise(falling(t.sigma, min(t.sigma, 0.01), self.ode_steps, prior.schedule)):
-            x = reverse(x, estimate(prior, x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
+        for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma, 0.01), self.ode_steps)):
+            x = reverse(x, prior.estimate(x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
         x0 = x
         eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
         target = like if self.tau is None else like.with_sigma(self.tau / math.sqrt(2))
@@ -81,7 +80,7 @@ class DAPS(Sampler):
             drift = (x0 - x) / t.sigma**2 + target.score(x)
             x = x + eta * drift + math.sqrt(2 * eta) * rng.normal(shape)
         x = forward(x, s, rng.normal(shape))
-        return State(x, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        return State(x, s, state.n, x0)
 
 
 def _passed(sigma: float, first: float, last: float) -> float:

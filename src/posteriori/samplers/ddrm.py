@@ -10,10 +10,9 @@ import torch
 
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Spectral
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.sampler import State, SteppedSampler
 from posteriori.schedule import Level, Spacing
 
 
@@ -61,15 +60,16 @@ class DDRM(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state, like = super().init(t, prior, like, rng, n), like.truncated()
-        (y, std), sigma, c = like.spectrum(), t.sigma / t.alpha, like.Vt(state.x)
+        t = t.with_signal()
+        (y, std), sigma, c = like.spectrum(), t.sigma_bar, like.Vt(state.x)
         z = c / math.hypot(t.alpha, t.sigma)
         measured = t.alpha * (y + (sigma**2 - std.square()).clamp(min=0).sqrt() * z)
         state.x = state.x + like.V(torch.where(std < sigma, measured, c) - c)
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
-        x_t, t, sigma, like = state.x, state.level, s.sigma / s.alpha, like.truncated()
-        x0 = estimate(prior, x_t, t, self.clip).x0
+        x_t, t, sigma, like = state.x, state.level, s.sigma_bar, like.truncated()
+        x0 = prior.estimate(x_t, t, self.clip).x0
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0, t, s, self.eta * s.sigma, lambda: noise)
         (y, std), c0, z = like.spectrum(), like.Vt(x0), like.Vt(noise)
@@ -77,4 +77,4 @@ class DDRM(SteppedSampler):
         drawn = (sigma**2 - (self.eta_b * std).square()).clamp(min=0).sqrt() * z
         above = (1 - self.eta_b) * c0 + self.eta_b * y + drawn
         x_s = x_s + like.V(s.alpha * torch.where(sigma < std, below, above) - like.Vt(x_s))
-        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0)

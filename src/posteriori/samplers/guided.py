@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posteriori.gradients import value_and_gradient
+from posteriori.guidance.base import ReverseSampler
 from posteriori.likelihoods.base import Likelihood
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.ddim import ReverseSampler
+from posteriori.sampler import State, Stats
 from posteriori.schedule import Level
 
 
@@ -32,19 +33,19 @@ class GuidedSampler(ReverseSampler):
 
     @abstractmethod
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
-        """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast; u = t / T."""
+        """What is subtracted, (B, *shape); ``norm`` |g|_2 and ``residual`` |y - A(x0hat)|_2 broadcast.
+
+        ``u`` is t over the schedule's end, from 1 (noisy) to 0 (clean).
+        """
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        with torch.enable_grad():
-            x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, state.level, prior)
-            residual = like.misfit(x0).norm(dim=1)
-            (g,) = torch.autograd.grad(residual.sum(), x_t)
-        residual = residual.detach()
-        denoised = Denoised(x0.detach(), None if var is None else var.detach())
+        t = state.level
+        denoised, vjp = prior.linearise(state.x, t, self.clip)
+        residual, towards_y = value_and_gradient(lambda x0: like.misfit(x0).norm(dim=1), denoised.x0)
+        # without signal g is 0 but for rounding, which a step of unit length would follow
+        g = vjp(towards_y) if t.alpha else torch.zeros_like(towards_y)
         norm = g.flatten(1).norm(dim=1)
-        x = self.reverse(state.x, denoised, state.level, s, rng)
+        x = self.reverse(state.x, denoised, t, s, rng)
         per_image = (-1, *[1] * (g.ndim - 1))
-        u = state.level.t / prior.schedule.T
-        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), u)
-        return State(x, s, state.n, denoised.x0, {"residual": residual, "gradient": norm})
+        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), t.t / prior.schedule.end)
+        return State(x, s, state.n, denoised.x0, Stats(residual=lambda: residual, gradient=lambda: norm))

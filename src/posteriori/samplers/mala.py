@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.gradients import value_and_gradient
 from posteriori.likelihoods.base import Likelihood, Spectral
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import estimate, geometric
+from posteriori.sampler import Sampler, State, Stats
 from posteriori.schedule import Level, Schedule
 
 
@@ -56,8 +56,7 @@ class MALA(Sampler):
             raise ValueError(f"{given}: give 1 or more levels and inner, and a finite step_size above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        first, last = schedule.level(schedule.T), schedule.level(1)
-        return geometric(first.sigma / first.alpha, last.sigma / last.alpha, self.levels, schedule)
+        return schedule.geometric(*schedule.sigma_bars, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
@@ -75,21 +74,21 @@ class MALA(Sampler):
             pairs = zip((x + move, *to), (x, *at), strict=True)
             x, *at = (torch.where(taken.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs)
             accepted = accepted + taken / self.inner
-        stats = {"residual": like.misfit(at[0]).norm(dim=1), "accepted": accepted}
-        return State(x if s.sigma else at[0], s, state.n, at[0], stats)
+        return State(x if s.sigma else at[0], s, state.n, at[0], Stats(accepted=lambda: accepted))
 
     def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Spectral) -> tuple[Tensor, ...]:
         """x0, the prior's score, log p(y | x_t = x) and its gradient."""
         y, std = like.spectrum()
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            x0 = estimate(prior, x, t, self.clip).x0
-            (jw,) = torch.autograd.grad(x0, x, w, retain_graph=True)
-            share = (_dot(w, jw) / _dot(w, w).clamp(min=torch.finfo(w.dtype).tiny)).clamp(min=0)
-            variance = std.square() + t.sigma**2 * share.to(x.dtype)[:, None]
-            log_y = -0.5 * ((y - like.Vt(x0)).square() / variance + variance.log()).sum(1, dtype=torch.float64)
-            (g,) = torch.autograd.grad(log_y.sum(), x)
-        return x0.detach(), (x0 - x).detach() / t.sigma**2, log_y.detach(), g
+        (x0, *_), vjp = prior.linearise(x, t, self.clip)
+        jw = vjp(w, again=True)
+        share = (_dot(w, jw) / _dot(w, w).clamp(min=torch.finfo(w.dtype).tiny)).clamp(min=0)
+        variance = std.square() + t.sigma**2 * share.to(x.dtype)[:, None]
+
+        def log_prob(x0: Tensor) -> Tensor:
+            return -0.5 * ((y - like.Vt(x0)).square() / variance + variance.log()).sum(1, dtype=torch.float64)
+
+        log_y, towards_y = value_and_gradient(log_prob, x0)
+        return x0, (x0 - x) / t.sigma**2, log_y, vjp(towards_y)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from posteriori.kernels import reverse
 from posteriori.likelihoods.base import Likelihood, Spectral
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
+from posteriori.sampler import State, Stats, SteppedSampler
 from posteriori.samplers.particles import resample
-from posteriori.samplers.stepped import SteppedSampler, estimate
 from posteriori.schedule import Level
 
 
@@ -56,7 +55,8 @@ class MCGDiff(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)
-        sigma, c = t.sigma / t.alpha, like.Vt(state.x) / t.alpha
+        t = t.with_signal()
+        sigma, c = t.sigma_bar, like.Vt(state.x) / t.alpha
         y, std = _measured(like, sigma)
         held = (sigma**2 - std.square()).clamp(min=0)
         gain = 1 / (1 + held / (1 + sigma**2))
@@ -65,9 +65,9 @@ class MCGDiff(SteppedSampler):
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
-        t = state.level
-        sigma_t, sigma_s = t.sigma / t.alpha, s.sigma / s.alpha
-        x0 = estimate(prior, state.x, t, self.clip).x0
+        t = state.level.with_signal()
+        sigma_t, sigma_s = t.sigma_bar, s.sigma_bar
+        x0 = prior.estimate(state.x, t, self.clip).x0
         (y, std), c, c0 = _measured(like, sigma_t, sigma_s), like.Vt(state.x) / t.alpha, like.Vt(x0)
         active = std < sigma_t
         e2 = std.clamp(min=sigma_s).square()
@@ -87,7 +87,7 @@ class MCGDiff(SteppedSampler):
         on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s with the same x0
         c_s = c0 + on * (at_e - c0) + sigma_s * (1 - on).sqrt() * z
         x_s = x_s + like.V((s.alpha * c_s - like.Vt(x_s)).where(active, 0.0))
-        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1), "ess": ess}, log_w)
+        return State(x_s, s, state.n, x0, Stats(ess=lambda: ess), log_w)
 
 
 def _measured(like: Spectral, *sigmas: float) -> tuple[Tensor, Tensor]:

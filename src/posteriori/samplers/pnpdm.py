@@ -12,10 +12,9 @@ from torch import Tensor
 
 from posteriori.kernels import reverse
 from posteriori.likelihoods.base import Likelihood, Spectral
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
-from posteriori.samplers.stepped import estimate, falling, geometric
 from posteriori.schedule import Level, Schedule
 
 
@@ -62,7 +61,7 @@ class PnPDM(Sampler):
             raise ValueError(f"rho goes from {self.rho_max} to {self.rho_min}: give a fall to above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
-        return geometric(self.rho_max, self.rho_min, self.steps, schedule)
+        return schedule.geometric(self.rho_max, self.rho_min, self.steps)
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         z = rng.normal(prior.shape)
@@ -71,11 +70,10 @@ class PnPDM(Sampler):
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         x0 = x
-        for u, v in pairwise(falling(t.sigma, min(t.sigma / 2, 0.01), self.inner, prior.schedule)):
-            x0 = estimate(prior, x, u, self.clip).x0
+        for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma / 2, 0.01), self.inner)):
+            x0 = prior.estimate(x, u, self.clip).x0
             x = reverse(x, x0, u, v, lambda: rng.normal(shape))
-        stats = {"residual": like.misfit(x0).norm(dim=1)}
-        return State(_towards_y(x, s.sigma, like, rng.normal(shape)) if s.sigma else x, s, state.n, x0, stats)
+        return State(_towards_y(x, s.sigma, like, rng.normal(shape)) if s.sigma else x, s, state.n, x0)
 
 
 def _towards_y(x: Tensor, rho: float, like: Spectral, noise: Tensor) -> Tensor:

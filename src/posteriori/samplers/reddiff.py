@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from torch import Tensor
 
+from posteriori.gradients import value_and_gradient
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.sampler import State, Stats, SteppedSampler
 from posteriori.schedule import Level
 
 _BETAS = (0.9, 0.99)
@@ -62,19 +63,20 @@ class REDDiff(SteppedSampler):
         return State(mu, t, n, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        t, eps = state.level, rng.normal(prior.shape)
+        t, eps = state.level.with_signal(), rng.normal(prior.shape)
         x_t = forward(state.x, t, eps)
-        x0 = estimate(prior, x_t, t, self.clip).x0
+        x0 = prior.estimate(x_t, t, self.clip).x0
         eps0 = (x_t - t.alpha * x0) / t.sigma
-        with torch.enable_grad():
-            mu = state.x.detach().requires_grad_()
-            residual = like.misfit(mu)
-            data = residual.square().sum(1) / (2 * max(residual.shape[1], 1))
-            regulariser = self.lambda_ * t.sigma / t.alpha * ((eps0 - eps) * mu).flatten(1).mean(1)
-            (g,) = torch.autograd.grad((data + regulariser).sum(), mu)
+
+        def loss(mu: Tensor) -> Tensor:
+            misfit = like.misfit(mu)
+            data = misfit.square().sum(1) / (2 * max(misfit.shape[1], 1))
+            return data + self.lambda_ * t.sigma / t.alpha * ((eps0 - eps) * mu).flatten(1).mean(1)
+
+        _, g = value_and_gradient(loss, state.x)
         first, second, k = state.carry
         first, second, k = _BETAS[0] * first + (1 - _BETAS[0]) * g, _BETAS[1] * second + (1 - _BETAS[1]) * g**2, k + 1
         m_hat, v_hat = first / (1 - _BETAS[0] ** k), second / (1 - _BETAS[1] ** k)
         x = state.x - self.learning_rate * m_hat / (v_hat.sqrt() + 1e-8)
-        stats = {"residual": residual.detach().norm(dim=1), "gradient": g.flatten(1).norm(dim=1)}
+        stats = Stats(residual=lambda: like.misfit(state.x).norm(dim=1), gradient=lambda: g.flatten(1).norm(dim=1))
         return State(x, s, state.n, x0, stats, (first, second, k))

@@ -7,10 +7,9 @@ from typing import Annotated, ClassVar, final
 
 from posteriori.kernels import Variance, forward, reverse
 from posteriori.likelihoods.base import Likelihood, Linear
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
+from posteriori.sampler import State, SteppedSampler
 from posteriori.schedule import Level, Schedule
 
 
@@ -62,8 +61,8 @@ class RePaint(SteppedSampler):
         noise = lambda: rng.normal(x_t.shape[1:])  # noqa: E731
         if s.t > t.t:
             return State(forward(x_t, s, noise(), t), s, state.n, state.x0, state.stats)
-        x0, fraction = estimate(prior, x_t, t, self.clip)
+        x0, fraction, _ = prior.estimate(x_t, t, self.clip)
         x_s = reverse(x_t, x0, t, s, noise, variance=self.variance, fraction=fraction)
         eps = noise()
         x_s = s.alpha * like.prox((x_s - s.sigma * eps) / s.alpha, 0.0) + s.sigma * eps
-        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Self, final
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, final
 
+from posteriori.guidance.base import ReverseSampler
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import Sampler, State
-from posteriori.samplers.ddim import DDIM, ReverseSampler
+from posteriori.sampler import Around, State
+from posteriori.samplers.ddim import DDIM
 from posteriori.schedule import Level, Schedule
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SDEdit(Sampler):
+class SDEdit(Around):
     """The measurement noised up to t_start, and the reverse process from there.
 
     x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate, then ``base``. A
@@ -27,27 +28,16 @@ class SDEdit(Sampler):
     """
 
     name: ClassVar[str] = "sdedit"
-    count: ClassVar[str] = ""
+    inside: ClassVar[str] = "base"
 
-    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's T (noise)"] = 500
+    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's end (noise)"] = 500
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
 
-    @property
-    def requires(self) -> type[Likelihood]:  # ty: ignore[incompatible-property-override]
-        """What ``base`` needs."""
-        return self.base.requires
-
     def path(self, schedule: Schedule) -> list[Level]:
-        if not 0 < self.t_start <= schedule.T:
-            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.T}")
-        below = [level.t for level in self.base.path(schedule) if 0 < level.t < self.t_start]
+        if not 0 < self.t_start <= schedule.end:
+            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.end:g}")
+        below = [level.t for level in super().path(schedule) if 0 < level.t < self.t_start]
         return schedule.path([self.t_start, *below])
-
-    def advice(self) -> str:
-        return self.base.advice()
-
-    def with_steps(self, steps: int) -> Self:
-        return replace(self, base=self.base.with_steps(steps))
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         return State(forward(like.initial_estimate(), t, rng.normal(prior.shape)), t, n)

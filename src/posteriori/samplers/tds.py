@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar, final
 
 import torch
 
+from posteriori.gradients import value_and_gradient
 from posteriori.kernels import reverse, small_std
 from posteriori.likelihoods.base import Likelihood, Marginal
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
+from posteriori.sampler import State, Stats, SteppedSampler
 from posteriori.samplers.particles import resample
-from posteriori.samplers.stepped import SteppedSampler, estimate
 from posteriori.schedule import Level
 
 
@@ -62,21 +62,18 @@ class TDS(SteppedSampler):
         return state
 
     def step(self, state: State, s: Level, prior: Prior, like: Marginal, rng: Rng) -> State:
-        t, last = state.level, s.sigma == 0
-        with torch.enable_grad():
-            x_t = state.x.detach().requires_grad_()
-            x0 = estimate(prior, x_t, t, self.clip).x0
-            twist = like.log_prob(x0, self.twist_var(t, s)).double()
-            (g,) = torch.autograd.grad(twist.sum(), x_t)
-        twist = twist.detach()
+        t, last = state.level.with_signal(), s.sigma == 0
+        denoised, vjp = prior.linearise(state.x, t, self.clip)
+        log_prob = lambda x0: like.log_prob(x0, self.twist_var(t, s)).double()  # noqa: E731
+        twist, towards_y = value_and_gradient(log_prob, denoised.x0)
+        g = vjp(towards_y)
         rows, log_w, ess = resample(state.carry + twist, state.n, rng, last=last)
-        x, x0, g, twist = (value[rows] for value in (state.x, x0.detach(), g, twist))
-        stats = {"residual": like.misfit(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1), "ess": ess}
+        x, x0, g, twist = (value[rows] for value in (state.x, denoised.x0, g, twist))
+        stats = Stats(gradient=lambda: g.flatten(1).norm(dim=1), ess=lambda: ess)
         if last:
             return State(x0, s, state.n, x0, stats, log_w)
         guided = x0 + t.sigma**2 / t.alpha * g
-        if self.clip and prior.bounds is not None:
-            guided = guided.clamp(*prior.bounds)
+        guided = prior.clamp(guided) if self.clip else guided
         noise, std = rng.normal(x.shape[1:]), small_std(t, s)
         x_s = reverse(x, guided, t, s, lambda: noise)
         shift = ((x_s - reverse(x, x0, t, s, lambda: noise)) / std).flatten(1).double()

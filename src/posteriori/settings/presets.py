@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, Generic, TypeVar
 
 from posteriori.operators.base import Operator
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.settings.text import Spec
 

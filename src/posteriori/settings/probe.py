@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
 from posteriori.operators import BoxMask
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.sampler import Sampler, State, sample
+from posteriori.sampler import Sampler, State
 from posteriori.settings.own import said
 
 #: relative to the largest entry; what batches of another size round otherwise is far below

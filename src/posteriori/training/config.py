@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 
 from posteriori.files import read_json
-from posteriori.priors.unet import Prediction
 from posteriori.settings.bounds import check
 
 Weighting = Literal["constant", "min-snr", "p2"]
@@ -38,7 +37,7 @@ class TrainConfig:
     attention: bool = True
     norm_groups: Positive = 16
     schedule: Literal["linear", "cosine"] = "linear"
-    prediction: Prediction = "epsilon"
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     weighting: Weighting = "constant"
     times: Times = "uniform"
     images: Positive = 160_000

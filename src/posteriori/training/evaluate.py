@@ -12,11 +12,11 @@ from torch import Tensor
 
 from posteriori.figures import sheet
 from posteriori.likelihoods import Flat
+from posteriori.loop import sample
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.rng import Purpose, Rng
-from posteriori.sampler import sample
 from posteriori.samplers import DDIM
 from posteriori.training.loop import Trainer
 
@@ -24,7 +24,7 @@ from posteriori.training.loop import Trainer
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def ema_prior(trainer: Trainer) -> UNetPrior:
+def ema_prior(trainer: Trainer) -> Prior:
     """The moving average so far, as a frozen prior; the trainer's own stays as it is."""
     config = trainer.config
     return UNetPrior(

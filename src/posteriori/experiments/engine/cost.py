@@ -11,7 +11,7 @@ import torch
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Rows, Run
 from posteriori.jobs.cost import seconds_of_a_step
 from posteriori.likelihoods import Flat, noise_model
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.runs.restoration import batch_for
 from posteriori.sampler import Sampler
 from posteriori.settings.text import parse_operator, parse_sampler
@@ -42,7 +42,7 @@ def _memory_of_a_row(prior: Prior) -> int:
 
     x_t = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        prior.denoise(x_t, prior.schedule.level(prior.schedule.T / 2))
+        prior.denoise(x_t, prior.schedule.level(prior.schedule.end / 2))
     return max(1, sum(kept.values()))
 
 

@@ -14,7 +14,7 @@ from posteriori.experiments.engine.plan import Rows
 from posteriori.experiments.engine.work import compute
 from posteriori.jobs.executor import Tick
 from posteriori.jobs.store import Result
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.runs.manifest import arithmetic, versions
 
 
@@ -60,6 +60,6 @@ class Compute:
         return Result({"calls": group.calls, "environment": environment(prior)}, arrays)
 
 
-def environment(prior: Any) -> dict[str, Any]:
+def environment(prior: Prior) -> dict[str, Any]:
     """Of everything that decides what a process computes, besides the settings."""
-    return versions() | (arithmetic(prior) if hasattr(prior, "dtype") else {}) | {"threads": torch.get_num_threads()}
+    return versions() | arithmetic(prior) | {"threads": torch.get_num_threads()}

@@ -13,11 +13,12 @@ from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.images import to_uint8
 from posteriori.kernels import forward
 from posteriori.likelihoods import Flat, Likelihood, Measured, noise_model
+from posteriori.loop import sample
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.manifest import score
-from posteriori.sampler import State, sample
+from posteriori.sampler import State
 from posteriori.settings.text import parse_operator, parse_sampler
 from posteriori.trace import CountedPrior
 

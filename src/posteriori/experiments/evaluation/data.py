@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posteriori.experiments.evaluation.result import Request
-from posteriori.priors.unet import UNetPrior
+from posteriori.priors.base import Prior
 from posteriori.rng import generator
 from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
 
@@ -26,7 +26,7 @@ class Data:
     damaged: list[str]
 
 
-def read_data(prior: UNetPrior, request: Request) -> Data:
+def read_data(prior: Prior, request: Request) -> Data:
     """The pictures as training takes them: centre squares brought to the prior's size, or whole for any size.
 
     A sample of a convolutional prior is compared with the centre of a picture at the picture's own resolution.
@@ -42,12 +42,12 @@ def read_data(prior: UNetPrior, request: Request) -> Data:
         )
 
     def load(names: list[str]) -> Images:
-        if prior.convolutional:
+        if prior.any_size:
             return load_whole(source, names, size, prior.stride, tolerant=True)
         return load_images(source, names, size, tolerant=True)
 
     # without samples none are needed; whether a convolutional prior has memorised windows of them is not asked
-    wanted = len(training) if request.samples and not prior.convolutional else request.samples
+    wanted = len(training) if request.samples and not prior.any_size else request.samples
     order = torch.randperm(len(training), generator=generator(request.seed))[:wanted].tolist()
     pictures = load(held_out)
     seen = load([training[i] for i in order]) if len(order) > 1 else None

@@ -19,7 +19,7 @@ from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
 from posteriori.kernels import forward
 from posteriori.metrics import psnr
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.runs.checks import denoiser_shift
 from posteriori.schedule import Level, Schedule
@@ -33,9 +33,9 @@ SHIFT = "shift"
 
 
 def noise_levels(schedule: Schedule) -> dict[str, Level]:
-    """The report's t = 100, and x_0 + sigma n at the noise levels that training reports."""
-    level = schedule.level(T_DENOISE)
-    named = {f"t = {T_DENOISE} (sigma {level.sigma / level.alpha:.3g})": level}
+    """The report's t = 100, where there is such a time, and x_0 + sigma n at the noise levels that training reports."""
+    levels = [schedule.level(T_DENOISE)] if schedule.end >= T_DENOISE else []
+    named = {f"t = {T_DENOISE} (sigma {level.sigma_bar:.3g})": level for level in levels}
     return named | {f"sigma {sigma:g}": schedule.at_noise(sigma) for sigma in SIGMAS}
 
 
@@ -62,7 +62,7 @@ def bm3d() -> Denoiser:
 
     def denoise(x_t: Tensor, level: Level) -> Tensor:
         y = (x_t[0].permute(1, 2, 0).double().numpy() / level.alpha + 1) / 2
-        return torch.from_numpy(bm3d_rgb(y, level.sigma / level.alpha / 2)).permute(2, 0, 1)[None].float() * 2 - 1
+        return torch.from_numpy(bm3d_rgb(y, level.sigma_bar / 2)).permute(2, 0, 1)[None].float() * 2 - 1
 
     return denoise
 

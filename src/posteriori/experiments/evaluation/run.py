@@ -30,8 +30,8 @@ from posteriori.jobs.progress import added
 from posteriori.jobs.run import missing
 from posteriori.jobs.store import RESULTS, Store
 from posteriori.metrics import pooled_features
+from posteriori.priors.base import Prior
 from posteriori.priors.folder import record_shift
-from posteriori.priors.unet import UNetPrior
 from posteriori.runs.manifest import arithmetic, versions
 from posteriori.runs.restoration import batch_for
 from posteriori.runs.unconditional import draw
@@ -44,7 +44,7 @@ RESULT, LOG, SHIFTS = "evaluation.json", "denoising.json", "shifts.json"
 
 
 def evaluate(
-    prior: UNetPrior,
+    prior: Prior,
     request: Request,
     out: Path,
     *,
@@ -99,7 +99,7 @@ def evaluate(
         samples = torch.stack([to_tensor(to_uint8(image))[0] for image in x])  # as the pictures in samples/ have them
         sheet(samples[:SHEET], out / "samples.png", columns=10)
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
-        if data.training is not None and not prior.convolutional:
+        if data.training is not None and not prior.any_size:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
     table = psnr_table(figures, levels, list(denoisers), data.held_out.names)
     evaluation = Evaluation(table, shift, distances, memorised, data.damaged)
@@ -112,7 +112,7 @@ def evaluate(
 
 
 def _claim(
-    prior: UNetPrior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
+    prior: Prior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
 ) -> dict[str, Any]:
     """Records in ``out`` which settings its figures are made with, and returns them."""
     settings = {

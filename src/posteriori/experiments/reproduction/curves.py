@@ -26,7 +26,7 @@ def _quartiles(axis: Axes, t: np.ndarray, values: np.ndarray, label: str, colour
 
 
 def _over_time(axis: Axes, done: Reproduction, label: str, *, log: bool = True) -> None:
-    axis.set_xlim(done.campaign.prior.schedule.T, 0)
+    axis.set_xlim(done.campaign.prior.schedule.end, 0)
     axis.set_xlabel("t", fontsize=8)
     axis.set_ylabel(label, fontsize=9)
     if log:
@@ -52,7 +52,7 @@ def bars(done: Reproduction, stem: Path) -> Path:
 
 
 def gradient(done: Reproduction, stem: Path) -> Path:
-    T, names = done.campaign.prior.schedule.T, ("|g|", "|r|", "2|r||g|")
+    T, names = done.campaign.prior.schedule.end, ("|g|", "|r|", "2|r||g|")
     drawn, axes = plots.figure(3, len(done.tasks), width=3.4, height=2.7)
     for row, on in enumerate(done.tasks):
         for axis, name in zip(axes[3 * row : 3 * row + 3], names, strict=True):
@@ -69,7 +69,7 @@ def gradient(done: Reproduction, stem: Path) -> Path:
 
 
 def lengths(done: Reproduction, stem: Path) -> Path:
-    T = done.campaign.prior.schedule.T
+    T = done.campaign.prior.schedule.end
     drawn, axes = plots.figure(len(done.tasks))
     for axis, on in zip(axes, done.tasks, strict=True):
         for tuned, colour in zip(on.tuned, COLOURS, strict=False):
@@ -88,7 +88,7 @@ def lengths(done: Reproduction, stem: Path) -> Path:
 
 
 def along_the_path(done: Reproduction, stem: Path) -> Path:
-    T = done.campaign.prior.schedule.T
+    T = done.campaign.prior.schedule.end
     drawn, axes = plots.figure(2, len(done.tasks), height=2.7)
     for row, on in enumerate(done.tasks):
         operator = on.task.operator

@@ -48,7 +48,7 @@ def _better(done: Reproduction) -> Finding:
 
 def _magnitudes(done: Reproduction) -> Finding:
     said, holds = [], []
-    T = done.campaign.prior.schedule.T
+    T = done.campaign.prior.schedule.end
     for on in done.tasks:
         t, found = profile(on.methods["dps"], T)
         parts = []

@@ -29,7 +29,7 @@ def _tensor(pixels: np.ndarray) -> Tensor:
 def forward_process(done: Reproduction, path: Path) -> None:
     schedule, x_0 = done.campaign.prior.schedule, done.choice.reported.x[:1]
     noise = Rng(done.seeds[0], [image_key(x_0)]).normal(x_0.shape[1:])
-    times = [t for t in _TIMES if t <= schedule.T]
+    times = [t for t in _TIMES if t <= schedule.end]
     shown = [forward(x_0, schedule.level(t), noise) for t in times]
     sheet(torch.cat(shown), path, columns=len(shown), labels=[f"t = {t}" for t in times])
 

@@ -10,7 +10,7 @@ import torch
 from posteriori.experiments.engine.plan import DENOISE, MEASUREMENT, Run
 from posteriori.experiments.sweep import Axis
 from posteriori.experiments.tasks import SIGMA_Y, T_DENOISE, Task
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
 from posteriori.settings.presets import resolve

@@ -47,7 +47,7 @@ def table_1(done: Reproduction) -> tuple[Rows, Table]:
     n, size = figures["psnr"].n, done.campaign.prior.shape[-1]
     note = (
         f"Mean over {n} pictures ({len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each) and its 95% bootstrap "
-        f"interval; {done.scope.steps} steps of {done.campaign.prior.schedule.T}; single pass at t = {T_DENOISE}; "
+        f"interval; {done.scope.steps} steps of {done.campaign.prior.schedule.end}; single pass at t = {T_DENOISE}; "
         f"LPIPS with AlexNet at {size} pixels, not comparable with other sizes. The last column is the report's own "
         "figure: FFHQ-256, 1000 steps, one image, no interval."
     )
@@ -206,7 +206,7 @@ def gradients(done: Reproduction) -> Rows:
     rows = []
     for on in done.tasks:
         for method in ("scoreald", "dps"):
-            t, found = profile(on.methods[method], done.campaign.prior.schedule.T)
+            t, found = profile(on.methods[method], done.campaign.prior.schedule.end)
             for name, values in found.items():
                 for i, time in enumerate(t):
                     low, median, high = values[:, i]
@@ -215,7 +215,7 @@ def gradients(done: Reproduction) -> Rows:
     return rows
 
 
-def profile(result: Result, T: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def profile(result: Result, T: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """t (S,) at which each was measured, and (3, S) quartiles over rows of |g|, |r|, 2 |r| |g| and x0hat's PSNR."""
     trace = result.trace
     t = np.concatenate([[T], trace["t"][:-1]])  # a step's gradient is at the level that it starts from

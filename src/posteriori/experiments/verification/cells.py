@@ -12,7 +12,8 @@ from posteriori.experiments.verification.problem import Problem
 from posteriori.jobs.executor import Tick
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.store import Result
-from posteriori.sampler import Sampler, sample
+from posteriori.loop import sample
+from posteriori.sampler import Sampler
 from posteriori.settings.text import parse_sampler
 from posteriori.trace import CountedPrior
 

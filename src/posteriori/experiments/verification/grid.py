@@ -13,7 +13,7 @@ from posteriori.experiments.verification.distances import sliced_wasserstein
 from posteriori.experiments.verification.problem import SLICES, Problem, Statistic
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.tied import TiedMixture
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from posteriori.experiments.verification.distances import coverage, ranks, sliced_wasserstein
 from posteriori.experiments.verification.problem import SLICES, Problem, Statistic
 from posteriori.likelihoods import Gaussian
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.settings.text import read_operator
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posteriori.likelihoods import Gaussian
-from posteriori.prior import Prior
+from posteriori.priors.base import Prior
 from posteriori.rng import Purpose, generator
 
 #: directions of a sliced Wasserstein distance

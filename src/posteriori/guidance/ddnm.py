@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from torch import Tensor
 
+from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit, small_std
 from posteriori.likelihoods.base import Likelihood, Spectral
-from posteriori.prior import Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
 from posteriori.schedule import Level, Spacing
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DDNM(SteppedSampler):
+class DDNM(Guidance):
     """The null-space model: x_0's measured part is replaced by the measurement; DDNM+ where there is noise.
 
     With x0 = E[x_0 | x_t], x0hat = x0 + A^+ (y - A x0) and x_s ~ q(x_s | x_t, x0hat): without noise A x = y exactly.
@@ -55,16 +56,29 @@ class DDNM(SteppedSampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Spectral) -> Denoised:
+        """x0hat with as much of y as leaves its noise within the level's: lambda_i = min(1, sigma_t s_i / (alpha_t
+        sigma_y)), for integrators that draw nothing.
+        """
+        like = like.truncated()
+        denoised, (y, sigma_y) = prior.estimate(x_t, t, self.clip), like.spectrum()
+        x0 = denoised.x0
+        return denoised.given(x0 + like.V(_trust(t.alpha * sigma_y, t.sigma) * (y - like.Vt(x0))))
+
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x_t, t, like = state.x, state.level, like.truncated()
-        x0 = estimate(prior, x_t, t, self.clip).x0
+        x0 = prior.estimate(x_t, t, self.clip).x0
         std = self.eta * small_std(t, s)
         a = s.alpha - math.sqrt(s.sigma**2 - std**2) * t.alpha / t.sigma
         y, sigma_y = like.spectrum()
         brought = a * sigma_y
-        trust = torch.where(brought <= std, 1.0, std / brought)
         drawn = torch.where(brought <= std, (std**2 - brought.square()).clamp(min=0).sqrt(), 0.0)
-        x0hat = x0 + like.V(trust * (y - like.Vt(x0)))
+        x0hat = x0 + like.V(_trust(brought, std) * (y - like.Vt(x0)))
         noise = rng.normal(x_t.shape[1:])
         x_s = implicit(x_t, x0hat, t, s, std, lambda: noise) + like.V((drawn - std) * like.Vt(noise))
-        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        return State(x_s, s, state.n, x0)
+
+
+def _trust(brought: Tensor, std: float) -> Tensor:
+    """lambda_i, that brings noise of ``brought`` lambda_i <= ``std``."""
+    return torch.where(brought <= std, 1.0, std / brought)

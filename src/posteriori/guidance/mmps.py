@@ -9,17 +9,15 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.guidance.base import ReverseGuidance, moments
 from posteriori.likelihoods.base import Likelihood, Linear
-from posteriori.prior import Denoised, Prior
-from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.ddim import ReverseSampler
+from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MMPS(ReverseSampler):
+class MMPS(ReverseGuidance):
     """Moment-matching posterior sampling: p(x_0 | x_t) is taken as a Gaussian with the denoiser's mean and covariance.
 
     With x0 = E[x_0 | x_t] and J = d x0 / d x_t, Cov[x_0 | x_t] = sigma_t^2 / alpha_t J exactly, and
@@ -51,25 +49,10 @@ class MMPS(ReverseSampler):
         if self.iterations < 1:
             raise ValueError(f"iterations is {self.iterations}: give at least 1")
 
-    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
-        t = state.level
-        with torch.enable_grad():
-            x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, t, prior)
-            residual = like.misfit(x0)
-
-        def correction(v: Tensor) -> Tensor:
-            """sigma_t^2 / alpha_t J^T A^T v: minus the gradient of the residual y - A x0."""
-            return -(t.sigma**2) / t.alpha * torch.autograd.grad(residual, x_t, v, retain_graph=True)[0]
-
-        def product(v: Tensor) -> Tensor:
-            x = correction(v)
-            return like.sigma**2 * v + like.misfit(torch.zeros_like(x)) - like.misfit(x)
-
-        v = gmres(product, residual.detach(), self.iterations)
-        posterior = Denoised(x0.detach() + correction(v), None if var is None else var.detach())
-        x_s = self.reverse(state.x, posterior, t, s, rng)
-        return State(x_s, s, state.n, x0.detach(), {"residual": residual.detach().norm(dim=1)})
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
+        at = moments(x_t, t, prior, like, self.clip)
+        v = gmres(at.product, at.misfit, self.iterations)
+        return at.denoised.given(at.denoised.x0 + at.lift(v))
 
 
 def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:

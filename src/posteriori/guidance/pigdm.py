@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
-import torch
+from torch import Tensor
 
+from posteriori.guidance.base import ReverseGuidance
 from posteriori.likelihoods.base import Likelihood, Linear
-from posteriori.prior import Denoised, Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
-from posteriori.samplers.ddim import ReverseSampler
+from posteriori.sampler import State, Stats
 from posteriori.schedule import Level
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PiGDM(ReverseSampler):
+class PiGDM(ReverseGuidance):
     """Pseudo-inverse guidance: the score of y under p(x_0 | x_t) = N(x0, r_t^2 I), through the network's Jacobian J.
 
     With x0 = E[x_0 | x_t], J = d x0 / d x_t, r_t^2 = v sigma_bar^2 / (v + sigma_bar^2), sigma_bar = sigma_t / alpha_t,
@@ -52,20 +52,23 @@ class PiGDM(ReverseSampler):
         if not (math.isfinite(self.data_var) and self.data_var > 0):
             raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
 
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
+        """E[x_0 | x_t, y], whatever ``weight`` is."""
+        t = t.with_signal()
+        denoised, g, r2 = self._guidance(x_t, t, prior, like)
+        return denoised.given(denoised.x0 + t.sigma**2 / (t.alpha * r2) * g)
+
     def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
-        t, sigma_bar = state.level, state.level.sigma / state.level.alpha
-        r2 = 1 / (1 / self.data_var + 1 / sigma_bar**2)
-        with torch.enable_grad():
-            x_t = state.x.detach().requires_grad_()
-            x0, var = self.denoise(x_t, t, prior)
-            towards_y = like.prox(x0.detach(), like.sigma**2 / r2) - x0.detach()
-            (g,) = torch.autograd.grad(x0, x_t, towards_y)  # r_t^2 times the score of y
-        denoised = Denoised(x0.detach(), None if var is None else var.detach())
-        x0 = denoised.x0
-        if self.weight == "adaptive":
-            x_s = self.reverse(state.x, denoised, t, s, rng) + s.alpha * t.alpha * g
-        else:
-            posterior = denoised._replace(x0=x0 + t.sigma**2 / (t.alpha * r2) * g)
-            x_s = self.reverse(state.x, posterior, t, s, rng)
-        stats = {"residual": like.misfit(x0).norm(dim=1), "gradient": g.flatten(1).norm(dim=1)}
-        return State(x_s, s, state.n, x0, stats)
+        if self.weight == "score":
+            return super().step(state, s, prior, like, rng)
+        t = state.level
+        denoised, g, _ = self._guidance(state.x, t, prior, like)
+        x_s = self.reverse(state.x, denoised, t, s, rng) + s.alpha * t.alpha * g
+        return State(x_s, s, state.n, denoised.x0, Stats(gradient=lambda: g.flatten(1).norm(dim=1)))
+
+    def _guidance(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> tuple[Denoised, Tensor, float]:
+        """The prior's estimate, r_t^2 g, and r_t^2."""
+        r2 = 1 / (1 / self.data_var + 1 / t.sigma_bar**2)
+        denoised, vjp = prior.linearise(x_t, t, self.clip)
+        towards_y = like.prox(denoised.x0, like.sigma**2 / r2) - denoised.x0
+        return denoised, vjp(towards_y), r2

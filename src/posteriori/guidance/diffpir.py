@@ -6,18 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from torch import Tensor
+
+from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Linear
-from posteriori.prior import Prior
+from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State
-from posteriori.samplers.stepped import SteppedSampler, estimate
 from posteriori.schedule import Level, Spacing
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DiffPIR(SteppedSampler):
+class DiffPIR(Guidance):
     """The estimate of x_0 is drawn to the measurement by a proximal step, and noised again.
 
     With x0 = E[x_0 | x_t] and sigma_bar = sigma_t / alpha_t,
@@ -56,9 +58,13 @@ class DiffPIR(SteppedSampler):
         if not 0 <= self.zeta <= 1:
             raise ValueError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
 
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
+        denoised = prior.estimate(x_t, t, self.clip)
+        return denoised.given(like.prox(denoised.x0, self.lambda_ * (like.sigma * t.alpha / t.sigma) ** 2))
+
     def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
         x_t, t = state.x, state.level
-        x0 = estimate(prior, x_t, t, self.clip).x0
-        x0hat = like.prox(x0, self.lambda_ * (like.sigma * t.alpha / t.sigma) ** 2)
-        x_s = implicit(x_t, x0hat, t, s, math.sqrt(self.zeta) * s.sigma, lambda: rng.normal(x_t.shape[1:]))
-        return State(x_s, s, state.n, x0, {"residual": like.misfit(x0).norm(dim=1)})
+        denoised = self(x_t, t, prior, like)
+        std = math.sqrt(self.zeta) * s.sigma
+        x_s = implicit(x_t, denoised.x0, t, s, std, lambda: rng.normal(x_t.shape[1:]))
+        return State(x_s, s, state.n, denoised.alone)
