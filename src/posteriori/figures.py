@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.images import to_uint8
 
@@ -80,12 +81,14 @@ def sheet(images: Tensor, path: str | Path, columns: int | None = None, labels: 
     """Writes a contact sheet of ``images``, (N, 3, H, W) on [-1, 1], to the PNG file ``path``.
 
     Small pictures are enlarged by a whole factor to about 192 pixels; ``columns`` is by default that of
-    the squarest sheet; ``labels`` are N short lines under the pictures. Raises ValueError on other shapes.
+    the squarest sheet; ``labels`` are N short lines under the pictures. Raises PosterioriError on other shapes.
     """
     if images.ndim != 4 or not len(images) or (columns is not None and columns < 1):
-        raise ValueError(f"got shape {tuple(images.shape)}, columns {columns}: give (N, 3, H, W), N and columns >= 1")
+        raise PosterioriError(
+            f"got shape {tuple(images.shape)}, columns {columns}: give (N, 3, H, W), N and columns >= 1"
+        )
     if labels is not None and len(labels) != len(images):
-        raise ValueError(f"got {len(labels)} labels for {len(images)} images: give one each")
+        raise PosterioriError(f"got {len(labels)} labels for {len(images)} images: give one each")
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
     scale = _scale(images.shape[3])
     height, width = scale * images.shape[2], scale * images.shape[3]
@@ -112,11 +115,11 @@ def comparison(
     ``panels`` are (label, image), an image (3, H, W) or (1, 3, H, W) on [-1, 1]; the first line of a label
     is its name, further lines are notes such as "28.8 dB / 0.055". A smaller image, such as a low-resolution
     measurement, is shown at the size of the largest. ``zoom`` is (top, left, height, width) in pixels of
-    the largest, drawn as a frame in every picture. Beyond seven panels there are several rows. Raises ValueError
+    the largest, drawn as a frame in every picture. Beyond seven panels there are several rows. Raises PosterioriError
     without panels or with zoom outside.
     """
     if not panels:
-        raise ValueError("got no panels: give at least one (label, image)")
+        raise PosterioriError("got no panels: give at least one (label, image)")
     pictures = [to_uint8(image) for _, image in panels]
     full = max((p.shape[:2] for p in pictures), key=math.prod)
     scale = _scale(full[1])
@@ -149,9 +152,9 @@ def comparison(
 def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> None:
     """Writes ``values``, (H, W) from 0 up, as colours with a colour bar named ``label``, to the PNG file ``path``."""
     if values.ndim != 2:
-        raise ValueError(f"got shape {tuple(values.shape)}: give (H, W)")
+        raise PosterioriError(f"got shape {tuple(values.shape)}: give (H, W)")
     if values.isnan().any():
-        raise ValueError("the values hold NaN: it has no colour")
+        raise PosterioriError("the values hold NaN: it has no colour")
     scale = _scale(values.shape[1])
     height, width = scale * values.shape[0], scale * values.shape[1]
     heading = _wrapped(title, width + _GAP + 5 * _BAR, glyph=10.5)
@@ -169,5 +172,7 @@ def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> Non
 def _zoomed_height(zoom: tuple[int, int, int, int], full: tuple[int, int], width: int) -> int:
     top, left, h, w = zoom
     if min(top, left) < 0 or min(h, w) < 1 or top + h > full[0] or left + w > full[1]:
-        raise ValueError(f"zoom (top, left, height, width) is {zoom}: it must lie inside {full[0]} x {full[1]} pixels")
+        raise PosterioriError(
+            f"zoom (top, left, height, width) is {zoom}: it must lie inside {full[0]} x {full[1]} pixels"
+        )
     return round(width * h / w)

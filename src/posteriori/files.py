@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from posteriori.errors import PosterioriError
+
 #: how the name of a folder ends that is not whole yet
 PARTIAL = ".partial"
 #: the name of a file that is not whole yet
@@ -84,13 +86,13 @@ def _finite(value: Any) -> Any:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in ``file``; ValueError, one line, where there is none."""
+    """The JSON object in ``file``; PosterioriError, one line, where there is none."""
     try:
         values = json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from None
+        raise PosterioriError(f"{file} is not JSON ({error})") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{file} is not a JSON object")
+        raise PosterioriError(f"{file} is not a JSON object")
     return values
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from posteriori.errors import PosterioriError
+
 Fit = Literal["crop", "pad", "resize"]
 
 _MEANINGS = "crop (its centre), pad (mirrored, cut off again at the end) or resize (its centre square)"
@@ -27,23 +29,23 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
 
     "crop" takes the centre and "pad" mirrors the borders, both pixel for pixel; "resize" takes the largest
     centred part of the same proportions and resamples it (Lanczos), which also changes the noise in it.
-    ValueError where the sizes differ and ``how`` is None, or where it cannot be done that way.
+    PosterioriError where the sizes differ and ``how`` is None, or where it cannot be done that way.
     """
     h, w = pixels.shape[:2]
     if (h, w) == (height, width):
         return Fitted(pixels, (0, 0, h, w))
     sizes = f"{source} is {w} x {h} pixels, and {width} x {height} are needed"
     if how is None:
-        raise ValueError(f"{sizes}: choose --fit {_MEANINGS}")
+        raise PosterioriError(f"{sizes}: choose --fit {_MEANINGS}")
     if how == "crop":
         if h < height or w < width:
-            raise ValueError(f"{sizes}; crop only removes pixels: choose --fit pad or resize")
+            raise PosterioriError(f"{sizes}; crop only removes pixels: choose --fit pad or resize")
         top, left = (h - height) // 2, (w - width) // 2
         note = f"centre {width} x {height} of {w} x {h} pixels"
         return Fitted(pixels[top : top + height, left : left + width], (0, 0, height, width), note)
     if how == "pad":
         if h > height or w > width:
-            raise ValueError(f"{sizes}; pad only adds pixels: choose --fit crop or resize")
+            raise PosterioriError(f"{sizes}; pad only adds pixels: choose --fit crop or resize")
         top, left = (height - h) // 2, (width - w) // 2
         around = ((top, height - h - top), (left, width - w - left), *[(0, 0)] * (pixels.ndim - 2))
         note = f"{w} x {h} pixels mirrored at the borders to {width} x {height}"

@@ -14,6 +14,7 @@ import torch
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.fit import fit
 
@@ -42,11 +43,11 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
     The EXIF rotation is applied, transparency is laid over white, 16-bit samples are reduced to 8 bits, and of
     several frames the first is taken. Colours of an embedded profile are brought to sRGB, greys and 16 bits are not.
 
-    Raises OSError where the file cannot be opened, ValueError where it is no such picture, is damaged, or
+    Raises OSError where the file cannot be opened, PosterioriError where it is no such picture, is damaged, or
     declares more pixels than Pillow deems safe (``PIL.Image.MAX_IMAGE_PIXELS``), and where ``size`` < 1.
     """
     if size is not None and size < 1:
-        raise ValueError(f"size is {size}: give at least 1 pixel")
+        raise PosterioriError(f"size is {size}: give at least 1 pixel")
     pixels = read_picture(read_bytes(source), source).pixels
     return to_tensor(pixels if size is None else fit(pixels, size, size, "resize", source).pixels)
 
@@ -62,7 +63,7 @@ def read_bytes(source: str | Path) -> bytes:
 
 
 def read_picture(data: bytes, source: str | Path) -> Picture:
-    """The picture in ``data``; ``source`` is for error messages. ValueError as ``load_image``."""
+    """The picture in ``data``; ``source`` is for error messages. PosterioriError as ``load_image``."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata around sound pixels
@@ -82,7 +83,7 @@ def read_picture(data: bytes, source: str | Path) -> Picture:
         problem = "is not a picture" if data else "is empty"
     except Exception as error:  # decoders raise nearly anything on damaged data
         problem = f"is damaged or of an unsupported kind ({error})"
-    raise ValueError(f"{source} {problem}: {_ACCEPTED}")
+    raise PosterioriError(f"{source} {problem}: {_ACCEPTED}")
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -93,13 +94,13 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 def to_uint8(x: Tensor) -> np.ndarray:
     """One image (3, H, W) or (1, 3, H, W) on [-1, 1], clamped and rounded to (H, W, 3) uint8.
 
-    Raises ValueError on another shape and on NaN, which would otherwise turn black.
+    Raises PosterioriError on another shape and on NaN, which would otherwise turn black.
     """
     image = x[0] if x.ndim == 4 and len(x) == 1 else x
     if image.ndim != 3 or image.shape[0] != 3:
-        raise ValueError(f"got shape {tuple(x.shape)}: give one image, (3, H, W) or (1, 3, H, W)")
+        raise PosterioriError(f"got shape {tuple(x.shape)}: give one image, (3, H, W) or (1, 3, H, W)")
     if image.isnan().any():
-        raise ValueError("the image holds NaN: it has no picture")
+        raise PosterioriError("the image holds NaN: it has no picture")
     pixels = (image.detach().float().clamp(-1, 1) + 1) * 127.5
     return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
@@ -107,25 +108,26 @@ def to_uint8(x: Tensor) -> np.ndarray:
 def save_image(x: Tensor, path: str | Path) -> None:
     """Writes one image (see ``to_uint8``) as 8-bit RGB; the suffix of ``path`` names the format, and PNG is lossless.
 
-    The file appears whole or not at all. Raises ValueError on an unknown suffix, OSError where it cannot be written.
+    The file appears whole or not at all. Raises PosterioriError on an unknown suffix, OSError where it cannot be
+    written.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} does not end like a picture: take one of {', '.join(SUFFIXES)}")
+        raise PosterioriError(f"{path} does not end like a picture: take one of {', '.join(SUFFIXES)}")
     picture = Image.fromarray(to_uint8(x))
     with atomic_path(path) as temporary:
         picture.save(temporary, quality=95)
 
 
 def _check(picture: Image.Image) -> None:
-    """ValueError for samples that Pillow reads without what they mean."""
+    """PosterioriError for samples that Pillow reads without what they mean."""
     if picture.mode in ("I", "F"):
-        raise ValueError("32-bit samples have no stated white; convert it to 8 or 16 bits")
+        raise PosterioriError("32-bit samples have no stated white; convert it to 8 or 16 bits")
     if "I;12" in _layout(picture):
-        raise ValueError("12-bit samples; convert it to 8 or 16 bits")
+        raise PosterioriError("12-bit samples; convert it to 8 or 16 bits")
     if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
-        raise ValueError("16-bit samples whose white is zero; convert it to 8 bits")
+        raise PosterioriError("16-bit samples whose white is zero; convert it to 8 bits")
     if _deep(picture) and "transparency" in picture.info:
-        raise ValueError("a transparent colour among 16-bit samples; convert it to 8 bits")
+        raise PosterioriError("a transparent colour among 16-bit samples; convert it to 8 bits")
 
 
 def _layout(picture: Image.Image) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.schedule import CLEAN, Level
 
 Variance = Literal["auto", "small", "large", "learned"]
@@ -67,16 +68,16 @@ def reverse(
         variance = "learned" if learned else "small"
     if variance in ("large", "learned"):
         if eta != 1:
-            raise ValueError(
+            raise PosterioriError(
                 f"variance={variance!r} is DDPM's and needs eta = 1, got eta = {eta}: use variance='small'"
             )
         if not _variance_preserving(t, s):
-            raise ValueError(
+            raise PosterioriError(
                 f"variance={variance!r} is defined on variance-preserving levels only, got alpha={t.alpha:.4g}, "
                 f"sigma={t.sigma:.4g}: use variance='small'"
             )
     if variance == "learned" and fraction is None:
-        raise ValueError("variance='learned' needs a prior that learned its variance: use 'small' or 'large'")
+        raise PosterioriError("variance='learned' needs a prior that learned its variance: use 'small' or 'large'")
     if s.sigma == 0:
         return x0
     if variance == "small":

@@ -10,6 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng, whole
@@ -46,22 +47,22 @@ def sample(
     place of the seeded streams, e.g. a ``Tape``.
     ``callbacks`` see every step. ``progress`` shows a bar on a terminal.
 
-    Raises ValueError where prior, likelihood and sampler do not fit, and FloatingPointError at the
+    Raises PosterioriError where prior, likelihood and sampler do not fit, and FloatingPointError at the
     first NaN or infinity; on a GPU it comes up to 16 steps later, and names the step at which that was.
     """
     N = len(likelihood)
     if n < 1:
-        raise ValueError(f"n is {n}: give at least 1 sample a measurement")
+        raise PosterioriError(f"n is {n}: give at least 1 sample a measurement")
     if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch}: give at least 1 row")
+        raise PosterioriError(f"batch is {batch}: give at least 1 row")
     if likelihood.shape != prior.shape:
-        raise ValueError(
+        raise PosterioriError(
             f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
         )
     if not isinstance(likelihood, sampler.requires):
-        raise ValueError(_unfit(sampler, likelihood))
+        raise PosterioriError(_unfit(sampler, likelihood))
     if keys is not None and len(keys) != N:
-        raise ValueError(f"{len(keys)} keys for {N} measurements: give one each")
+        raise PosterioriError(f"{len(keys)} keys for {N} measurements: give one each")
     keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
     path = sampler.path(prior.schedule)
     group = N if batch is None else max(1, batch // n)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
+
 
 class Purpose(IntEnum):
     """What a stream is for: the same seed gives independent numbers for each."""
@@ -31,13 +33,13 @@ def image_key(image: Tensor) -> int:
 
 
 def whole(seed: Any) -> int:
-    """``seed`` as an int, whatever kind of whole number it is; ValueError where it is none."""
+    """``seed`` as an int, whatever kind of whole number it is; PosterioriError where it is none."""
     try:
         number = index(seed)
     except TypeError:
         number = -1
     if number < 0:
-        raise ValueError(f"seed is {seed!r}: give a whole number from 0 up")
+        raise PosterioriError(f"seed is {seed!r}: give a whole number from 0 up")
     return number
 
 
@@ -119,7 +121,9 @@ class Tape(Rng):
     def normal(self, shape: Iterable[int]) -> Tensor:
         draw = next(self.draws, None)
         if draw is None:
-            raise ValueError("the tape has run out of recorded draws")
+            raise PosterioriError("the tape has run out of recorded draws")
         if draw.shape[1:] != tuple(shape):
-            raise ValueError(f"the tape's next draw is {tuple(draw.shape[1:])}, the sampler asked for {tuple(shape)}")
+            raise PosterioriError(
+                f"the tape's next draw is {tuple(draw.shape[1:])}, the sampler asked for {tuple(shape)}"
+            )
         return draw

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
@@ -114,7 +115,7 @@ class SteppedSampler(Sampler):
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}: give at least 1")
+            raise PosterioriError(f"steps is {self.steps}: give at least 1")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.path(self.steps, self.spacing)

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from posteriori.errors import PosterioriError
+
 Spacing = Literal["linspace", "leading", "quadratic", "edm"]
 
 
@@ -59,7 +61,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def level(self, t: float) -> Level:
-        """The level at time ``t`` in 0..end, whatever t lies between; ValueError outside."""
+        """The level at time ``t`` in 0..end, whatever t lies between; PosterioriError outside."""
 
     @abstractmethod
     def time(self, sigma_bar: float) -> float:
@@ -90,7 +92,9 @@ class Schedule(ABC):
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
         if any(a <= b for a, b in pairwise(times)) or not times or times[-1] <= 0:
-            raise ValueError(f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first")
+            raise PosterioriError(
+                f"times must fall strictly and stay above 0, got {times[:5]}...: give the noisiest first"
+            )
         return [*(self.level(t) for t in times), CLEAN]
 
     def falling(self, first: float, last: float, steps: int) -> list[Level]:
@@ -105,7 +109,7 @@ class Schedule(ABC):
 
     def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
         if steps < 1:
-            raise ValueError(f"steps is {steps}: give at least 1")
+            raise PosterioriError(f"steps is {steps}: give at least 1")
         share, whole = [i / max(steps - 1, 1) for i in range(steps)], self.end - self.first
         if spacing == "linspace":
             return [self.end - whole * u for u in share]
@@ -116,7 +120,7 @@ class Schedule(ABC):
         if spacing == "edm":
             most, least = (bar ** (1 / 7) for bar in self.sigma_bars)
             return [self.time((most + u * (least - most)) ** 7) for u in share]
-        raise ValueError(f"spacing is {spacing!r}; give 'linspace', 'leading', 'quadratic' or 'edm'")
+        raise PosterioriError(f"spacing is {spacing!r}; give 'linspace', 'leading', 'quadratic' or 'edm'")
 
 
 class VPSchedule(Schedule):
@@ -131,7 +135,7 @@ class VPSchedule(Schedule):
     def __init__(self, betas: Sequence[float] | np.ndarray):
         self.betas = np.asarray(betas, dtype=np.float64)
         if self.betas.ndim != 1 or not ((self.betas > 0) & (self.betas < 1)).all():
-            raise ValueError(f"betas must be a list of numbers in (0, 1), got shape {self.betas.shape}")
+            raise PosterioriError(f"betas must be a list of numbers in (0, 1), got shape {self.betas.shape}")
         self.T = self.end = self.levels = len(self.betas)
 
     @cached_property
@@ -151,7 +155,7 @@ class VPSchedule(Schedule):
 
     def level(self, t: float) -> Level:
         if not 0 <= t <= self.T:
-            raise ValueError(f"t is {t}; this schedule has times 0 to {self.T}")
+            raise PosterioriError(f"t is {t}; this schedule has times 0 to {self.T}")
         if t == int(t):
             alpha_bar = float(self.alpha_bar[int(t)])
             return Level(float(t), math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar))
@@ -163,9 +167,9 @@ class VPSchedule(Schedule):
         return Level(float(t), alpha, alpha * bar)
 
     def time(self, sigma_bar: float) -> float:
-        """Exact integers at trained levels; below the first level 1; above the last it raises ValueError."""
+        """Exact integers at trained levels; below the first level 1; above the last it raises PosterioriError."""
         if sigma_bar > self.sigma_bars[0] * (1 + 1e-9):
-            raise ValueError(
+            raise PosterioriError(
                 f"sigma / alpha is {sigma_bar:.4g}; the prior was trained up to {self.sigma_bars[0]:.4g}: start lower"
             )
         t = float(np.interp(math.log(sigma_bar), self.log_sigma_bar, np.arange(1, self.T + 1)))
@@ -180,7 +184,7 @@ class VPSchedule(Schedule):
     def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
         """As for any schedule, but on whole times where they are evenly spaced."""
         if not 1 <= steps <= self.T:
-            raise ValueError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
+            raise PosterioriError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
         if spacing == "leading":
             stride = self.T // steps
             return [1.0 + stride * i for i in reversed(range(steps))]
@@ -203,7 +207,7 @@ class RectifiedFlow(Schedule):
 
     def __init__(self, levels: int = 1000):
         if levels < 2:
-            raise ValueError(f"levels is {levels}: give at least 2")
+            raise PosterioriError(f"levels is {levels}: give at least 2")
         self.levels, self.first = levels, 1 / levels
 
     @property
@@ -212,7 +216,7 @@ class RectifiedFlow(Schedule):
 
     def level(self, t: float) -> Level:
         if not 0 <= t <= 1:
-            raise ValueError(f"t is {t}; this schedule has times 0 to 1")
+            raise PosterioriError(f"t is {t}; this schedule has times 0 to 1")
         return Level(float(t), 1 - t, float(t))
 
     def time(self, sigma_bar: float) -> float:

@@ -280,3 +280,15 @@ def test_a_folder_without_permission_is_refused(restore, face, tmp_path):
     answer = restore(face, *SIMULATE, "--out", tmp_path / "out")
     assert answer.code == 1
     assert "cannot be written to" in answer.err
+
+
+def test_a_bug_is_not_shown_as_a_mistake(monkeypatch, posteriori):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("posteriori.settings.text.class_fields", broken)
+    answer = posteriori("samplers")
+    assert answer.code == 1
+    assert answer.err.startswith("posteriori: a bug, not your mistake: ValueError: operands could not")
+    assert "--debug" in answer.err
+    assert "Traceback" in posteriori("samplers", "--debug").err

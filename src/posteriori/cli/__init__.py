@@ -9,6 +9,7 @@ import typer
 
 from posteriori import __version__
 from posteriori.cli import demo, denoise, listing, priors, report, restore, sample, sweep, train, verify
+from posteriori.errors import PosterioriError
 
 app = typer.Typer(
     name="posteriori",
@@ -49,7 +50,10 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C."""
+    """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C.
+
+    What is not among ``errors`` is a bug, and says so.
+    """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -61,10 +65,15 @@ def main() -> None:
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None
         code, problem = error.exit_code, f"{error.format_message()} (see `{_path(error)} --help`)"
-    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
+    except (PosterioriError, OSError, FloatingPointError, MemoryError) as error:
         if debug:
             traceback.print_exc()
         code, problem = 1, str(error).strip() or type(error).__name__
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+        code, problem = 1, f"a bug, not your mistake: {what}; run again with --debug, and report what it prints"
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from posteriori.errors import PosterioriError
+
 if TYPE_CHECKING:
     from posteriori.experiments.engine.campaign import Campaign
     from posteriori.experiments.engine.execute import Loader
@@ -47,7 +49,7 @@ def rows_of(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"--batch is {text!r}: give auto or a number of pictures, at least 1")
+        raise PosterioriError(f"--batch is {text!r}: give auto or a number of pictures, at least 1")
     return int(text)
 
 

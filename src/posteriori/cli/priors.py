@@ -11,6 +11,7 @@ import typer
 
 from posteriori.cli import evaluate
 from posteriori.cli.options import Json, Quiet
+from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
     from posteriori.priors.cards import Card
@@ -108,7 +109,7 @@ def show(
         facts = _folder_facts(read_folder(Path(name)))
     else:
         there = ", ".join(nearest(name, [*embedded(), *known]))
-        raise ValueError(f"no prior is called {name!r}: there are {there}; or give a folder in diffusers' format")
+        raise PosterioriError(f"no prior is called {name!r}: there are {there}; or give a folder in diffusers' format")
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
@@ -170,7 +171,7 @@ def _downloadable(name: str) -> Card:
 
         if name in embedded():
             others = ", ".join(nearest(name, known))
-            raise ValueError(f"{name} comes with the package and needs no file; those that need one are {others}")
+            raise PosterioriError(f"{name} comes with the package and needs no file; those that need one are {others}")
     return load_card(name)
 
 

@@ -21,6 +21,7 @@ from posteriori.cli.experiment import (
     rows_of,
 )
 from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
+from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
     from posteriori.experiments.sweep import Axis, Measured
@@ -81,7 +82,9 @@ def sweep(
 
     axes = [read_axis(text) for text in vary]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
-        raise ValueError(f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones")
+        raise PosterioriError(
+            f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones"
+        )
     loader, workers = Loader(prior, size, device, dtype, threads), executor(jobs, timeout)
     with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]

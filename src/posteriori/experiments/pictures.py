@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.engine.plan import Pictures
 from posteriori.images import BUNDLED, load_image
 from posteriori.training.data import list_names, load_images, picture_sizes, split_names
@@ -36,8 +37,8 @@ def held_out(source: Path, holdout: str, size: int, n: int | None) -> Pictures:
 def split(source: Path, holdout: str, size: int, *, tuning: int, reported: int | None) -> Choice:
     """The first third of the held-out pictures to tune on, the others to report; at most as many as are asked for.
 
-    A picture that is alone is reported, and none is left to tune on. Raises ValueError where there is none, and where
-    they differ in size or are smaller than the prior's.
+    A picture that is alone is reported, and none is left to tune on. Raises PosterioriError where there is none, and
+    where they differ in size or are smaller than the prior's.
     """
     training, names = _names(source, holdout)
     third = -(-len(names) // 3) if len(names) > 1 else 0
@@ -56,7 +57,7 @@ def _names(source: Path, holdout: str) -> tuple[list[str], list[str]]:
     names = list_names(source)
     training, held_out = split_names(names, holdout) if holdout else ([], names)
     if not held_out:
-        raise ValueError(f"holdout {holdout!r} leaves none of the {len(names)} pictures in {source}: give another")
+        raise PosterioriError(f"holdout {holdout!r} leaves none of the {len(names)} pictures in {source}: give another")
     return training, held_out
 
 
@@ -91,12 +92,12 @@ def _check_sizes(source: Path, names: Sequence[str], size: int) -> None:
     first = names[0]
     for name, found in zip(names, sizes, strict=True):
         if found != sizes[0]:
-            raise ValueError(
+            raise PosterioriError(
                 f"{source} has pictures of several sizes ({first} is {sizes[0][0]} x {sizes[0][1]}, {name} is "
                 f"{found[0]} x {found[1]}): their figures cannot be averaged; bring them to one size first"
             )
     if min(sizes[0]) < size:
-        raise ValueError(
+        raise PosterioriError(
             f"{source}/{first} is {sizes[0][0]} x {sizes[0][1]}, the prior's pictures are {size} x {size}: give "
             "pictures of at least that size, or a prior of a smaller one"
         )

@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.store import Runs
 from posteriori.metrics.intervals import Estimate
@@ -42,22 +43,22 @@ class Axis:
 def read_axis(text: str) -> Axis:
     """``scale=0.05:1.0:log5`` (5 values, equal ratios), ``t_start=200:800:lin4`` or ``gradient=unit,norm``.
 
-    Raises ValueError where it is neither.
+    Raises PosterioriError where it is neither.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
     accepted = "give FIELD=LOW:HIGH:logN, FIELD=LOW:HIGH:linN or FIELD=A,B,C"
     if not name or not equals or not values:
-        raise ValueError(f"--vary {text!r} names no field and values: {accepted}")
+        raise PosterioriError(f"--vary {text!r} names no field and values: {accepted}")
     match = _GRID.match(values)
     if not match:
         if ":" in values:
-            raise ValueError(f"--vary {text!r} is no grid: {accepted}")
+            raise PosterioriError(f"--vary {text!r} is no grid: {accepted}")
         return Axis(name, tuple(_value(part.strip()) for part in values.split(",")))
     low, high, n = _value(match["low"]), _value(match["high"]), int(match["n"])
     if isinstance(low, str) or isinstance(high, str) or not low < high or n < 2:
-        raise ValueError(f"--vary {text!r}: give numbers LOW < HIGH and at least 2 values")
+        raise PosterioriError(f"--vary {text!r}: give numbers LOW < HIGH and at least 2 values")
     if match["kind"] == "log" and low <= 0:
-        raise ValueError(f"--vary {text!r}: equal ratios need LOW above 0; give lin{n}")
+        raise PosterioriError(f"--vary {text!r}: equal ratios need LOW above 0; give lin{n}")
     grid = np.geomspace(low, high, n) if match["kind"] == "log" else np.linspace(low, high, n)
     whole = name == STEPS
     return Axis(name, tuple(round(v) if whole else float(f"{v:.6g}") for v in grid.tolist()))
@@ -69,7 +70,7 @@ def _value(text: str) -> float | str:
     except ValueError:
         return text
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise PosterioriError(f"{text} is no finite number")
     return int(number) if number == int(number) and re.fullmatch(r"[+-]?\d+", text) else number
 
 
@@ -86,7 +87,7 @@ def grid(
 ) -> list[Point]:
     """A run like ``template`` for every combination; fields that are neither varied nor given are the presets'.
 
-    Raises ValueError where the sampler has no such field.
+    Raises PosterioriError where the sampler has no such field.
     """
     spec = read_sampler(sampler)
     points = []

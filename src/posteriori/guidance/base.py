@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.kernels import Variance, reverse
 from posteriori.likelihoods.base import Linear
 from posteriori.priors.base import Denoised, Prior
@@ -38,7 +39,7 @@ class ReverseSampler(SteppedSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
+            raise PosterioriError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
     def reverse(self, x_t: Tensor, denoised: Denoised, t: Level, s: Level, rng: Rng) -> Tensor:
         """x_s ~ p(x_s | x_t, x0)."""

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit, small_std
 from posteriori.likelihoods.base import Likelihood, Spectral
@@ -54,7 +55,7 @@ class DDNM(Guidance):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
+            raise PosterioriError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Spectral) -> Denoised:
         """x0hat with as much of y as leaves its noise within the level's: lambda_i = min(1, sigma_t s_i / (alpha_t

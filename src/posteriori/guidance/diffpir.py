@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, final
 
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Linear
@@ -54,9 +55,9 @@ class DiffPIR(Guidance):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
-            raise ValueError(f"lambda_ is {self.lambda_}: give a finite number from 0 up")
+            raise PosterioriError(f"lambda_ is {self.lambda_}: give a finite number from 0 up")
         if not 0 <= self.zeta <= 1:
-            raise ValueError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
+            raise PosterioriError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         denoised = prior.estimate(x_t, t, self.clip)

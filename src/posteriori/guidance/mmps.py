@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseGuidance, moments
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
@@ -47,7 +48,7 @@ class MMPS(ReverseGuidance):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.iterations < 1:
-            raise ValueError(f"iterations is {self.iterations}: give at least 1")
+            raise PosterioriError(f"iterations is {self.iterations}: give at least 1")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         at = moments(x_t, t, prior, like, self.clip)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, final
 
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseGuidance
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
@@ -50,7 +51,7 @@ class PiGDM(ReverseGuidance):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.data_var) and self.data_var > 0):
-            raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
+            raise PosterioriError(f"data_var is {self.data_var}: give a variance above 0")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         """E[x_0 | x_t, y], whatever ``weight`` is."""

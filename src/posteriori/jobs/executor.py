@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
+from posteriori.errors import PosterioriError
 from posteriori.jobs.key import Job
 
 J = TypeVar("J", bound=Job)
@@ -54,7 +55,7 @@ class Serial:
 
     def __init__(self, n: int = 1, timeout: float | None = None):
         if n != 1 or timeout:
-            raise ValueError("serial does one job at a time, and takes its time: give a number of processes")
+            raise PosterioriError("serial does one job at a time, and takes its time: give a number of processes")
         self.n = n
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None:
@@ -82,10 +83,12 @@ EXECUTORS: dict[str, Callable[[int, float | None], Executor]] = {"serial": Seria
 def executor(text: str, timeout: float | None = None) -> Executor:
     """``--jobs``: "4" is that many processes (1: this one), "NAME:4" another executor of ``EXECUTORS``.
 
-    ``timeout`` is in seconds, for each job. Raises ValueError where the text is neither.
+    ``timeout`` is in seconds, for each job. Raises PosterioriError where the text is neither.
     """
     name, colon, number = text.rpartition(":")
     if number.isdecimal() and int(number) and (name in EXECUTORS if colon else True):
         alone = number == "1" and timeout is None
         return EXECUTORS[name or ("serial" if alone else "processes")](int(number), timeout)
-    raise ValueError(f"--jobs is {text!r}: give a number of processes, or NAME:N with one of {', '.join(EXECUTORS)}")
+    raise PosterioriError(
+        f"--jobs is {text!r}: give a number of processes, or NAME:N with one of {', '.join(EXECUTORS)}"
+    )

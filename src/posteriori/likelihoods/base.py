@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 from posteriori.rng import Purpose, Rng, image_key
 
@@ -59,7 +60,7 @@ class Likelihood(ABC):
     def residual(self, x: Tensor) -> Tensor:
         """(y - E[y | x]) over its standard deviation, (B, m), of the m observed entries: unit variance for the truth.
 
-        ValueError where there is no noise.
+        PosterioriError where there is no noise.
         """
 
     @abstractmethod
@@ -147,8 +148,8 @@ class Marginal(Likelihood):
 class Measured(Likelihood):
     """A likelihood that has data: ``y`` is (N, ...), zero in the entries that the operator does not observe.
 
-    ``y`` is a tensor or an array of floating-point numbers; half precision becomes float32. ValueError where it holds
-    anything else, has another shape than the operator gives, or is not finite.
+    ``y`` is a tensor or an array of floating-point numbers; half precision becomes float32. PosterioriError where it
+    holds anything else, has another shape than the operator gives, or is not finite.
     """
 
     #: the kind of noise, for messages
@@ -157,11 +158,11 @@ class Measured(Likelihood):
     def __init__(self, y: Tensor | np.ndarray, operator: Operator):
         y = _floats(y)
         if y.shape[1:] != operator.measured_shape:
-            raise ValueError(
+            raise PosterioriError(
                 f"y is {tuple(y.shape)}; {operator} gives (N, {', '.join(map(str, operator.measured_shape))})"
             )
         if not torch.isfinite(y).all():
-            raise ValueError("the measurement holds NaN or infinity: give finite numbers")
+            raise PosterioriError("the measurement holds NaN or infinity: give finite numbers")
         self.shape = operator.shape
         self.operator = operator
         self.y = operator.zero_filled(y)
@@ -220,7 +221,7 @@ class Noise(ABC, Generic[M]):
         streams, and no processor's float32 is to decide it.
         """
         if tuple(x.shape[1:]) != operator.shape:
-            raise ValueError(
+            raise PosterioriError(
                 f"x is {tuple(x.shape)}; this {type(operator).__name__} takes "
                 f"(B, {', '.join(map(str, operator.shape))})"
             )
@@ -235,7 +236,7 @@ def _floats(y: Tensor | np.ndarray) -> Tensor:
     array = y if isinstance(y, Tensor) else np.asarray(y)
     floating = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
     if not floating:
-        raise ValueError(
+        raise PosterioriError(
             f"y holds {str(array.dtype).removeprefix('torch.')}: give floating-point numbers on the [-1, 1] scale, "
             "bytes as y / 127.5 - 1"
         )

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Marginal, Spectral
 
 
@@ -21,7 +22,7 @@ class Flat(Spectral, Marginal):
 
     def __init__(self, n: int, shape: tuple[int, ...], *, first: int = 0):
         if n < 1:
-            raise ValueError(f"n is {n}: give at least 1")
+            raise PosterioriError(f"n is {n}: give at least 1")
         self.n = n
         self.shape = tuple(shape)
         self.first = first

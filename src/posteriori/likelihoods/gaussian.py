@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, final
 import numpy as np
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Additive, Linear, Marginal, Measured, Noise, Spectral
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
@@ -22,8 +23,8 @@ class Gaussian(Measured, Additive):
     """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale.
 
     What it can do is decided by its operator: ``Gaussian(y, operator, sigma)`` of a linear one is a ``LinearGaussian``
-    and of one with an SVD an ``SVDGaussian``. ValueError for a ``y`` as in ``Measured``, and where sigma is no finite
-    number from 0 up.
+    and of one with an SVD an ``SVDGaussian``. PosterioriError for a ``y`` as in ``Measured``, and where sigma is no
+    finite number from 0 up.
     """
 
     noise: ClassVar[str] = "Gaussian noise"
@@ -62,7 +63,7 @@ class Gaussian(Measured, Additive):
 
     def residual(self, x: Tensor) -> Tensor:
         if not self.sigma:
-            raise ValueError("sigma is 0: without noise the residual has no unit; take the misfit, y - A(x)")
+            raise PosterioriError("sigma is 0: without noise the residual has no unit; take the misfit, y - A(x)")
         return self.misfit(x) / self.sigma
 
     def misfit(self, x: Tensor) -> Tensor:
@@ -149,10 +150,10 @@ class GaussianNoise(Noise[Gaussian]):
 def _log_normal(square: Tensor, m: int, variance: float) -> Tensor:
     """The log-density of m numbers N(0, variance) whose squares add up to ``square``."""
     if variance <= 0:
-        raise ValueError("the likelihood has no density at sigma = 0: give sigma > 0")
+        raise PosterioriError("the likelihood has no density at sigma = 0: give sigma > 0")
     return -0.5 * (square / variance + m * math.log(2 * math.pi * variance))
 
 
 def _check_sigma(sigma: float) -> None:
     if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma is {sigma}: give a finite number from 0 up, on the [-1, 1] scale")
+        raise PosterioriError(f"sigma is {sigma}: give a finite number from 0 up, on the [-1, 1] scale")

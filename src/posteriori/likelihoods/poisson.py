@@ -12,6 +12,7 @@ import torch
 from scipy.special import ndtr, pdtr
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Measured, Noise
 from posteriori.operators.base import Operator
 from posteriori.rng import Rng
@@ -26,8 +27,8 @@ class Poisson(Measured):
 
     ``y`` is (N, ...) of the operator's output, counts over ``peak``: 0 for none, and about 1 where A(x) is white. The
     noise of an entry has the standard deviation sqrt(I / peak), 2 sqrt(I / peak) on the [-1, 1] scale. A is to give
-    A(x) on that scale, as one does whose entries are weighted means of x's. ValueError for a ``y`` as in ``Measured``
-    or below 0, and where peak is no finite number above 0.
+    A(x) on that scale, as one does whose entries are weighted means of x's. PosterioriError for a ``y`` as in
+    ``Measured`` or below 0, and where peak is no finite number above 0.
 
     The residual is Pearson's, (y - I) / sqrt(I / peak), of unit variance at every intensity; one that is stabilised,
     2 sqrt(k + 3/8) (Anscombe 1948), has less than that below about four counts. The variance is held in its gradient,
@@ -43,7 +44,7 @@ class Poisson(Measured):
         _check_peak(peak)
         super().__init__(y, operator)
         if (self.y < 0).any():
-            raise ValueError(f"y goes down to {self.y.min():.4g}: give counts over peak, from 0 up")
+            raise PosterioriError(f"y goes down to {self.y.min():.4g}: give counts over peak, from 0 up")
         self.peak = float(peak)
 
     @classmethod
@@ -112,4 +113,4 @@ def _intensity(clean: Tensor) -> Tensor:
 
 def _check_peak(peak: float) -> None:
     if not (math.isfinite(peak) and peak > 0):
-        raise ValueError(f"peak is {peak}: give the mean count where A(x) is white, a finite number above 0")
+        raise PosterioriError(f"peak is {peak}: give the mean count where A(x) is white, a finite number above 0")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.metrics.intervals import t_quantile
 
 
@@ -31,10 +32,10 @@ def credible_interval(x: Tensor, level: float, *, widen: float = 1.0, bounds: tu
     mean +- widen t std sqrt(1 + 1/n), t the quantile of Student's distribution with n - 1 degrees of freedom: the
     prediction interval for one more draw of a Gaussian of which n are known (Gelman et al. 2013, "Bayesian data
     analysis", section 3.2), so that a few samples are enough, and few give wider intervals instead of wrong ones. The
-    ends are clamped to ``bounds``. Raises ValueError for fewer than 2 samples, and a level outside (0, 1).
+    ends are clamped to ``bounds``. Raises PosterioriError for fewer than 2 samples, and a level outside (0, 1).
     """
     if len(x) < 2:
-        raise ValueError(f"got {len(x)} sample: an interval needs at least 2")
+        raise PosterioriError(f"got {len(x)} sample: an interval needs at least 2")
     half = widen * t_quantile(level, len(x)) * x.std(0) * (1 + 1 / len(x)) ** 0.5
     low, high = x.mean(0) - half, x.mean(0) + half
     return Interval(low.clamp(*bounds), high.clamp(*bounds)) if bounds else Interval(low, high)

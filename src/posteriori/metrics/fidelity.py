@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
+
 
 def pair(a: Tensor, b: Tensor, smallest: int) -> tuple[Tensor, Tensor]:
     """``a`` and ``b`` as float32 clamped to [-1, 1].
 
-    Raises ValueError unless both are floating point, (B, 3, H, W), of one shape, B >= 1 and H, W >= ``smallest``.
+    Raises PosterioriError unless both are floating point, (B, 3, H, W), of one shape, B >= 1 and H, W >= ``smallest``.
     """
     shape = tuple(a.shape)
     good = len(shape) == 4 and shape[0] > 0 and shape[1] == 3 and min(shape[2:]) >= smallest
     if not good or b.shape != a.shape or not (a.is_floating_point() and b.is_floating_point()):
-        raise ValueError(
+        raise PosterioriError(
             f"got {shape} {a.dtype} and {tuple(b.shape)} {b.dtype}: give two floating-point tensors on [-1, 1] "
             f"of one shape (B, 3, H, W), at least one image and {smallest} pixels a side"
         )

@@ -20,6 +20,8 @@ from typing import Self
 import numpy as np
 from scipy import special
 
+from posteriori.errors import PosterioriError
+
 LEVEL = 0.95
 
 
@@ -105,7 +107,7 @@ def bootstrap(
 def t_quantile(level: float, n: int) -> float:
     """Standard deviations to each side of a mean of n that hold ``level`` of Student's distribution."""
     if not 0 < level < 1:
-        raise ValueError(f"the level is {level}: give one between 0 and 1, like 0.9")
+        raise PosterioriError(f"the level is {level}: give one between 0 and 1, like 0.9")
     return float(special.stdtrit(n - 1, (1 + level) / 2))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.metrics.intervals import bootstrap
 from posteriori.metrics.lpips import SMALLEST, network
 
@@ -21,11 +22,11 @@ _BATCH = 64
 def pooled_features(images: Tensor) -> Tensor:
     """AlexNet's last convolution of ``images``, rectified and averaged over each picture: (N, 256) float64.
 
-    ``images`` is (N, 3, H, W) on [-1, 1], at least 31 pixels a side, ValueError otherwise. The features depend
+    ``images`` is (N, 3, H, W) on [-1, 1], at least 31 pixels a side, PosterioriError otherwise. The features depend
     on the size in pixels: compare only at one.
     """
     if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < SMALLEST or not images.is_floating_point():
-        raise ValueError(
+        raise PosterioriError(
             f"got {tuple(images.shape)} {images.dtype}: give floating-point pictures on [-1, 1], (N, 3, H, W), "
             f"at least {SMALLEST} pixels a side"
         )
@@ -37,7 +38,7 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
     """The squared maximum mean discrepancy of the features ``x`` (M, d) and ``y`` (N, d), without bias.
 
     Binkowski et al. 2018, eq. 4, with section 4's kernel k(a, b) = (a.b / d + 1)^3: a U-statistic, 0 on average
-    where both come from one distribution, hence below 0 at times. ValueError for fewer than 2 rows.
+    where both come from one distribution, hence below 0 at times. PosterioriError for fewer than 2 rows.
     """
     kernels = _kernels(x, y)
     return _discrepancy(*kernels, torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double()).item()
@@ -62,7 +63,9 @@ def kernel_distance_interval(x: Tensor, y: Tensor, *, draws: int = 1000, seed: i
 def _kernels(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """k of all pairs within x, within y (no row with itself) and between them."""
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
-        raise ValueError(f"got {tuple(x.shape)} and {tuple(y.shape)}: give (M, d) and (N, d), at least 2 rows each")
+        raise PosterioriError(
+            f"got {tuple(x.shape)} and {tuple(y.shape)}: give (M, d) and (N, d), at least 2 rows each"
+        )
     x, y = x.double().cpu(), y.double().cpu()
     within_x, within_y, between = ((a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
     return within_x.fill_diagonal_(0), within_y.fill_diagonal_(0), between

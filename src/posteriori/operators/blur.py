@@ -11,6 +11,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.svd import SVDOperator, svd
 
 
@@ -37,9 +38,9 @@ class GaussianBlur(SVDOperator):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size % 2 == 0:
-            raise ValueError(f"size is {self.size}: give an odd number of pixels")
+            raise PosterioriError(f"size is {self.size}: give an odd number of pixels")
         if self._radius >= min(self.shape[-2:]):
-            raise ValueError(
+            raise PosterioriError(
                 f"a blur that reaches {self._radius} pixels cannot be reflected at the border of "
                 f"{self.shape[-2]} x {self.shape[-1]}: lower sigma or size"
             )

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.svd import SVDOperator, svd
 
 
@@ -27,7 +28,7 @@ class Dense(SVDOperator):
         super().__post_init__()
         n = torch.Size(self.shape).numel()
         if self.matrix.ndim != 2 or not len(self.matrix) or self.matrix.shape[1] != n:
-            raise ValueError(
+            raise PosterioriError(
                 f"the matrix is {tuple(self.matrix.shape)}; images of {self.shape} need (m, {n}) with m > 0"
             )
 

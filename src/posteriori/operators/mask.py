@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.svd import SVDOperator
 
 
@@ -76,7 +77,7 @@ class BoxMask(_Masking):
         top = (height - size) // 2 if self.top is None else self.top
         left = (width - size) // 2 if self.left is None else self.left
         if size < 1 or top < 0 or left < 0 or top + size > height or left + size > width:
-            raise ValueError(
+            raise PosterioriError(
                 f"a box of {size} pixels at top {top}, left {left} does not lie in {height} x {width}: "
                 "make it smaller or move it"
             )
@@ -112,11 +113,11 @@ class Mask(_Masking):
         try:
             keep = self.mask.expand(self.shape)
         except RuntimeError:
-            raise ValueError(
+            raise PosterioriError(
                 f"the mask is {tuple(self.mask.shape)}; the images are {self.shape}: give the same size"
             ) from None
         if not keep.any():
-            raise ValueError("the mask hides every pixel: nothing is left to restore from")
+            raise PosterioriError("the mask hides every pixel: nothing is left to restore from")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mask) and self.shape == other.shape and torch.equal(self.keep, other.keep)
@@ -136,7 +137,7 @@ def _booleans(mask: Tensor | np.ndarray) -> Tensor:
     keep = values != 0
     kept = values[keep]
     if not number or (len(kept) and not (kept == kept[0]).all()):
-        raise ValueError(
+        raise PosterioriError(
             "the mask holds more than two values: give True where the picture is observed and False where it is hidden"
         )
     return keep if isinstance(keep, Tensor) else torch.from_numpy(np.array(keep))

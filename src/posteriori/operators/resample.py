@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.svd import SVDOperator
 
 
@@ -35,7 +36,7 @@ class Downsample(SVDOperator):
     def __post_init__(self) -> None:
         super().__post_init__()
         if any(side % self.factor for side in self.shape[-2:]):
-            raise ValueError(
+            raise PosterioriError(
                 f"factor is {self.factor}: give a divisor of both sides of {self.shape[-2]} x {self.shape[-1]}"
             )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.schedule import Level, Schedule
 
 
@@ -92,7 +93,9 @@ class Prior(ABC):
 
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for images of another ``size`` in pixels (height and width)."""
-        raise ValueError(f"{type(self).__name__} of shape {self.shape} works at its own size only, asked for {size}")
+        raise PosterioriError(
+            f"{type(self).__name__} of shape {self.shape} works at its own size only, asked for {size}"
+        )
 
 
 class Wrapped(Prior):

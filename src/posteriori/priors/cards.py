@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.names import nearest
 
@@ -71,10 +72,10 @@ def cards() -> dict[str, Card]:
 
 
 def load_card(name: str) -> Card:
-    """The card called ``name``; ValueError lists the names there are, the nearest first."""
+    """The card called ``name``; PosterioriError lists the names there are, the nearest first."""
     known = cards()
     if name not in known:
-        raise ValueError(f"no card is called {name!r}; there are {', '.join(nearest(name, known))}")
+        raise PosterioriError(f"no card is called {name!r}; there are {', '.join(nearest(name, known))}")
     return known[name]
 
 
@@ -93,7 +94,7 @@ def checked_file(card: Card) -> Path:
         raise FileNotFoundError(
             f"the weights of {card.name} are not in {cache_dir()}: get them with `posteriori priors pull {card.name}`"
         )
-    raise ValueError(f"{refusal(card, here[0])}, or start over with `posteriori priors pull {card.name}`")
+    raise PosterioriError(f"{refusal(card, here[0])}, or start over with `posteriori priors pull {card.name}`")
 
 
 def find_file(card: Card, hashes: Set[str]) -> Path | None:

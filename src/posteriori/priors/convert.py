@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
+
 Flags = Mapping[str, Any]
 
 #: what the tensors' shapes cannot tell
@@ -40,17 +42,19 @@ RESIDUAL = {
 def unet_config(flags: Flags) -> dict[str, Any]:
     """The arguments of the ``UNet2DModel`` that computes what the guided-diffusion U-Net of ``flags`` does.
 
-    Raises ValueError where a flag is missing, or has a value that no ``UNet2DModel`` reproduces.
+    Raises PosterioriError where a flag is missing, or has a value that no ``UNet2DModel`` reproduces.
     """
     missing = [k for k in (*UNSEEN, "num_channels", "num_res_blocks", "attention_resolutions") if k not in flags]
     if missing:
-        raise ValueError(f"the model's configuration lacks {', '.join(missing)}: give guided-diffusion's flags")
+        raise PosterioriError(f"the model's configuration lacks {', '.join(missing)}: give guided-diffusion's flags")
     for flag, (value, default) in SUPPORTED.items():
         if bool(flags.get(flag, default)) != value:
-            raise ValueError(f"{flag} is {flags.get(flag, default)}: only models with {flag}: {value} can be converted")
+            raise PosterioriError(
+                f"{flag} is {flags.get(flag, default)}: only models with {flag}: {value} can be converted"
+            )
     head = int(flags["num_head_channels"])
     if head < 1:
-        raise ValueError(
+        raise PosterioriError(
             f"num_head_channels is {head}: only models with a fixed number of channels a head are supported"
         )
     size = int(flags["image_size"])
@@ -58,7 +62,7 @@ def unet_config(flags: Flags) -> dict[str, Any]:
     attends = _attends(flags, len(channels))
     uneven = [c for c, a in zip(channels, attends, strict=True) if a and c % head] or [c for c in channels if c % 32]
     if uneven:
-        raise ValueError(f"channels {uneven} are not multiples of 32 and of num_head_channels = {head}")
+        raise PosterioriError(f"channels {uneven} are not multiples of 32 and of num_head_channels = {head}")
     down = ["AttnDownBlock2D" if a else "ResnetDownsampleBlock2D" for a in attends]
     up = ["AttnUpBlock2D" if a else "ResnetUpsampleBlock2D" for a in reversed(attends)]
     return {
@@ -85,7 +89,7 @@ def unet_config(flags: Flags) -> dict[str, Any]:
 def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, Tensor]:
     """``state`` of a guided-diffusion U-Net, with the keys of ``UNet2DModel(**unet_config(flags))``.
 
-    Tensors keep their dtype. Raises ValueError where keys are missing or left over, or a shape differs.
+    Tensors keep their dtype. Raises PosterioriError where keys are missing or left over, or a shape differs.
     """
     from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -110,7 +114,7 @@ def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, T
             if kind != "plain" and name == "weight":
                 shape = (*shape, 1)  # attention's linears are one-pixel convolutions in guided-diffusion
             if tuple(tensor.shape) != shape:
-                raise ValueError(f"{key} has shape {tuple(tensor.shape)}, the configuration gives {shape}")
+                raise PosterioriError(f"{key} has shape {tuple(tensor.shape)}, the configuration gives {shape}")
             if kind == "qkv":
                 parts = _split_qkv(tensor, config["attention_head_dim"], bool(flags["use_new_attention_order"]))
                 for part, values in zip(("to_q", "to_k", "to_v"), parts, strict=True):
@@ -119,7 +123,7 @@ def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, T
                 converted[to] = tensor.reshape(wanted)
     unexpected = [k for k in state if k not in used]
     if missing or unexpected:
-        raise ValueError(
+        raise PosterioriError(
             f"the file is not this configuration's: missing {_some(missing)}; unexpected {_some(unexpected)}"
         )
     return converted
@@ -137,7 +141,7 @@ def flags_from_shapes(state: Mapping[str, Tensor], image_size: int) -> dict[str,
         embedding = state["input_blocks.1.0.emb_layers.1.weight"].shape[0]
         widths = [state[f"output_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in blocks]
     except KeyError as error:
-        raise ValueError(f"the file has no {error.args[0]}: it is not a guided-diffusion U-Net") from None
+        raise PosterioriError(f"the file has no {error.args[0]}: it is not a guided-diffusion U-Net") from None
     # with resblock_updown, the last block of a level also holds the residual block that up-samples
     ends = [i for i in blocks if any(f"output_blocks.{i}.{j}.in_layers.0.weight" in state for j in (1, 2))]
     levels = [*ends, blocks[-1]][::-1]  # the finest first
@@ -155,10 +159,10 @@ def flags_from_shapes(state: Mapping[str, Tensor], image_size: int) -> dict[str,
 
 
 def complete_flags(state: Mapping[str, Tensor], given: Flags) -> dict[str, Any]:
-    """``given`` with what the shapes of ``state`` tell; raises ValueError where ``given`` lacks the rest."""
+    """``given`` with what the shapes of ``state`` tell; raises PosterioriError where ``given`` lacks the rest."""
     missing = [k for k in UNSEEN if k not in given]
     if missing:
-        raise ValueError(
+        raise PosterioriError(
             f"the tensors' shapes do not tell {', '.join(missing)}: give --config FILE, JSON with {', '.join(UNSEEN)}"
         )
     return {**flags_from_shapes(state, int(given["image_size"])), **given}
@@ -169,7 +173,7 @@ def _multipliers(flags: Flags) -> list[int]:
     try:
         return [int(m) for m in (mult.split(",") if isinstance(mult, str) else mult)]
     except ValueError:
-        raise ValueError(f"channel_mult is {mult!r}: give whole numbers like '1,2,2'") from None
+        raise PosterioriError(f"channel_mult is {mult!r}: give whole numbers like '1,2,2'") from None
 
 
 def _attends(flags: Flags, levels: int) -> list[bool]:
@@ -177,7 +181,7 @@ def _attends(flags: Flags, levels: int) -> list[bool]:
     resolutions = [int(r) for r in named.split(",") if r.strip()]
     attends = [int(flags["image_size"]) >> level in resolutions for level in range(levels)]
     if sum(attends) != len(resolutions):
-        raise ValueError(
+        raise PosterioriError(
             f"attention_resolutions {named!r} are not levels of a network at image_size {flags['image_size']}"
         )
     return attends

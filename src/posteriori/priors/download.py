@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.jobs.lock import held
 from posteriori.priors.cards import Card, CardFile, cache_dir, find_file, known_hashes, refusal, sha256, vouch
@@ -50,7 +51,7 @@ def add(card: Card, file: Path, vouched: str | None = None, *, quiet: bool = Fal
     """Copies ``file``, a checkpoint that the card describes, into ``cache_dir``, and returns where it lies there.
 
     ``vouched`` is its sha256 where the card does not record that; then the file's tensors must be those of
-    the card's network. Raises FileNotFoundError or IsADirectoryError where ``file`` is none, ValueError
+    the card's network. Raises FileNotFoundError or IsADirectoryError where ``file`` is none, PosterioriError
     where it is not the card's, OSError where it cannot be copied.
     """
     vouched = _digest(vouched)
@@ -60,9 +61,11 @@ def add(card: Card, file: Path, vouched: str | None = None, *, quiet: bool = Fal
         raise FileNotFoundError(f"{file} is missing: download it from {card.files[0].by_hand}")
     digest = sha256(file)
     if vouched and digest != vouched:
-        raise ValueError(f"{file} has sha256 {digest}, and --sha256 is {vouched}: get the file again, or correct it")
+        raise PosterioriError(
+            f"{file} has sha256 {digest}, and --sha256 is {vouched}: get the file again, or correct it"
+        )
     if not vouched and digest not in known_hashes(card):
-        raise ValueError(refusal(card, file))
+        raise PosterioriError(refusal(card, file))
     # a file that only the user knows takes the place of one that the card does not know either
     copy = min(card.files, key=lambda f: (f.sha256 != digest, f.sha256 is not None))
     if copy.sha256 != digest:
@@ -81,7 +84,9 @@ def add(card: Card, file: Path, vouched: str | None = None, *, quiet: bool = Fal
 def _first_copy(card: Card, folder: Path, vouched: str | None, quiet: bool, say: Callable[[str], object]) -> Path:
     copies = [copy for copy in card.files if vouched is None or copy.sha256 in (None, vouched)]
     if not copies:
-        raise ValueError(f"every copy of {card.name} has a recorded hash, and none is {vouched}: leave out --sha256")
+        raise PosterioriError(
+            f"every copy of {card.name} has a recorded hash, and none is {vouched}: leave out --sha256"
+        )
     failures = []
     for copy in copies:
         path = folder / copy.name
@@ -206,7 +211,7 @@ def _locked(card: Card) -> Generator[Path]:
 
 def _digest(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise ValueError(f"--sha256 is {text!r}: give 64 hexadecimal digits, as sha256sum prints them")
+        raise PosterioriError(f"--sha256 is {text!r}: give 64 hexadecimal digits, as sha256sum prints them")
     return text and text.lower()
 
 

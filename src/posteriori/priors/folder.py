@@ -17,6 +17,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, first_line, read_json, write_json
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
 from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
@@ -72,7 +73,7 @@ def save_folder(
 
     ``size`` is in pixels; ``card`` is the text of its README.md; ``dtype`` is that of the stored weights.
     Raises FileExistsError where ``path`` is a folder with something in it, unless ``overwrite`` and it holds a
-    prior and nothing else; ValueError where a weight does not fit ``dtype``.
+    prior and nothing else; PosterioriError where a weight does not fit ``dtype``.
     """
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
     from safetensors.torch import save_file
@@ -83,7 +84,7 @@ def save_folder(
     state = {k: v.detach().cpu().to(dtype).contiguous() for k, v in unet.state_dict().items()}
     bad = [k for k, v in state.items() if not torch.isfinite(v).all()]
     if bad:
-        raise ValueError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
+        raise PosterioriError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
     ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
     with atomic_folder(path) as partial:
         unet.save_config(partial)
@@ -112,11 +113,11 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
     except (SafetensorError, RuntimeError, OSError) as error:
         shapes = "size mismatch" in str(error)
         problem = "its weights do not fit its config.json" if shapes else first_line(error)
-        raise ValueError(f"{folder.weights} cannot be loaded ({problem}): get it again") from None
+        raise PosterioriError(f"{folder.weights} cannot be loaded ({problem}): get it again") from None
     unet, info = loaded
     wrong = [*info["missing_keys"], *info["unexpected_keys"]]
     if wrong:
-        raise ValueError(
+        raise PosterioriError(
             f"{folder.weights} does not hold the network of its config.json: {wrong[0]} is missing or extra"
         )
     channels = folder.config["in_channels"] // folder.patch**2
@@ -135,7 +136,7 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
 def read_folder(path: Path) -> Folder:
     """What the folder ``path`` says, without its weights.
 
-    Raises FileNotFoundError where a file is missing; ValueError where the network, its schedule or its
+    Raises FileNotFoundError where a file is missing; PosterioriError where the network, its schedule or its
     prediction is none that a prior here can use.
     """
     path = Path(path)
@@ -147,12 +148,12 @@ def read_folder(path: Path) -> Folder:
     config, noise = read_json(unet / "config.json"), read_json(scheduler / "scheduler_config.json")
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel" or config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise ValueError(f"{unet / 'config.json'} is a {kind}, or has classes: give an unconditional UNet2DModel")
+        raise PosterioriError(f"{unet / 'config.json'} is a {kind}, or has classes: give an unconditional UNet2DModel")
     ours = read_json(path / OURS) if (path / OURS).is_file() else {}
     patch = ours.get("patch", 1)
     size = ours.get("size") or config.get("sample_size")
     if not isinstance(size, int):
-        raise ValueError(f"{unet / 'config.json'} has sample_size {size}: give one whole number")
+        raise PosterioriError(f"{unet / 'config.json'} has sample_size {size}: give one whole number")
     folder = Folder(
         name=ours.get("name", path.resolve().name),
         unet=unet,
@@ -165,7 +166,7 @@ def read_folder(path: Path) -> Folder:
     )
     known = ["flow"] if _is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
     if folder.prediction not in known:
-        raise ValueError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(known)}")
+        raise PosterioriError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(known)}")
     schedule_from_config(noise)
     return folder
 
@@ -181,21 +182,23 @@ def _is_flow(config: Mapping[str, Any]) -> bool:
 
 
 def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
-    """The schedule of a diffusers scheduler's configuration; ValueError where it is not one of ours.
+    """The schedule of a diffusers scheduler's configuration; PosterioriError where it is not one of ours.
 
     A flow-matching scheduler's ``shift`` and other spacings choose levels to visit, and none that a network knows.
     """
     if not _is_flow(config):
         return betas_from_config(config)
     if config.get("invert_sigmas"):
-        raise ValueError("invert_sigmas is true: its time runs from noise to the image, which no prior here has")
+        raise PosterioriError("invert_sigmas is true: its time runs from noise to the image, which no prior here has")
     return RectifiedFlow(config.get("num_train_timesteps", 1000))
 
 
 def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
-    """The schedule of a diffusers scheduler with betas; ValueError where it is not one of ours."""
+    """The schedule of a diffusers scheduler with betas; PosterioriError where it is not one of ours."""
     if config.get("rescale_betas_zero_snr"):
-        raise ValueError("rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use")
+        raise PosterioriError(
+            "rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use"
+        )
     if config.get("trained_betas") is not None:
         return VPSchedule(config["trained_betas"])
     kind, T = config.get("beta_schedule"), config.get("num_train_timesteps", 1000)
@@ -206,7 +209,7 @@ def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
         return VPSchedule(np.linspace(math.sqrt(first), math.sqrt(last), T) ** 2)
     if kind == "squaredcos_cap_v2":
         return cosine_betas(T)
-    raise ValueError(f"beta_schedule is {kind!r}: there are {SCHEDULES}")
+    raise PosterioriError(f"beta_schedule is {kind!r}: there are {SCHEDULES}")
 
 
 def _schedule_config(schedule: VPSchedule) -> dict[str, Any]:

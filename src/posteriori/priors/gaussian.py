@@ -7,6 +7,7 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level, Schedule, linear_betas
 
@@ -21,12 +22,12 @@ class LowRankGaussian(Prior):
 
     def __init__(self, mean: Tensor, axes: Tensor, variances: Tensor, rest: float, *, schedule: Schedule | None = None):
         if axes.shape != (mean.numel(), len(variances)):
-            raise ValueError(
+            raise PosterioriError(
                 f"axes are {tuple(axes.shape)}: {mean.numel()} entries and {len(variances)} variances need "
                 f"({mean.numel()}, {len(variances)})"
             )
         if bool((variances < 0).any()) or rest < 0:
-            raise ValueError("a variance is negative: give numbers from 0 up")
+            raise PosterioriError("a variance is negative: give numbers from 0 up")
         self.shape = tuple(mean.shape)
         self.schedule = schedule or linear_betas()
         self.mean, self.axes, self.variances, self.rest = mean, axes, variances, rest
@@ -35,11 +36,11 @@ class LowRankGaussian(Prior):
     def fit(cls, images: Tensor, rank: int, *, schedule: Schedule | None = None) -> Self:
         """The likeliest such Gaussian for ``images``, (N, *shape): Tipping and Bishop 1999, eq. 7 and 8.
 
-        Raises ValueError unless 1 <= rank < N <= d.
+        Raises PosterioriError unless 1 <= rank < N <= d.
         """
         N, d = len(images), images[0].numel()
         if not 1 <= rank < N <= d:
-            raise ValueError(f"rank is {rank} for {N} images of {d} entries: give 1 <= rank < images <= entries")
+            raise PosterioriError(f"rank is {rank} for {N} images of {d} entries: give 1 <= rank < images <= entries")
         mean = images.mean(0)
         centred = (images - mean).flatten(1).double()
         squares, basis = torch.linalg.eigh(centred @ centred.T / N)  # the same eigenvalues as the covariance's

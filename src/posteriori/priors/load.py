@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.files import first_line, read_json
 from posteriori.names import nearest
 from posteriori.priors.cards import Card, cache_dir, card_of, cards, checked_file, sha256
@@ -47,7 +48,7 @@ def load_prior(
     arithmetic: "auto" (see ``auto_dtype``), "float32", "bfloat16" or "float16"; ``device`` is torch's, or "auto": see
     ``read_device``.
 
-    Raises FileNotFoundError where a file is missing, ValueError where it is not what it should be; both
+    Raises FileNotFoundError where a file is missing, PosterioriError where it is not what it should be; both
     say what to do next. Checkpoints are hashed before use and never run code.
     """
     to: Any = {"device": read_device(device)}
@@ -71,7 +72,7 @@ def prior_record(name: str | Path) -> dict[str, str]:
 
 
 def check_checkpoint(path: Path, card: Card) -> None:
-    """Raises ValueError where the file ``path`` does not hold the network that the card describes."""
+    """Raises PosterioriError where the file ``path`` does not hold the network that the card describes."""
     convert_state_dict(_read_state(path), card.flags)
 
 
@@ -88,7 +89,7 @@ def _locate(name: str | Path) -> tuple[Path, Card | None]:
         card = card_of(path)
         if card is None:
             _read_state(path)  # where it is no checkpoint at all, that is what to say
-            raise ValueError(
+            raise PosterioriError(
                 f"no card knows {path} (sha256 {sha256(path)}): convert it with "
                 f"`posteriori priors convert {path} DIR --config FILE`"
             )
@@ -98,7 +99,7 @@ def _locate(name: str | Path) -> tuple[Path, Card | None]:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)):
         return _download(str(name)), None
     there = nearest(str(name), [*embedded(), *known])
-    raise ValueError(
+    raise PosterioriError(
         f"no prior is called {str(name)!r}: there are {', '.join(there)}; or give a folder in diffusers' "
         "format, a .pt file, or org/name on the Hub"
     )
@@ -169,13 +170,15 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of pickle protocols: the errors below say more
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise ValueError(
+        raise PosterioriError(
             f"{path} holds more than tensors, or is not a checkpoint: it was refused and ran no code"
         ) from None
     except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
+        raise PosterioriError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path} holds no state dict (tensors by name): give the network's own, not a training state")
+        raise PosterioriError(
+            f"{path} holds no state dict (tensors by name): give the network's own, not a training state"
+        )
     return state
 
 
@@ -204,9 +207,9 @@ def _scheduler(flags: Mapping[str, Any]) -> dict[str, Any]:
     """guided-diffusion's diffusion flags and their defaults, in diffusers' names."""
     T, name = int(flags.get("diffusion_steps", 1000)), flags.get("noise_schedule", "linear")
     if name not in ("linear", "cosine"):
-        raise ValueError(f"noise_schedule is {name!r}: there are linear and cosine")
+        raise PosterioriError(f"noise_schedule is {name!r}: there are linear and cosine")
     if flags.get("rescale_timesteps") and T != 1000:
-        raise ValueError(f"rescale_timesteps with diffusion_steps {T} is not supported: only 1000 steps are")
+        raise PosterioriError(f"rescale_timesteps with diffusion_steps {T} is not supported: only 1000 steps are")
     kind = "linear" if name == "linear" else "squaredcos_cap_v2"
     scale = 1000 / T  # guided-diffusion's: the same noise in fewer steps
     return {"beta_schedule": kind, "beta_start": scale * 1e-4, "beta_end": scale * 0.02, "num_train_timesteps": T}
@@ -223,7 +226,9 @@ def _download(name: str) -> Path:
             f"{name!r} is no folder here, and the Hugging Face Hub cannot be reached: get it first"
         ) from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}") from None
+        raise PosterioriError(
+            f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}"
+        ) from None
 
 
 def read_dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
@@ -233,13 +238,13 @@ def read_dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dt
     for name, known in DTYPES.items():
         if dtype in (name, known):
             return known
-    raise ValueError(f"dtype is {dtype!r}: give auto, {', '.join(DTYPES)}")
+    raise PosterioriError(f"dtype is {dtype!r}: give auto, {', '.join(DTYPES)}")
 
 
 def read_device(device: torch.device | str) -> torch.device:
     """A device by torch's name; "auto" is the first that torch can use here of cuda, mps and cpu.
 
-    Raises ValueError where torch cannot use it.
+    Raises PosterioriError where torch cannot use it.
     """
     if device == "auto":
         gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -251,5 +256,5 @@ def read_device(device: torch.device | str) -> torch.device:
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         there = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
         given = f"device is {str(device)!r}, which torch cannot use here"
-        raise ValueError(f"{given}: give auto, {' or '.join(there)}") from None
+        raise PosterioriError(f"{given}: give auto, {' or '.join(there)}") from None
     return found

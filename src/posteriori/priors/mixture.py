@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods import Gaussian
 from posteriori.operators.linear import LinearOperator
 from posteriori.priors.base import Denoised, Prior
@@ -36,12 +37,12 @@ class GaussianMixture(Prior):
     ):
         K, d = len(means), means[0].numel()
         if tuple(covariances.shape) != (K, d, d):
-            raise ValueError(
+            raise PosterioriError(
                 f"covariances are {tuple(covariances.shape)}; {K} means of {d} entries need ({K}, {d}, {d})"
             )
         weights = torch.ones(K) if weights is None else weights
         if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
-            raise ValueError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
+            raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
         self.shape = tuple(means.shape[1:])
         self.schedule = schedule or linear_betas()
         self.means = means.double().flatten(1)
@@ -49,7 +50,7 @@ class GaussianMixture(Prior):
         self.weights = (weights / weights.sum()).double()
         eigenvalues, self._basis = torch.linalg.eigh(self.covariances)
         if bool((eigenvalues < -1e-8 * eigenvalues.abs().max()).any()):
-            raise ValueError(
+            raise PosterioriError(
                 f"a covariance has the eigenvalue {eigenvalues.min():.3g}: give positive semidefinite ones"
             )
         self._eigenvalues = eigenvalues.clamp(min=0)
@@ -106,7 +107,7 @@ class GaussianMixture(Prior):
         """
         operator = likelihood.operator
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator):
-            raise ValueError("the exact posterior needs one measurement of a linear operator")
+            raise PosterioriError("the exact posterior needs one measurement of a linear operator")
         # linear, so its matrix follows from the unit vectors
         d = self.means.shape[1]
         A = operator.observed_entries(operator(torch.eye(d).unflatten(1, self.shape))).T.double()
@@ -144,6 +145,6 @@ def _possible(deviation: Tensor, kept: Tensor, y: Tensor, means: Tensor) -> Tens
     scale = torch.maximum(y.norm(), means.norm(dim=1))
     fits = deviation.where(~kept, 0.0).norm(dim=1) <= 1e-4 * scale  # y is float32 and may have come from a file
     if not fits.any():
-        raise ValueError("no component of the mixture gives this measurement without noise: give sigma > 0")
+        raise PosterioriError("no component of the mixture gives this measurement without noise: give sigma > 0")
     rank = kept.sum(1)
     return fits & (rank == rank[fits].min())

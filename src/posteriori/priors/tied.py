@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods import Gaussian
 from posteriori.operators.linear import LinearOperator
 from posteriori.priors.base import Denoised, Prior
@@ -39,12 +40,12 @@ class TiedMixture(Prior):
     ):
         K, d, r = len(means), means[0].numel(), len(variances)
         if axes.shape != (d, r):
-            raise ValueError(f"axes are {tuple(axes.shape)}: {d} entries and {r} variances need ({d}, {r})")
+            raise PosterioriError(f"axes are {tuple(axes.shape)}: {d} entries and {r} variances need ({d}, {r})")
         if bool((variances < 0).any()) or rest < 0:
-            raise ValueError("a variance is negative: give numbers from 0 up")
+            raise PosterioriError("a variance is negative: give numbers from 0 up")
         weights = torch.ones(K) if weights is None else weights
         if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
-            raise ValueError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
+            raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
         self.shape = tuple(means.shape[1:])
         self.schedule = schedule or linear_betas()
         self.means = means.double().flatten(1)
@@ -117,7 +118,7 @@ class TiedMixture(Prior):
         """
         operator = likelihood.operator
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator) or likelihood.sigma <= 0:
-            raise ValueError("the exact posterior needs one measurement of a linear operator, with sigma > 0")
+            raise PosterioriError("the exact posterior needs one measurement of a linear operator, with sigma > 0")
         A = operator.observed_entries(operator(torch.eye(len(self.axes)).unflatten(1, self.shape))).T.double()
         CA = self._along(A, lambda v: v).T
         S = A @ CA + likelihood.sigma**2 * torch.eye(len(A), dtype=torch.float64)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from posteriori.errors import PosterioriError
 from posteriori.priors.base import Denoised, Prior, Wrapped
 from posteriori.schedule import Level
 
@@ -32,7 +33,7 @@ class Tiled(Wrapped):
         sides = [-(-side // stride) * stride for side in shape[1:]]
         self.padding = (0, sides[1] - shape[2], 0, sides[0] - shape[1])
         if min(shape[1:]) <= max(self.padding):
-            raise ValueError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
+            raise PosterioriError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
         (self.size, self.starts) = zip(*(_cut(side, tile, overlap, stride) for side in sides), strict=True)
         self.tiles = len(self.starts[0]) * len(self.starts[1])
 

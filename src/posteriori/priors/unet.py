@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posteriori.errors import PosterioriError
 from posteriori.priors.base import Denoised, Prior
 from posteriori.priors.tiled import Tiled
 from posteriori.schedule import Level, Schedule
@@ -115,7 +116,9 @@ class UNetPrior(Prior):
 
     def _set_size(self, height: int, width: int) -> None:
         if height % self.stride or width % self.stride or not height or not width:
-            raise ValueError(f"this network takes sides that are multiples of {self.stride}, got {height} x {width}")
+            raise PosterioriError(
+                f"this network takes sides that are multiples of {self.stride}, got {height} x {width}"
+            )
         self.shape = (self.shape[0], height, width)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.files import first_line
 from posteriori.fit import Fit, fit
 from posteriori.images import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
@@ -58,7 +59,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
 
     A file given twice is one input. Names are the files' stems, made fit to name a folder beside results.json:
     printable, never hidden, and numbered where two would be the same, capitals not counting. FileNotFoundError
-    where a path is missing, ValueError where a folder holds nothing to read.
+    where a path is missing, PosterioriError where a folder holds nothing to read.
     """
     found: list[str] = []
     for given in paths:
@@ -69,7 +70,9 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
             read = (p for p in path.glob("[!.]*") if p.suffix.lower() in (*SUFFIXES, ARRAY))
             inside = sorted(str(p) for p in read if p.is_file())
             if not inside:
-                raise ValueError(f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files")
+                raise PosterioriError(
+                    f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files"
+                )
             found += inside
         elif path.exists():
             found.append(given)
@@ -99,20 +102,24 @@ def load(
 
     Pictures are fitted (``posteriori.fit``); arrays must have the shape and be finite; where their ``scale`` is not
     given they are floating-point numbers on [-1, 1].
-    Raises OSError or ValueError, one line.
+    Raises OSError or PosterioriError, one line.
     """
     data = read_bytes(source.path)
     about: dict[str, Any] = {"file": source.path, "sha256": hashlib.sha256(data).hexdigest()}
     if Path(source.path).suffix.lower() == ARRAY:
         if not arrays:
-            raise ValueError(f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out")
+            raise PosterioriError(
+                f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out"
+            )
         x = rescaled(_array(data, source.path, shape, "f" if scale is None else "fiu"), scale)
         return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
     shape = shape or (3, height, width)
     if len(shape) != 3 or shape[0] != 3:
-        raise ValueError(f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})")
+        raise PosterioriError(
+            f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})"
+        )
     fitted = fit(picture.pixels, *shape[1:], how, source.path)
     about |= {"kind": "picture", "width": width, "height": height, "notes": list(picture.notes)}
     if fitted.note:
@@ -122,29 +129,29 @@ def load(
 
 def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
     if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
-        raise ValueError(f"{path} is no NumPy array: give what numpy.save writes")
+        raise PosterioriError(f"{path} is no NumPy array: give what numpy.save writes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
             array = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
         problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
-        raise ValueError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
+        raise PosterioriError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
+        raise PosterioriError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
     if array.dtype.kind not in kinds:
         whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
-        raise ValueError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
+        raise PosterioriError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
     if shape is None:
         shape = array.shape[-3:]
         if len(shape) != 3 or shape[0] != 3 or not array.size:
-            raise ValueError(f"{path} has shape {array.shape}: give (3, height, width)")
+            raise PosterioriError(f"{path} has shape {array.shape}: give (3, height, width)")
     if array.shape not in (shape, (1, *shape)):
-        raise ValueError(f"{path} has shape {array.shape}: this measurement has {shape}")
+        raise PosterioriError(f"{path} has shape {array.shape}: this measurement has {shape}")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, order="C")
     if not np.isfinite(array).all():
-        raise ValueError(f"{path} holds NaN, infinity or numbers beyond float32: give finite numbers")
+        raise PosterioriError(f"{path} holds NaN, infinity or numbers beyond float32: give finite numbers")
     return torch.from_numpy(array.reshape(1, *shape))
 
 
@@ -162,7 +169,7 @@ class MaskFile:
 
     @classmethod
     def read(cls, path: str, *, invert: bool) -> MaskFile:
-        """Raises OSError or ValueError: no picture, all white, or all black."""
+        """Raises OSError or PosterioriError: no picture, all white, or all black."""
         data = read_bytes(path)
         grey = read_picture(data, path).pixels.mean(2)
         restore = (255 - grey if invert else grey) >= SLACK
@@ -172,7 +179,9 @@ class MaskFile:
             (not restore.any(), ("black", "white")[invert], "there would be nothing to restore"),
         ):
             if everything:
-                raise ValueError(f"{path} is all {colour}: {problem}; white is to be restored and black kept{swapped}")
+                raise PosterioriError(
+                    f"{path} is all {colour}: {problem}; white is to be restored and black kept{swapped}"
+                )
         return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
 
     def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
@@ -183,12 +192,12 @@ class MaskFile:
         size = self.pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
             (h, w), (height, width) = size, loaded.size
-            raise ValueError(
+            raise PosterioriError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
         weights = fit(self.pixels.astype(np.float32), *shape[1:], how, self.path).pixels  # negative ones as well
         keep = np.abs(weights) < MIXED
         if keep.all() or not keep.any():
             left = "all of it is kept" if keep.all() else "none of it is kept"
-            raise ValueError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
+            raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
         return torch.from_numpy(keep)[None]

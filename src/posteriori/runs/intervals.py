@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.figures import heat_map
 from posteriori.images import save_image
 from posteriori.metrics import credible_interval, t_quantile
@@ -26,7 +27,7 @@ class IntervalRequest:
     def __post_init__(self) -> None:
         t_quantile(self.level, 2)  # which says so where the level is none
         if not 0 < self.widen < float("inf"):
-            raise ValueError(f"widen is {self.widen}: give a factor above 0, like 1.5")
+            raise PosterioriError(f"widen is {self.widen}: give a factor above 0, like 1.5")
 
     @property
     def title(self) -> str:

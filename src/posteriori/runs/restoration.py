@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from posteriori import __version__
+from posteriori.errors import PosterioriError
 from posteriori.fit import Fit
 from posteriori.likelihoods import noise_model
 from posteriori.operators import Mask
@@ -58,7 +59,7 @@ class Restoration:
 
     def __post_init__(self) -> None:
         if self._any_size and self.fit:
-            raise ValueError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
+            raise PosterioriError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
         if not self._any_size:
             self._setting(self.prior.shape)  # what is wrong with the operator at this size is known before any work
 
@@ -102,7 +103,7 @@ class Restoration:
         return [sources[i : i + size] for i in range(0, len(sources), size)]
 
     def case(self, source: Source) -> Case:
-        """Reads and, to simulate, degrades an input. Raises OSError or ValueError."""
+        """Reads and, to simulate, degrades an input. Raises OSError or PosterioriError."""
         loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if self.operator and not self.simulate:

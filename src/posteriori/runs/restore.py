@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
 from posteriori.jobs.executor import Event, Report, Serial, Tick
 from posteriori.jobs.faults import out_of_memory
@@ -115,7 +116,7 @@ def restore(
             for source in group:
                 try:
                     cases.append(read.pop(source, None) or restoration.case(source))
-                except (OSError, ValueError) as error:
+                except (OSError, PosterioriError) as error:
                     told(Outcome(source, error=error))
             for _, same in groupby(cases, key=lambda case: case.operator):  # which has the shape of the images
                 batch = Batch(restoration, tuple(same))
@@ -152,7 +153,7 @@ def _finished(
                 continue
             try:
                 case = restoration.case(source)
-            except (OSError, ValueError):  # which stops this input when its turn comes, and no other
+            except (OSError, PosterioriError):  # which stops this input when its turn comes, and no other
                 continue
             settings = as_json(restoration.settings(case))
             manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 
 Range = Literal["-1..1", "0..1", "0..255"]
@@ -22,7 +23,7 @@ def rescaled(y: Tensor, given: Range | None) -> Tensor:
 
 
 def check_scale(y: Tensor, operator: Operator, sigma: float, given: Range | None, path: str) -> None:
-    """ValueError where ``y``, (1, ...), cannot be A(x) + sigma n of a picture x on [-1, 1], or is likely on [0, 1].
+    """Raises PosterioriError where ``y`` (1, ...) cannot be A(x) + sigma n of an x on [-1, 1], or is likely on [0, 1].
 
     For an operator that averages, |A(x)| is at most 1, so that more than ``FEW`` of the entries beyond 1 + 6 sigma
     cannot be. Where no range is ``given`` and fewer than ``FEW`` of them are below -max(0.1, 3 sigma), the picture has
@@ -34,12 +35,12 @@ def check_scale(y: Tensor, operator: Operator, sigma: float, given: Range | None
     observed = operator.observed_entries(y)
     limit, dark = 1 + 6 * sigma, max(0.1, 3 * sigma)
     if (observed.abs() > limit).float().mean() > FEW:
-        raise ValueError(
+        raise PosterioriError(
             f"{path} goes from {observed.min():.4g} to {observed.max():.4g}, which this operator and noise of sigma "
             f"{sigma:.4g} cannot give of a picture on [-1, 1]: name its range with --range, like 0..255, or its --noise"
         )
     if given is None and dark <= 0.5 and (observed < -dark).float().mean() < FEW:
-        raise ValueError(
+        raise PosterioriError(
             f"{path} goes from {observed.min():.4g} to {observed.max():.4g}, which looks like [0, 1]: "
             "say --range 0..1, or --range -1..1 if it is a bright picture on [-1, 1]"
         )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
@@ -47,9 +48,11 @@ class AnnealedLangevin(Sampler):
     def __post_init__(self) -> None:
         for name in ("levels", "inner"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
         if not self.step_size > 0 or not self.gamma >= 0:
-            raise ValueError(f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up")
+            raise PosterioriError(
+                f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up"
+            )
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, final
 
+from posteriori.errors import PosterioriError
 from posteriori.kernels import forward, reverse
 from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
@@ -59,11 +60,11 @@ class DAPS(Sampler):
     def __post_init__(self) -> None:
         for name in ("steps", "ode_steps", "langevin_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
         if not self.step_size > 0 or not (self.tau is None or self.tau > 0):
-            raise ValueError(f"step_size is {self.step_size}, tau {self.tau}: give both above 0, or none for tau")
+            raise PosterioriError(f"step_size is {self.step_size}, tau {self.tau}: give both above 0, or none for tau")
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ValueError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
+            raise PosterioriError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.falling(self.sigma_max, self.sigma_min, self.steps)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, final
 
 import torch
 
+from posteriori.errors import PosterioriError
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
@@ -56,7 +57,7 @@ class DDRM(SteppedSampler):
         super().__post_init__()
         for name in ("eta", "eta_b"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give 0 to 1")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give 0 to 1")
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state, like = super().init(t, prior, like, rng, n), like.truncated()

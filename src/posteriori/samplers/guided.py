@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.guidance.base import ReverseSampler
 from posteriori.likelihoods.base import Likelihood
@@ -29,7 +30,7 @@ class GuidedSampler(ReverseSampler):
         super().__post_init__()
         for name in self.lengths:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ValueError(f"{name} is {getattr(self, name)}: give a finite number from 0 up")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give a finite number from 0 up")
 
     @abstractmethod
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:

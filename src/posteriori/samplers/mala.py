@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
@@ -53,7 +54,7 @@ class MALA(Sampler):
     def __post_init__(self) -> None:
         if self.levels < 1 or self.inner < 1 or not 0 < self.step_size < math.inf:
             given = f"levels is {self.levels}, inner {self.inner}, step_size {self.step_size}"
-            raise ValueError(f"{given}: give 1 or more levels and inner, and a finite step_size above 0")
+            raise PosterioriError(f"{given}: give 1 or more levels and inner, and a finite step_size above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.kernels import reverse
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
@@ -56,9 +57,9 @@ class PnPDM(Sampler):
     def __post_init__(self) -> None:
         for name in ("steps", "inner"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
         if not 0 < self.rho_min < self.rho_max < math.inf:
-            raise ValueError(f"rho goes from {self.rho_max} to {self.rho_min}: give a fall to above 0")
+            raise PosterioriError(f"rho goes from {self.rho_max} to {self.rho_min}: give a fall to above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(self.rho_max, self.rho_min, self.steps)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
@@ -54,7 +55,7 @@ class REDDiff(SteppedSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.lambda_) and self.lambda_ >= 0) or not self.learning_rate > 0:
-            raise ValueError(
+            raise PosterioriError(
                 f"lambda_ is {self.lambda_}, learning_rate {self.learning_rate}: give 0 or more, and a rate above 0"
             )
 

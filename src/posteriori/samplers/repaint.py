@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from posteriori.errors import PosterioriError
 from posteriori.kernels import Variance, forward, reverse
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Prior
@@ -45,7 +46,7 @@ class RePaint(SteppedSampler):
         super().__post_init__()
         for name in ("jump", "repeats"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
 
     def path(self, schedule: Schedule) -> list[Level]:
         levels = super().path(schedule)[::-1]  # from clean to noisy

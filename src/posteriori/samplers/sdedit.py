@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, final
 
+from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseSampler
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
@@ -35,7 +36,7 @@ class SDEdit(Around):
 
     def path(self, schedule: Schedule) -> list[Level]:
         if not 0 < self.t_start <= schedule.end:
-            raise ValueError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.end:g}")
+            raise PosterioriError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.end:g}")
         below = [level.t for level in super().path(schedule) if 0 < level.t < self.t_start]
         return schedule.path([self.t_start, *below])
 

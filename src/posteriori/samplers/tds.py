@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, final
 
 import torch
 
+from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import reverse, small_std
 from posteriori.likelihoods.base import Likelihood, Marginal
@@ -54,7 +55,7 @@ class TDS(SteppedSampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.data_var) and self.data_var > 0):
-            raise ValueError(f"data_var is {self.data_var}: give a variance above 0")
+            raise PosterioriError(f"data_var is {self.data_var}: give a variance above 0")
 
     def init(self, t: Level, prior: Prior, like: Marginal, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 
 from annotated_types import Ge, Gt, Le
 
+from posteriori.errors import PosterioriError
+
 
 class _Bound(NamedTuple):
     word: str
@@ -44,12 +46,12 @@ class _Field(NamedTuple):
 
 
 def check(thing: Any) -> None:
-    """Raises ValueError, one line, for the first field of ``thing`` beyond its bounds; None is within any."""
+    """Raises PosterioriError, one line, for the first field of ``thing`` beyond its bounds; None is within any."""
     for field in _fields(type(thing)):
         value = getattr(thing, field.name)
         if value is not None and not field.has(value):
             shown = repr(value) if isinstance(value, str) else value
-            raise ValueError(f"{field.name} is {shown}: give {field.wanted}")
+            raise PosterioriError(f"{field.name} is {shown}: give {field.wanted}")
 
 
 @cache

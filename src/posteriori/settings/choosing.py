@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from posteriori.errors import PosterioriError
 from posteriori.operators import Identity
 from posteriori.settings.presets import SAME_AS
 
@@ -68,11 +69,11 @@ def choose(sampler: str, prior: str, operator: str, sigma: float, *, one_call: b
     not do. Otherwise it is the choice measured at the nearest noise; where none is within a factor of sqrt(5), or
     nothing was measured for this prior and operator, a setting that is derived for any.
 
-    Raises ValueError for an unknown goal.
+    Raises PosterioriError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
-        raise ValueError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+        raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
     if operator == Identity.name and sigma > 0 and one_call and goal != "uncertainty":
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from posteriori.errors import PosterioriError
+
 _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _NOISE = re.compile(rf"{_NUMBER}(?:\s*/\s*{_NUMBER})?", re.ASCII | re.IGNORECASE)
 #: five times the whole range: nothing of the picture is left
@@ -14,13 +16,13 @@ _LARGEST = 10.0
 def parse_noise(text: str) -> float:
     """sigma on the [-1, 1] scale: ``0.05`` is on it already, ``25/255`` is of the picture's range and gives 2 * 25/255.
 
-    Raises ValueError, one line, for anything else, a negative level, and one above 10.
+    Raises PosterioriError, one line, for anything else, a negative level, and one above 10.
     """
     found = _NOISE.fullmatch(text.strip())
     whole = float(found[2]) if found and found[2] else 2.0  # [-1, 1] is 2 wide
     sigma = 2 * float(found[1]) / whole if found and whole > 0 else math.nan
     if not 0 <= sigma <= _LARGEST:
-        raise ValueError(
+        raise PosterioriError(
             f"noise is {text!r}: give sigma on the [-1, 1] scale, 0 to {_LARGEST:g}, e.g. 0.05; "
             "or a fraction of the picture's range, e.g. 25/255"
         )

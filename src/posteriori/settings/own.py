@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
+from posteriori.errors import PosterioriError
 from posteriori.names import nearest
 
 T = TypeVar("T")
@@ -47,8 +48,8 @@ def is_own(name: str) -> bool:
 def load(name: str, base: type[T]) -> type[T]:
     """The subclass of ``base`` that ``name`` is, as my.py:Mine; its own ``name`` becomes that with the file's hash.
 
-    Raises ValueError, one line: where there is no such file or class, the file has changed since ``name`` was written,
-    it cannot be run, or the class is no complete one.
+    Raises PosterioriError, one line: where there is no such file or class, the file has changed since ``name`` was
+    written, it cannot be run, or the class is no complete one.
     """
     found = _NAME.fullmatch(name)
     assert found
@@ -57,9 +58,9 @@ def load(name: str, base: type[T]) -> type[T]:
     cls = classes.get(found["cls"])
     if cls is None:
         there = ", ".join(nearest(found["cls"], classes)) or "none"
-        raise ValueError(f"{code.file} has no class {found['cls']}: it has {there}")
+        raise PosterioriError(f"{code.file} has no class {found['cls']}: it has {there}")
     if not issubclass(cls, base):
-        raise ValueError(f"{code.file}:{cls.__name__} is no {base.__name__}: derive it from posteriori's")
+        raise PosterioriError(f"{code.file}:{cls.__name__} is no {base.__name__}: derive it from posteriori's")
     _check(cls, f"{code.file}:{cls.__name__}")
     cls.name = f"{code.name}:{cls.__name__}"
     return cls
@@ -78,10 +79,12 @@ def _code(file: str, digits: str | None) -> Code:
     try:
         source = Path(file).read_bytes()
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror}): give the path of a Python file") from None
+        raise PosterioriError(f"{file} cannot be read ({error.strerror}): give the path of a Python file") from None
     digest = hashlib.sha256(source).hexdigest()
     if digits and digest[:16] != digits:
-        raise ValueError(f"{file} has changed: its sha256 begins with {digest[:16]}, that of the text with {digits}")
+        raise PosterioriError(
+            f"{file} has changed: its sha256 begins with {digest[:16]}, that of the text with {digits}"
+        )
     code = Code(file, digest, ModuleType(f"posteriori_own_{digest[:16]}"))
     if code.name not in _read:
         code.module.__file__ = file
@@ -89,7 +92,7 @@ def _code(file: str, digits: str | None) -> Code:
         try:
             exec(compile(source, file, "exec"), vars(code.module))  # the bytes that were hashed, and no cache of others
         except Exception as error:
-            raise ValueError(f"{file} cannot be run: {said(error)}") from error
+            raise PosterioriError(f"{file} cannot be run: {said(error)}") from error
         _read[code.name] = code
     return _read[code.name]
 
@@ -99,24 +102,26 @@ def _is_own_class(value: Any, code: Code) -> bool:
 
 
 def _check(cls: Any, name: str) -> None:
-    """ValueError where the class is not whole."""
+    """PosterioriError where the class is not whole."""
     lacking = sorted(getattr(cls, "__abstractmethods__", ()))
     if lacking:
-        raise ValueError(f"{name} has no {', '.join(lacking)}: write it as posteriori's classes do")
+        raise PosterioriError(f"{name} has no {', '.join(lacking)}: write it as posteriori's classes do")
     try:
         hints = get_type_hints(cls, include_extras=True)
     except Exception as error:
-        raise ValueError(f"the annotations of {name} cannot be read: {said(error)}") from error
+        raise PosterioriError(f"the annotations of {name} cannot be read: {said(error)}") from error
     known = {field.name: field for field in fields(cls)}
     for key in get_annotations(cls):
         if get_origin(hints[key]) is ClassVar:
             continue
         if key not in known:
-            raise ValueError(f"{name} is no dataclass: write @dataclass(frozen=True) above it")
+            raise PosterioriError(f"{name} is no dataclass: write @dataclass(frozen=True) above it")
         default = known[key].default is not MISSING or known[key].default_factory is not MISSING
         meant = get_origin(hints[key]) is Annotated and any(isinstance(mark, str) for mark in get_args(hints[key]))
         if not (meant and default):
-            raise ValueError(f'{name} does not say what {key} is: write {key}: Annotated[float, "its meaning"] = 1.0')
+            raise PosterioriError(
+                f'{name} does not say what {key} is: write {key}: Annotated[float, "its meaning"] = 1.0'
+            )
 
 
 def said(error: Exception) -> str:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
+from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
@@ -157,7 +158,7 @@ def resolve(
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
     if unknown:
-        raise ValueError(f"{sampler.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
+        raise PosterioriError(f"{sampler.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
     inner = {
         name: resolve(value.cls, operator, prior, sigma=sigma, **{"steps": steps} | value.fields)
         for name, value in given.items()

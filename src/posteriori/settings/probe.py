@@ -29,7 +29,7 @@ class _Faulty(ValueError):
 @torch.inference_mode(False)
 @torch.enable_grad()
 def probe(thing: Sampler | Operator) -> None:
-    """Raises ValueError, one line with the shapes, where ``thing`` does not do what every sampler or operator does."""
+    """PosterioriError, one line with the shapes, where ``thing`` does not do what every sampler or operator does."""
     name = f"{thing.name.partition('#')[0]}:{type(thing).__name__}"
     with torch.random.fork_rng(devices=[]):
         _probe_operator(thing, name) if isinstance(thing, Operator) else _probe_sampler(thing, name)

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union,
 
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.names import nearest
 from posteriori.operators import OPERATORS
 from posteriori.operators.base import Operator
@@ -61,7 +62,7 @@ class Spec(Generic[T]):
     def build(self, *shape: tuple[int, ...]) -> T:
         """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``.
 
-        One of a user's own class is tried first: ValueError where that fails.
+        One of a user's own class is tried first: PosterioriError where that fails.
         """
         built = self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
         if is_own(self.cls.name):
@@ -74,45 +75,45 @@ class Spec(Generic[T]):
 def read_sampler(text: str) -> Spec[Sampler]:
     """The sampler that ``text`` names and the fields given there, for ``presets.resolve(cls, ..., **fields)``.
 
-    ValueError, one line: what is wrong, what is accepted, and where.
+    PosterioriError, one line: what is wrong, what is accepted, and where.
     """
     return _Reader(text.strip()).whole("sampler", Sampler)
 
 
 def read_samplers(text: str) -> list[type[Sampler]]:
-    """The samplers of "dps,ddim", or of "all", in the order in which they are listed; ValueError where one is none."""
+    """The samplers of "dps,ddim", or of "all", in the order of the listing; PosterioriError where one is none."""
     if text == "all":
         return list(SAMPLERS)
     known = {cls.name: cls for cls in SAMPLERS}
     asked = [name.strip() for name in text.split(",")]
     for name in asked:
         if name not in known:
-            raise ValueError(f"no sampler is called {name!r}: there are {', '.join(nearest(name, known))}")
+            raise PosterioriError(f"no sampler is called {name!r}: there are {', '.join(nearest(name, known))}")
     return [cls for cls in SAMPLERS if cls.name in asked]
 
 
 def parse_sampler(text: str) -> Sampler:
-    """The sampler of ``text``; fields not given have the class's defaults. ValueError as ``read_sampler``."""
+    """The sampler of ``text``; fields not given have the class's defaults. PosterioriError as ``read_sampler``."""
     return read_sampler(text).build()
 
 
 def read_operator(text: str) -> Spec[Operator]:
-    """The operator that ``text`` names and the fields given there. ValueError as ``read_sampler``."""
+    """The operator that ``text`` names and the fields given there. PosterioriError as ``read_sampler``."""
     return _Reader(text.strip()).whole("operator", Operator)
 
 
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
-    """The operator of ``text`` for images of ``shape``. ValueError as ``read_sampler``."""
+    """The operator of ``text`` for images of ``shape``. PosterioriError as ``read_sampler``."""
     return read_operator(text).build(shape)
 
 
 def format_spec(thing: Sampler | Operator) -> str:
     """The text of a sampler or operator, with every field, so that it outlives a change of defaults.
 
-    An operator's shape is left out. ValueError for the operators that hold an array.
+    An operator's shape is left out. PosterioriError for the operators that hold an array.
     """
     if thing.name in INSTEAD:
-        raise ValueError(_no_text(thing.name))
+        raise PosterioriError(_no_text(thing.name))
     given = [f"{field.name}={format_value(getattr(thing, field.name))}" for field in class_fields(type(thing))]
     return thing.name + (f"({', '.join(given)})" if given else "")
 
@@ -255,12 +256,12 @@ class _Reader:
         """What ``node`` is in the text, and where it begins."""
         return self.text[node.col_offset : node.end_col_offset], node.col_offset
 
-    def broken(self, at: int) -> ValueError:
+    def broken(self, at: int) -> PosterioriError:
         """What cannot be parsed from ``at`` on."""
         rest = self.text[at:]
         if rest.startswith("("):
             return self.error("this ( is never closed: give a ) at its end", at)
         return self.error(f"expected NAME or NAME(FIELD=VALUE, ...), got {rest!r}", at)
 
-    def error(self, message: str, at: int) -> ValueError:
-        return ValueError(f"{message} (at character {at + 1} of {self.text!r})")
+    def error(self, message: str, at: int) -> PosterioriError:
+        return PosterioriError(f"{message} (at character {at + 1} of {self.text!r})")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from posteriori.errors import PosterioriError
 from posteriori.files import read_json
 from posteriori.settings.bounds import check
 
@@ -58,10 +59,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self)
         if self.size % self.stride:
-            raise ValueError(f"size is {self.size}: this network takes multiples of {self.stride}")
+            raise PosterioriError(f"size is {self.size}: this network takes multiples of {self.stride}")
         bad = [c for c in self.channels if c % self.norm_groups]
         if bad:
-            raise ValueError(f"channels {bad} are not multiples of norm_groups = {self.norm_groups}")
+            raise PosterioriError(f"channels {bad} are not multiples of norm_groups = {self.norm_groups}")
 
     @property
     def stride(self) -> int:
@@ -102,7 +103,9 @@ class TrainConfig:
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown training setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            raise PosterioriError(
+                f"unknown training setting {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
         if "channels" in values:
             values = values | {"channels": tuple(values["channels"])}
         return cls(**values)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.images import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
@@ -48,10 +49,10 @@ def list_names(source: Path) -> list[str]:
         with zipfile.ZipFile(source) as archive:
             names = archive.namelist()
     else:
-        raise ValueError(f"{source} is neither a folder nor a zip of images: give one of those")
+        raise PosterioriError(f"{source} is neither a folder nor a zip of images: give one of those")
     names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES and not _hidden(n))
     if not names:
-        raise ValueError(f"{source} holds no image ({', '.join(SUFFIXES)})")
+        raise PosterioriError(f"{source} holds no image ({', '.join(SUFFIXES)})")
     return names
 
 
@@ -62,21 +63,21 @@ def _hidden(name: str) -> bool:
 def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
     """(training, held-out) names; ``holdout`` is a slice of the sorted names, ``"52::53"``: every 53rd.
 
-    Raises ValueError where it is none.
+    Raises PosterioriError where it is none.
     """
     try:
         start, stop, step = (int(part) if part else None for part in [*holdout.split(":"), "", ""][:3])
         held_out = sorted(names)[slice(start, stop, step)] if holdout else []
     except ValueError:
-        raise ValueError(f"holdout is {holdout!r}: give a slice of the sorted names, like 52::53") from None
+        raise PosterioriError(f"holdout is {holdout!r}: give a slice of the sorted names, like 52::53") from None
     return sorted(set(names) - set(held_out)), held_out
 
 
 def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = False) -> Images:
     """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged).
 
-    Raises ValueError where one is damaged. A ``tolerant`` call leaves it out, and raises where more than one and more
-    than ``DAMAGED`` of all are, or none is left.
+    Raises PosterioriError where one is damaged. A ``tolerant`` call leaves it out, and raises where more than one and
+    more than ``DAMAGED`` of all are, or none is left.
     """
     pixels, damaged = torch.empty(len(names), 3, size, size, dtype=torch.uint8), [] if tolerant else None
     sound = []
@@ -95,14 +96,14 @@ def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = F
 def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, tolerant: bool = False) -> Images:
     """Decodes ``names`` at their own resolution, sides cut to multiples of ``stride``.
 
-    Raises ValueError where one is smaller than ``size`` pixels, and where one is damaged: see ``load_images``.
+    Raises PosterioriError where one is smaller than ``size`` pixels, and where one is damaged: see ``load_images``.
     """
     damaged = [] if tolerant else None
     sound, pixels = [], []
     for name, picture in _pictures(source, names, damaged):
         height, width = picture.shape[:2]
         if min(height, width) < size:
-            raise ValueError(
+            raise PosterioriError(
                 f"{source}/{name} is {width} x {height}, smaller than size = {size}: lower size, or remove it"
             )
         sound.append(name)
@@ -130,7 +131,7 @@ def _pictures(source: Path, names: list[str], damaged: list[str] | None = None) 
                     raise
                 damaged.append(str(error))
     if damaged and (len(damaged) > max(1, DAMAGED * len(names)) or len(damaged) == len(names)):
-        raise ValueError(
+        raise PosterioriError(
             f"{len(damaged)} of {len(names)} pictures in {source} are damaged, and up to {DAMAGED:.0%} may be: "
             f"replace or remove them; the first: {damaged[0]}"
         )
@@ -140,7 +141,7 @@ def _decoded(read: Callable[[str], bytes], source: Path, name: str) -> np.ndarra
     try:
         data = read(name)
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all that a zip raises
-        raise ValueError(f"{source}/{name} cannot be read ({error})") from None
+        raise PosterioriError(f"{source}/{name} cannot be read ({error})") from None
     return read_picture(data, f"{source}/{name}").pixels
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.priors.load import read_device
 
 
@@ -31,9 +32,9 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """Which rows of a batch are this process's. Raises ValueError where shares would not be equal."""
+        """Which rows of a batch are this process's. Raises PosterioriError where shares would not be equal."""
         if batch_size % self.count:
-            raise ValueError(
+            raise PosterioriError(
                 f"batch_size is {batch_size}, which {self.count} processes cannot share equally: "
                 f"give a multiple of {self.count}"
             )
@@ -71,7 +72,7 @@ ALONE = Ranks()
 def joined(device: str) -> Generator[tuple[Ranks, str]]:
     """The processes that torchrun started, and this one's device: of "cuda", the GPU of its own.
 
-    ``ALONE`` on ``device`` where torchrun started no more than one. Raises ValueError where there are fewer GPUs
+    ``ALONE`` on ``device`` where torchrun started no more than one. Raises PosterioriError where there are fewer GPUs
     than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -79,11 +80,11 @@ def joined(device: str) -> Generator[tuple[Ranks, str]]:
         return
     device = read_device(device).type if device == "auto" else device
     if device not in ("cpu", "cuda"):
-        raise ValueError(f"device is {device!r}: for several processes give cpu or cuda, a GPU for each")
+        raise PosterioriError(f"device is {device!r}: for several processes give cpu or cuda, a GPU for each")
     if device == "cuda":
         here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if here > gpus:
-            raise ValueError(f"{here} processes were started for {gpus} GPUs: start one for each")
+            raise PosterioriError(f"{here} processes were started for {gpus} GPUs: start one for each")
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     # Loss and stop requests are on the CPU and go by gloo, so that they wait for no GPU. The others wait for

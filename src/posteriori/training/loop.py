@@ -12,6 +12,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
+from posteriori.errors import PosterioriError
 from posteriori.files import first_line
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.store import Files
@@ -95,7 +96,7 @@ class Trainer:
 
     ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32. Of several ``ranks``
     each computes its rows of the batch that one process would take, and all have the same state after every step.
-    Raises ValueError where they cannot share a batch equally.
+    Raises PosterioriError where they cannot share a batch equally.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class Trainer:
         self.recent: list[TrainStep] = []
         self.dtype = read_dtype(dtype, self.device)
         if self.dtype == torch.float16:
-            raise ValueError("dtype is 'float16', in which gradients underflow: give auto, bfloat16 or float32")
+            raise PosterioriError("dtype is 'float16', in which gradients underflow: give auto, bfloat16 or float32")
         lowered = self.dtype != torch.float32
         self.autocast = torch.autocast(self.device.type, self.dtype) if lowered else nullcontext()
 
@@ -137,7 +138,7 @@ class Trainer:
         try:
             self.net.load_state_dict(load_prior(name, dtype="float32").net.state_dict())
         except RuntimeError:
-            raise ValueError(f"start is {name!r}, another network than these settings': give its own") from None
+            raise PosterioriError(f"start is {name!r}, another network than these settings': give its own") from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
         """The weighted denoising loss (Ho et al. 2020, eq. 14, for the chosen prediction).
@@ -231,7 +232,7 @@ class Trainer:
         """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done.
 
         ``images`` alone may differ from the checkpoint's: a run can be made longer or shorter. Raises
-        DamagedCheckpoint where ``path`` cannot be read, ValueError where it is another run's.
+        DamagedCheckpoint where ``path`` cannot be read, PosterioriError where it is another run's.
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
@@ -243,11 +244,11 @@ class Trainer:
         changed = [f.name for f in fields(before) if getattr(before, f.name) != getattr(self.config, f.name)]
         changed = [name for name in changed if name != "images"]
         if changed:
-            raise ValueError(
+            raise PosterioriError(
                 f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew"
             )
         if state["names"] != self.images.names:
-            raise ValueError(f"{path} was trained on other images: resume with the same data or start anew")
+            raise PosterioriError(f"{path} was trained on other images: resume with the same data or start anew")
         self.net.load_state_dict(state["net"])
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path, writable_folder
 from posteriori.priors.folder import CARD, save_folder
 from posteriori.training.card import model_card
@@ -58,7 +59,9 @@ class TrainingRun:
         ranks.rows(config.batch_size)  # raises what Trainer would, before pictures are decoded
         names, held_out = split_names(list_names(data), config.holdout)
         if not names:
-            raise ValueError(f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice")
+            raise PosterioriError(
+                f"holdout {config.holdout!r} leaves no image of {data} to train on: give another slice"
+            )
         board = _tensorboard(out) if tensorboard and ranks.first else None
         self.data, self.out = data, writable_folder(out)
         self.config = config
@@ -210,7 +213,7 @@ def _tensorboard(out: Path) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError("tensorboard is not installed: pip install 'posteriori[train]'") from None
+        raise PosterioriError("tensorboard is not installed: pip install 'posteriori[train]'") from None
     return SummaryWriter(str(out / "tensorboard"))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.engine.plan import Run
 from posteriori.experiments.engine.work import FIGURES
 from posteriori.jobs.progress import seconds_taken
@@ -85,7 +86,7 @@ class Runs:
         """What a finished run gave."""
         found = [group for job in run.jobs if (group := self.store.read(job))]
         if len(found) < len(run.groups):
-            raise ValueError(f"{run.label} is not whole in {self.store.files.where}: run the same command again")
+            raise PosterioriError(f"{run.label} is not whole in {self.store.files.where}: run the same command again")
         return Result(run, tuple(found))
 
     def manifests(self, runs: Iterable[Run]) -> dict[str, Any]:

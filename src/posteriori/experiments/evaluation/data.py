@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.evaluation.result import Request
 from posteriori.priors.base import Prior
 from posteriori.rng import generator
@@ -36,7 +37,7 @@ def read_data(prior: Prior, request: Request) -> Data:
     training, held_out = split_names(names, request.holdout) if request.holdout else ([], names)
     held_out = held_out[request.skip :]
     if len(held_out) < 2:
-        raise ValueError(
+        raise PosterioriError(
             f"holdout {request.holdout!r} and skip {request.skip} leave {len(held_out)} of {len(names)} pictures in "
             f"{source} to evaluate on: at least 2 are needed"
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.evaluation.data import floats
 from posteriori.experiments.evaluation.result import Denoising, Mean
 from posteriori.experiments.tasks import T_DENOISE
@@ -52,11 +53,11 @@ def network_call(prior: Prior) -> Denoiser:
 
 
 def bm3d() -> Denoiser:
-    """BM3D in colour (Dabov et al. 2007), told the noise. ValueError where the package is not installed."""
+    """BM3D in colour (Dabov et al. 2007), told the noise. PosterioriError where the package is not installed."""
     try:
         bm3d_rgb = importlib.import_module("bm3d").bm3d_rgb  # no dependency, so that no type checker knows it
     except ImportError:
-        raise ValueError(
+        raise PosterioriError(
             "--bm3d needs the package bm3d, free for non-commercial use: `pip install bm3d`, or leave --bm3d out"
         ) from None
 
@@ -146,7 +147,7 @@ def shifts(
 def _figures(store: Store, job: Asked) -> dict[str, float]:
     found = store.read(job)
     if found is None:
-        raise ValueError(f"{job.label} is not in {store.files.where}: run the same command again")
+        raise PosterioriError(f"{job.label} is not in {store.files.where}: run the same command again")
     return found.figures
 
 

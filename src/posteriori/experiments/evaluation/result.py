@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from posteriori import __version__
+from posteriori.errors import PosterioriError
 from posteriori.experiments.table import Table
 from posteriori.experiments.tasks import T_DENOISE
 from posteriori.metrics.intervals import Mean
@@ -41,7 +42,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.samples == 1:
-            raise ValueError("one sample has no distribution: give --samples 0 for none, or at least 2")
+            raise PosterioriError("one sample has no distribution: give --samples 0 for none, or at least 2")
 
     def command(self) -> str:
         """The command line that gives these figures."""

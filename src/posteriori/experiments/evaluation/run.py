@@ -57,7 +57,7 @@ def evaluate(
     ``out`` gets denoising.json and shifts.json (every picture's PSNR and shift), samples/, samples.png, nearest.png,
     evaluation.json and evaluation.md; what a stopped run left there is gone on from. A prior that is a folder keeps the
     range of its pictures' shift, which restorations are compared with. Raises FileExistsError where ``out`` holds what
-    other settings made, unless ``overwrite``, and ValueError where the pictures are too few or cannot be read.
+    other settings made, unless ``overwrite``, and PosterioriError where the pictures are too few or cannot be read.
     """
     denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
     sampler, store = DDIM(steps=STEPS), Store(out / RESULTS)

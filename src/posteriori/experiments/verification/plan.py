@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from posteriori.errors import PosterioriError
 from posteriori.experiments.verification.cells import EXACT, Cell
 from posteriori.experiments.verification.grid import Grid
 from posteriori.experiments.verification.pictures import Pictures
@@ -31,10 +32,10 @@ class Scope:
         return self.without({p for p, _ in self.problems if isinstance(p, Grid) and p.d > d})
 
     def without(self, problems: Collection[Problem]) -> Scope:
-        """Without these; ValueError where that leaves no grid, of which a page is made first of all."""
+        """Without these; PosterioriError where that leaves no grid, of which a page is made first of all."""
         kept = tuple((p, seeds) for p, seeds in self.problems if p not in problems)
         if self.pictured not in dict(kept):
-            raise ValueError(f"{self.pictured.name} is not done, and the page begins with it: run it first")
+            raise PosterioriError(f"{self.pictured.name} is not done, and the page begins with it: run it first")
         names = tuple(p.name for p, _ in self.problems if p in problems)
         return replace(self, problems=kept, left_out=self.left_out + names)
 
