@@ -22,7 +22,8 @@ from torch import Tensor
 from heldout import held_out
 from posteriori.files import atomic_path
 from posteriori.hub.load import load_prior, prior_record
-from posteriori.jobs.executor import Tick, executor
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import executor
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from posteriori.files import atomic_path
-from posteriori.jobs.executor import Tick, executor
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import executor
 from posteriori.jobs.key import Job
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run

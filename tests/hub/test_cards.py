@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_path
 
+from posteriori.hub import cards as module
 from posteriori.hub.cards import Card, CardFile, cards, checked_file, load_card, sha256, vouch
 from posteriori.hub.folder import schedule_from_config
-from posteriori.priors import cards as module
 
 
 @pytest.fixture
@@ -116,5 +116,5 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 def test_cards_need_no_torch():
     """Or a download would wait seconds for it."""
-    code = "import sys; from posteriori.priors import cards, download; assert not {'torch', 'numpy'} & set(sys.modules)"
+    code = "import sys; from posteriori.hub import cards, fetch; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

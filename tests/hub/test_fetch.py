@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from posteriori.hub import fetch
 from posteriori.hub.cards import Card, CardFile, cache_dir, cards, checked_file, load_card
 from posteriori.hub.fetch import add, pull
 from posteriori.hub.load import load_prior, prior_record
-from posteriori.priors import download
 
 DATA = bytes(range(256)) * 2000  # 512,000 bytes
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -93,7 +93,7 @@ class Server(ThreadingHTTPServer):
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("POSTERIORI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "TIMEOUT", (5, 5))
+    monkeypatch.setattr(fetch, "TIMEOUT", (5, 5))
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -222,7 +222,7 @@ def test_a_beginning_of_another_file_is_dropped_at_the_end(server):
     ],
 )
 def test_what_is_no_file_is_refused(server, how, reason, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr(fetch, "TIMEOUT", (0.2, 0.2))
     beginning, said = begin(DATA[:1000]), []
     with pytest.raises(
         OSError, match=rf"^tiny could not be downloaded \(x\.pt from 127.0.0.1:\d+: {reason}\): get x\.pt"
@@ -242,12 +242,12 @@ def test_another_length_is_seen_before_the_download(server):
 
 @pytest.mark.parametrize("how", ["cut", "stall"])
 def test_a_download_that_breaks_off_is_kept(server, how, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr(fetch, "TIMEOUT", (0.2, 0.2))
     with pytest.raises(OSError, match=r"broke off after [\d,]+ bytes, from which the next pull goes on"):
         pull(server.card(how), say=quiet)
     kept = (cache_dir() / "x.pt.partial").read_bytes()
     assert kept == DATA[: len(kept)]
-    assert len(kept) > len(DATA) // 2 - download.CHUNK - 1
+    assert len(kept) > len(DATA) // 2 - fetch.CHUNK - 1
     assert pull(server.card("ok"), say=quiet).read_bytes() == DATA
     assert server.seen[-1] == ("ok", f"bytes={len(kept)}-")
 
@@ -315,7 +315,7 @@ def test_an_interrupt_keeps_what_came(server):
     """Ctrl-C in the middle of a download, in a process of its own."""
     copy = CardFile("x.pt", server.url("stall"), None, DIGEST, len(DATA))
     code = (
-        "from posteriori.priors import cards\n"
+        "from posteriori.hub import cards\n"
         "from posteriori.hub.cards import Card, CardFile\n"
         f"card = Card('tiny', '', 64, 'epsilon', '', {{}}, {{}}, ({copy!r},))\n"
         "cards.cards = lambda: {'tiny': card}\n"

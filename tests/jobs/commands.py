@@ -17,7 +17,7 @@ import posteriori.cli.experiment as experiment
 import posteriori.studies.report.experiment as reproduction
 import posteriori.studies.report.page as page
 from posteriori.cli import main
-from posteriori.jobs.executor import Serial
+from posteriori.jobs.executors import Serial
 from posteriori.metrics import lpips
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.report.plan import Scope

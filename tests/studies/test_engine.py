@@ -10,7 +10,7 @@ from tests.helpers import IMAGE, image_mixture, normal
 
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
-from posteriori.jobs.executor import Serial
+from posteriori.jobs.executors import Serial
 from posteriori.jobs.progress import log, together
 from posteriori.jobs.run import missing
 from posteriori.jobs.run import run as execute

@@ -24,7 +24,7 @@ from posteriori.studies.engine.execute import Loader
 from posteriori.studies.report.experiment import reproduce
 from posteriori.studies.report.page import write
 from posteriori.studies.report.plan import Scope
-from posteriori.jobs.executor import executor
+from posteriori.jobs.executors import executor
 
 if __name__ == "__main__":
     prior, out, jobs = sys.argv[1], Path(sys.argv[2]), executor(sys.argv[3])

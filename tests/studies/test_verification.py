@@ -15,7 +15,7 @@ from scipy import stats
 from tests.helpers import dense, normal
 
 from posteriori.cli import main
-from posteriori.jobs.executor import executor
+from posteriori.jobs.executors import executor
 from posteriori.jobs.lock import claimed_folder
 from posteriori.metrics.intervals import Mean
 from posteriori.operators import Dense

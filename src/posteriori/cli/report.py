@@ -62,7 +62,7 @@ def report(
     The more --pictures there are, the more of them tune, and are run with fewer steps and for the ablation.
     Stopped at any moment, the same command goes on where it was.
     """
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
     from posteriori.studies.engine.execute import Loader
     from posteriori.studies.pictures import split
     from posteriori.studies.report.experiment import reproduce

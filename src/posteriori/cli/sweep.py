@@ -70,7 +70,7 @@ def sweep(
     Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
     field, heat maps of two. A stopped sweep goes on where it was.
     """
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
     from posteriori.settings.noise import parse_noise
     from posteriori.settings.text import format_spec, read_operator
     from posteriori.studies import plots

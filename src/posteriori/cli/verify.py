@@ -47,7 +47,7 @@ def verify(
     index.html, verification.md with its pictures in verification/, and tables as CSV. The time is told first; stopped
     at any moment, the same command goes on where it was.
     """
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
     from posteriori.jobs.lock import claimed_folder
     from posteriori.settings.text import read_samplers
     from posteriori.studies.verification.page import write

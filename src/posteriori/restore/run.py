@@ -15,7 +15,8 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
-from posteriori.jobs.executor import Event, Report, Serial, Tick
+from posteriori.jobs.executor import Event, Report, Tick
+from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import run

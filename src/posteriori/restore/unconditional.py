@@ -16,7 +16,8 @@ from posteriori import __version__
 from posteriori.files import read_json, write_json
 from posteriori.images.files import save_image
 from posteriori.images.sheets import sheet
-from posteriori.jobs.executor import Report, Serial, Tick
+from posteriori.jobs.executor import Report, Tick
+from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from posteriori.files import read_json, write_json
 from posteriori.hub.load import prior_record
-from posteriori.jobs.executor import Executor, Serial
+from posteriori.jobs.executor import Executor
+from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import room_in
 from posteriori.jobs.progress import Board, announced, log, together
 from posteriori.jobs.run import missing, run

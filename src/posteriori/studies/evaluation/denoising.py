@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.jobs.executor import Report, Serial, Tick
+from posteriori.jobs.executor import Report, Tick
+from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
