@@ -34,16 +34,18 @@ golden: .venv/installed ## record again how far the samplers are from exact ones
 bench: .venv/installed-bench ## slow checks, and figures on the data in DATA
 	$(BIN)/pytest -m slow
 	$(BIN)/python benches/speed.py
-	$(BIN)/python benches/faces.py --data $(DATA) --out out/bench
+	$(BIN)/python -m posteriori.studies.guide.faces --data $(DATA) --out out/bench
 
 guide: .venv/installed-bench ## measure again what docs/ says of the samplers, on the data in DATA (hours; goes on)
 	$(BIN)/posteriori verify --out out/verify
 	mkdir -p docs/verification
 	cp out/verify/verification.md docs/ && cp out/verify/verification/*.png docs/verification/
-	$(BIN)/python benches/exact.py --out out/exact --page docs/exact.md
-	$(BIN)/python benches/uncertainty.py --data $(DATA) --out out/guide --page docs/uncertainty.md
-	$(BIN)/python benches/fronts.py --data $(DATA) --out out/guide --page docs/fronts.md --verification out/verify
-	$(BIN)/python benches/choosing.py --data $(DATA) --out out/guide --page docs/choosing.md
+	$(BIN)/python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md
+	$(BIN)/python -m posteriori.studies.guide.uncertainty --data $(DATA) --out out/guide --page docs/uncertainty.md
+	$(BIN)/python -m posteriori.studies.guide.fronts --data $(DATA) --out out/guide --page docs/fronts.md --verification out/verify
+	cp out/guide/choosing.toml src/posteriori/settings/
+	$(BIN)/python -m posteriori.studies.guide.choosing --data $(DATA) --out out/guide --page docs/choosing.md
+	cp out/guide/choosing.toml src/posteriori/settings/
 
 clean: ## remove the environment and everything the commands wrote
 	rm -rf .venv out

@@ -65,7 +65,7 @@ def _non_local(y: Pixels, sigma: float) -> Iterable[Pixels]:
 
 
 def _weights(sigma: float) -> Sequence[float]:
-    return sigma * np.geomspace(0.1, 3, 12)
+    return (sigma * np.geomspace(0.1, 3, 12)).tolist()
 
 
 def _each(method: Callable[..., Pixels], weights: Iterable[float], y: Pixels) -> Iterable[Pixels]:

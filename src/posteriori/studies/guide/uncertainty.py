@@ -1,6 +1,6 @@
 """How far the samplers' credible intervals can be trusted: writes the page, its pictures and its table.
 
-    python benches/uncertainty.py --data DATA --out out/guide --page docs/uncertainty.md
+    python -m posteriori.studies.guide.uncertainty --data DATA --out out/guide --page docs/uncertainty.md
 
 Factors are fitted on the first 8 held-out faces and tested on the last 64. A stopped run goes on where it was.
 """
@@ -14,12 +14,25 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import EDGES, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read
 from posteriori.files import atomic_path
 from posteriori.metrics import t_quantile
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, DiffPIR
+from posteriori.studies.guide.cells import (
+    EDGES,
+    LEVEL,
+    METHODS,
+    OPERATORS,
+    PRIOR,
+    Cell,
+    arguments,
+    cell,
+    do,
+    fewer,
+    filled,
+    read,
+)
 from posteriori.studies.plots import COLOURS, figure
 from posteriori.studies.table import Table, write_csv
 

@@ -40,7 +40,9 @@ def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
     """The held-out faces ``rows`` at ``size`` pixels, (N, 3, size, size) on [-1, 1]."""
     source = data / "faces-128.zip"
     names = split_names(list_names(source), "52::53")[1][rows]
-    return load_images(source, names, size).pixels.float() / 127.5 - 1
+    pixels = load_images(source, names, size).pixels
+    assert isinstance(pixels, Tensor)  # of one size
+    return pixels.float() / 127.5 - 1
 
 
 def held_out_photographs(data: Path, rows: slice, size: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The training set of faces-64 and faces-128: the faces, and photographs' squares after them by name.
 
-python benches/face_data.py --faces faces-128.zip --photos bsds500-train --out faces-and-photos.zip
+python training/face_data.py --faces faces-128.zip --photos bsds500-train --out faces-and-photos.zip
 
 The photographs come after the faces, so that ``sorted(names)[52::53]`` holds out the faces that it always did.
 Photographs held out of the photo prior, ``sorted(names)[19::20]``, are left out. Of each other: its centre square

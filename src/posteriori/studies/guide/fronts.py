@@ -1,6 +1,6 @@
 """What every sampler gives and costs: on every operator at several numbers of steps, with faces-64 at noise 0.05.
 
-    python benches/fronts.py --data DATA --out out/guide --page docs/fronts.md --verification out/verify
+    python -m posteriori.studies.guide.fronts --data DATA --out OUT --page docs/fronts.md --verification out/verify
 
 Writes the page, and to choosing.toml the samplers whose intervals score best. Those are chosen on the first 8 held-out
 faces and measured again on 8 that chose nothing. A stopped run goes on where it was.
@@ -16,17 +16,31 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from cells import FEWER, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read, write_choices
 from posteriori.files import atomic_path
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
 from posteriori.samplers import MALA
 from posteriori.settings import choosing
 from posteriori.settings.text import read_operator
+from posteriori.studies.guide.cells import (
+    FEWER,
+    LEVEL,
+    METHODS,
+    OPERATORS,
+    PRIOR,
+    Cell,
+    arguments,
+    cell,
+    do,
+    fewer,
+    filled,
+    read,
+    write_choices,
+)
+from posteriori.studies.guide.uncertainty import Calibration
 from posteriori.studies.plots import COLOURS, figure, logarithmic
 from posteriori.studies.table import Table, write_csv
 from posteriori.studies.tasks import SIGMA_Y
-from uncertainty import Calibration
 
 #: the rung at STEPS has N samples of each face, and scores their intervals
 LADDER, N, STEPS = (10, 30, 100), 4, 30
@@ -98,7 +112,7 @@ def main() -> None:
     distances = read_distances(asked.verification)
     with atomic_path(asked.page) as path:
         path.write_text(page(points, choices, distances, pictures.name), "utf-8")
-    write_choices([entry(choice) for choice in choices])
+    write_choices([entry(choice) for choice in choices], asked.out)
 
 
 def pick(points: Sequence[Point]) -> Point:

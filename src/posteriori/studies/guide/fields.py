@@ -1,6 +1,6 @@
 """Which fields a sampler needs on the problems of `posteriori verify`: measured on seeds that it does not report.
 
-    python benches/verification.py dps scale=0.1:10:log7 --on grid-8 --steps 100
+    python -m posteriori.studies.guide.fields dps scale=0.1:10:log7 --on grid-8 --steps 100
 
 prints the mean distance to exact samples at every point of the grid, and the line for settings.toml.
 """

@@ -1,6 +1,6 @@
 """Colour denoising of the 20 photographs that the prior `photo` has not seen: one network call, beside BM3D.
 
-    python benches/photo.py --data DATA --prior runs/photo/prior --out out/photo
+    python -m posteriori.studies.guide.photo --data DATA --prior runs/photo/prior --out out/photo
 
 BM3D (Dabov et al. 2007) is the package bm3d, free for non-commercial use, to be installed by hand. It takes half a
 minute a photograph, so that OUT/bm3d.csv keeps its figures and is read again.

@@ -1,10 +1,10 @@
 """Which sampler to take, for each prior, operator and noise: measures, and writes choosing.toml and the page.
 
-    python benches/choosing.py --data DATA --out out/choosing --page docs/choosing.md
+    python -m posteriori.studies.guide.choosing --data DATA --out out/choosing --page docs/choosing.md
 
 Candidates are measured on held-out pictures; what is chosen, and what came second, on others that chose nothing, beside
 a classical method tuned with the truth in hand. A stopped run goes on where it was. It is to be run again when a
-prior's weights change.
+prior's weights change: OUT/choosing.toml then takes the place of the one in settings/.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells import OPERATORS, Cell, do, filled, network, read, write_choices
-from classical import classical
-from heldout import held_out
 from posteriori.files import atomic_path
 from posteriori.likelihoods import Gaussian
 from posteriori.metrics import lpips, psnr
@@ -29,6 +26,9 @@ from posteriori.metrics.intervals import Estimate
 from posteriori.operators import Identity
 from posteriori.settings import choosing
 from posteriori.settings.text import parse_operator, read_operator
+from posteriori.studies.guide.cells import OPERATORS, Cell, do, filled, network, read, write_choices
+from posteriori.studies.guide.classical import classical
+from posteriori.studies.guide.heldout import held_out
 from posteriori.studies.plots import COLOURS, figure, logarithmic
 from posteriori.studies.table import Table, write_csv
 
@@ -115,7 +115,7 @@ def main() -> None:
     write_csv([row for r in results for row in rows(r)], pictures / "choosing.csv")
     with atomic_path(asked.page) as path:
         path.write_text(page(results, pictures.name), "utf-8")
-    write_choices([own for r in results for own in entries(r)])
+    write_choices([own for r in results for own in entries(r)], asked.out)
 
 
 def _read(own: Cell, out: Path) -> Figures:
@@ -250,9 +250,9 @@ within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS, 
 residual is nearest to 1. The tables have its figures on {tested} other pictures, which chose nothing, with 95%
 bootstrap intervals over pictures; `less the best` is against the candidate that had the best PSNR on the pictures that
 chose. The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, tuned for each
-picture with the truth in hand (`benches/classical.py`). Candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and
-DDRM, in 30 and 100 steps (for time, with faces-128 in 30 alone); choosing/choosing.csv has all of them. Every sampler,
-on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
+picture with the truth in hand (`studies/guide/classical.py`). Candidates were DiffPIR with zeta = 1 and lambda = 1 or
+3, and DDRM, in 30 and 100 steps (for time, with faces-128 in 30 alone); choosing/choosing.csv has all of them. Every
+sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
 """
 
 if __name__ == "__main__":

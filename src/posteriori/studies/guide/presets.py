@@ -1,7 +1,7 @@
 """Tries settings for presets.toml on pictures that are kept for choosing, and prints for each: prior, pictures,
 size, steps, noise, operator, sampler, PSNR, LPIPS, residual / (sigma sqrt m), PSNR in the hole, seconds.
 
-python benches/presets.py --data DATA --out out/presets --images 32 --steps 250 \
+python -m posteriori.studies.guide.presets --data DATA --out out/presets --images 32 --steps 250 \
     --operators box-mask 'gaussian-blur(sigma=1.5)' --samplers 'dps(scale=0.7)' 'dps(scale=1.0)'
 
 Faces: the first 32 held out. Photographs (--prior photo --size 128): centre crops of the 20 held out.
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import csv
 
-from heldout import CHOOSING, arguments, held_out, run
 from posteriori.hub.load import load_prior
 from posteriori.settings.noise import parse_noise
 from posteriori.settings.text import parse_operator, read_sampler
+from posteriori.studies.guide.heldout import CHOOSING, arguments, held_out, run
 from posteriori.studies.tasks import SIGMA_Y
 
 

@@ -1,6 +1,6 @@
 """How the particle samplers come to the exact posterior as their particles grow: writes docs/exact.md.
 
-    python benches/exact.py --out out/exact --page docs/exact.md
+    python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md
 
 The first sample of each of 2,000 independent runs of K particles, pooled, on the first grid of `posteriori verify` with
 d = 8 and d_y = 1, or on the first SEEDS of them. What was measured is kept in OUT.
@@ -9,10 +9,11 @@ d = 8 and d_y = 1, or on the first SEEDS of them. What was measured is kept in O
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class Shared(Rng):
     def uniform(self) -> Tensor:
         return torch.rand(self.rows, generator=self.generator)
 
-    def normal(self, shape: Sequence[int]) -> Tensor:
+    def normal(self, shape: Iterable[int]) -> Tensor:
         return torch.randn(self.rows, *shape, generator=self.generator)
 
 
@@ -69,8 +70,8 @@ def pooled(sampler: Sampler, n: int, seed: int, tick) -> float:
         tick(len(state.x))
 
     streams = lambda rows: Shared((rows.stop - rows.start) * n, n, seed, Purpose.SAMPLER, n, rows.start)  # noqa: E731
-    settings = {"keys": range(RUNS), "batch": max(n, ROWS), "rng": streams, "callbacks": [watch], "progress": False}
-    return distance(sample(prior, like.expand(RUNS), sampler, n=n, **settings)[:, 0], seed)
+    settings: dict[str, Any] = {"keys": range(RUNS), "batch": max(n, ROWS), "rng": streams, "callbacks": [watch]}
+    return distance(sample(prior, like.expand(RUNS), sampler, n=n, progress=False, **settings)[:, 0], seed)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ INTRODUCTION = """# Exact in the limit
 TDS and MCGDiff are exact in the limit of particles and steps. {samplers}, on the mixture of 25 Gaussians in 8
 dimensions with one measured number: the first sample of each of {runs:,} independent runs of K particles, pooled, and
 their sliced Wasserstein distance to as many exact samples. "exact" is that distance of exact samples: the mean and
-the standard deviation of {sets} sets. Written by `python benches/exact.py --out out/exact --page docs/exact.md`.
+the standard deviation of {sets} sets. Written by
+`python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md`.
 """
 
 if __name__ == "__main__":

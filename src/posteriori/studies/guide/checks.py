@@ -1,6 +1,6 @@
 """How often the two checks of a restoration are right: 64 good ones and 64 bad ones of pictures that chose nothing.
 
-    python benches/checks.py --data DATA --prior faces-64
+    python -m posteriori.studies.guide.checks --data DATA --prior faces-64
 
 Good: what ``auto`` gives, told the truth. Bad, 16 each: DiffPIR with its paper's values, which leave noise; DDRM told a
 fifth of the noise; ``auto`` told a blur of sigma 2.5 where it is 1.5; ``auto`` told four times the noise. Faces are the
@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from heldout import REPORTED, held_out_faces
 from posteriori.hub.load import load_prior
 from posteriori.images.files import read_picture
 from posteriori.likelihoods import Gaussian
@@ -30,6 +29,7 @@ from posteriori.sampler import Sampler
 from posteriori.samplers import DDRM, DiffPIR
 from posteriori.settings.choosing import choose
 from posteriori.settings.text import parse_operator, parse_sampler
+from posteriori.studies.guide.heldout import REPORTED, held_out_faces
 
 OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask")
 NOISES = (0.01, 0.05, 0.2)

@@ -1,6 +1,6 @@
 """The straight line between a prior's weights and those of a training run that started from it, measured on two sets.
 
-    python benches/blend.py faces-64 out/wide/prior --data DATA --photos FOLDER --out out/blend --keep 0.5
+    python training/blend.py faces-64 out/wide/prior --data DATA --photos FOLDER --out out/blend --keep 0.5
 
 Fine-tuned weights know the new pictures and forget some of the old; between the two a network keeps most of both
 (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). For weights of 0 to 1 it prints the PSNR of one
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 
-from heldout import CHOOSING, held_out_faces
 from posteriori.hub.folder import CARD, read_folder, save_folder
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
@@ -23,6 +22,7 @@ from posteriori.images.sheets import sheet
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.samplers import DDIM
+from posteriori.studies.guide.heldout import CHOOSING, held_out_faces
 from posteriori.training.evaluate import denoising_psnr
 
 

@@ -1,6 +1,6 @@
 """What the same seed gives on another processor: how far every sampler's picture moves with the libraries' arithmetic.
 
-    python benches/same_seed.py --dtype float32
+    python -m posteriori.studies.guide.same_seed --dtype float32
 
 restores a face with `faces-64` in 20 steps under each of SETTINGS, in processes of their own, and prints for every
 sampler the largest and the rms difference to the first of them, on 0..255. What is in OUT is not computed again.
@@ -68,7 +68,7 @@ def restore(classes: list[type[Sampler]], dtype: str, into: Path) -> None:
     for cls in classes:
         if (into / f"{cls.name}.npy").exists():
             continue
-        sampler = resolve(cls, operator, prior, steps=20).sampler
+        sampler = resolve(cls, operator, prior, steps=20, sigma=0.05).sampler
         found = sample(prior, like, sampler, n=4 if cls.coupled else 1, progress=False)  # one is not weighed
         np.save(into / f"{cls.name}.npy", found.clamp(-1, 1).numpy())
 

@@ -1,6 +1,6 @@
 """The report's three methods on the last 64 held-out faces, with 95% paired intervals, as a Markdown table.
 
-    python benches/faces.py --data DATA --out out/faces
+    python -m posteriori.studies.guide.faces --data DATA --out out/faces
 
 Settings are those of presets.toml, which were chosen on the first 32 held-out faces.
 """
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
 from posteriori.hub.load import load_prior
 from posteriori.images.sheets import sheet
 from posteriori.likelihoods import Gaussian
@@ -20,6 +19,7 @@ from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD, SDEdit
 from posteriori.settings.presets import resolve
+from posteriori.studies.guide.heldout import REPORTED, Scores, arguments, held_out_faces, run, score
 from posteriori.studies.tasks import SIGMA_Y, Task, tasks
 
 #: two-sided 97.5% point of Student's t with 63 degrees of freedom

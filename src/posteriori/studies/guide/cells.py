@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heldout import held_out
 from posteriori.files import atomic_path
 from posteriori.hub.load import load_prior, prior_record
 from posteriori.jobs.executor import Tick
@@ -39,6 +38,7 @@ from posteriori.samplers import DDIM, SAMPLERS
 from posteriori.settings import choosing
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler
+from posteriori.studies.guide.heldout import held_out
 from posteriori.studies.tasks import SIGMA_Y
 
 PRIOR = "faces-64"
@@ -113,10 +113,9 @@ def filled(text: str) -> str:
 def cell(cls: type[Sampler], operator: str, steps: int, pictures: tuple[int, int], n: int) -> Cell:
     """On PRIOR, with the sampler's preset, and for some fewer inner steps."""
     prior = network(PRIOR, 64)
-    asked = {"steps": steps, "sigma": SIGMA_Y} | FEWER.get(cls.name, {})
-    return Cell(
-        operator, format_spec(resolve(cls, parse_operator(operator, prior.shape), prior, **asked).sampler), pictures, n
-    )
+    on, fewer = parse_operator(operator, prior.shape), FEWER.get(cls.name, {})
+    sampler = resolve(cls, on, prior, steps=steps, sigma=SIGMA_Y, **fewer).sampler
+    return Cell(operator, format_spec(sampler), pictures, n)
 
 
 @cache
@@ -217,13 +216,13 @@ class Measured:
         return Result(arrays=measure(own, self.data))
 
 
-def write_choices(entries: Sequence[choosing.Choice]) -> None:
-    """choosing.toml: ``entries``, and of what stands there the priors and goals that are none of theirs."""
+def write_choices(entries: Sequence[choosing.Choice], out: Path) -> None:
+    """Writes choosing.toml into ``out``: ``entries``, and of the package's those of other priors and goals."""
     measured = {(own.prior, own.goal) for own in entries}
     kept = [own for own in choosing.choices() if (own.prior, own.goal) not in measured]
-    text = "# Written by benches/choosing.py and benches/fronts.py: what `--sampler auto` takes, and why.\n"
+    text = "# Written by studies/guide/choosing.py and studies/guide/fronts.py: what `--sampler auto` takes, and why.\n"
     for own in [*entries, *kept]:
         lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(own).items()]
         text += "\n".join(["", "[[choice]]", *lines, ""])
-    with atomic_path(Path(choosing.__file__).with_suffix(".toml")) as path:
+    with atomic_path(out / "choosing.toml") as path:
         path.write_text(text, "utf-8")

@@ -1,10 +1,10 @@
 """Evaluates the embedded priors on what their training left out, and writes the page of their figures.
 
     pip install bm3d
-    python benches/priors.py --data DATA --out out/priors --page docs/priors.md
+    python -m posteriori.studies.guide.priors --data DATA --out out/priors --page docs/priors.md
 
 Faces: the last 64 held out. Photographs: the 20 held out; beside BM3D, which takes half a minute a photograph and noise
-level, `benches/photo.py` has them. A stopped evaluation goes on where it was.
+level, `studies/guide/photo.py` has them. A stopped evaluation goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ EVALUATIONS = {
 }
 INTRODUCTION = """# What the embedded priors are worth
 
-Every section was written by the command in it, run in a folder with the pictures; `benches/priors.py` runs them all.
-How each prior was trained is in its model card: [faces-64](../src/posteriori/hub/weights/faces-64/README.md),
+Every section was written by the command in it, run in a folder with the pictures; `studies/guide/priors.py` runs them
+all. How each prior was trained is in its model card: [faces-64](../src/posteriori/hub/weights/faces-64/README.md),
 [faces-128](../src/posteriori/hub/weights/faces-128/README.md),
 [photo](../src/posteriori/hub/weights/photo/README.md).
 
