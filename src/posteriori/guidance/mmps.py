@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from annotated_types import Ge
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseGuidance, moments
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.linalg import gmres
 from posteriori.priors.base import Denoised, Prior
+from posteriori.sampler import Steps
 from posteriori.schedule import Level
 
 
@@ -41,13 +42,8 @@ class MMPS(ReverseGuidance):
     name: ClassVar[str] = "mmps"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 256
-    iterations: Annotated[int, "GMRES steps, each with one vjp"] = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.iterations < 1:
-            raise PosterioriError(f"iterations is {self.iterations}: give at least 1")
+    steps: Steps = 256
+    iterations: Annotated[int, Ge(1), "GMRES steps, each with one vjp"] = 3
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         at = moments(x_t, t, prior, like, self.clip)
