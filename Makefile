@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 .DEFAULT_GOAL := help
 .PHONY: help demo test processors lint golden bench guide clean
 # what has to hold on every processor, for other arithmetic is another one's
-ANYWHERE := tests/test_rng.py tests/experiments/test_verification.py
+ANYWHERE := tests/test_rng.py tests/studies/test_verification.py
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 
 from heldout import CHOOSING, held_out_faces
-from posteriori.figures import sheet
-from posteriori.images import load_image
+from posteriori.hub.folder import CARD, read_folder, save_folder
+from posteriori.hub.load import load_prior
+from posteriori.images.files import load_image
+from posteriori.images.sheets import sheet
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
-from posteriori.priors.folder import CARD, read_folder, save_folder
-from posteriori.priors.load import load_prior
 from posteriori.samplers import DDIM
 from posteriori.training.evaluate import denoising_psnr
 

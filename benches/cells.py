@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from heldout import held_out
-from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
-from posteriori.jobs.executor import Tick, executor
+from posteriori.hub.load import load_prior, prior_record
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import executor
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
@@ -30,15 +31,15 @@ from posteriori.jobs.store import Result, Store
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import credible_interval, lpips, psnr, standardized
+from posteriori.observers import CountedPrior
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
-from posteriori.priors.load import load_prior, prior_record
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, SAMPLERS
 from posteriori.settings import choosing
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler
-from posteriori.trace import CountedPrior
+from posteriori.studies.tasks import SIGMA_Y
 
 PRIOR = "faces-64"
 #: the operators as the pages name them, all with noise of SIGMA_Y

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from heldout import REPORTED, held_out_faces
-from posteriori.images import read_picture
+from posteriori.hub.load import load_prior
+from posteriori.images.files import read_picture
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
-from posteriori.priors.load import load_prior
-from posteriori.runs.checks import check_prior, check_residual, warnings
+from posteriori.restore.checks import check_prior, check_residual, warnings
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDRM, DiffPIR
 from posteriori.settings.choosing import choose

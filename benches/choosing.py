@@ -22,8 +22,6 @@ from torch import Tensor
 from cells import OPERATORS, Cell, do, filled, network, read, write_choices
 from classical import classical
 from heldout import held_out
-from posteriori.experiments.plots import COLOURS, figure, logarithmic
-from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
 from posteriori.likelihoods import Gaussian
 from posteriori.metrics import lpips, psnr
@@ -31,6 +29,8 @@ from posteriori.metrics.intervals import Estimate
 from posteriori.operators import Identity
 from posteriori.settings import choosing
 from posteriori.settings.text import parse_operator, read_operator
+from posteriori.studies.plots import COLOURS, figure, logarithmic
+from posteriori.studies.table import Table, write_csv
 
 NOISES = (0.05, 0.01, 0.2)
 #: the side at which each prior is measured, in pixels

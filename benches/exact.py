@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.experiments.table import Table
-from posteriori.experiments.verification.grid import Grid
 from posteriori.files import atomic_path
-from posteriori.jobs.executor import Tick, executor
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import executor
 from posteriori.jobs.key import Job
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
@@ -31,6 +30,8 @@ from posteriori.rng import Purpose, Rng, generator
 from posteriori.sampler import Sampler, State
 from posteriori.samplers import TDS, MCGDiff
 from posteriori.settings.text import format_spec, parse_sampler
+from posteriori.studies.table import Table
+from posteriori.studies.verification.grid import Grid
 
 RUNS, PARTICLES, SETS = 2000, (16, 64, 256, 1024), 20
 #: rows of a call: what a processor's cache still likes

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from heldout import REPORTED, Scores, arguments, held_out_faces, run, score
-from posteriori.experiments.tasks import SIGMA_Y, Task, tasks
-from posteriori.figures import sheet
+from posteriori.hub.load import load_prior
+from posteriori.images.sheets import sheet
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import BoxMask
 from posteriori.priors.base import Prior
-from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, AnnealedLangevin, ScoreALD, SDEdit
 from posteriori.settings.presets import resolve
+from posteriori.studies.tasks import SIGMA_Y, Task, tasks
 
 #: two-sided 97.5% point of Student's t with 63 degrees of freedom
 T_63 = 1.9983

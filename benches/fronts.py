@@ -17,15 +17,15 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from cells import FEWER, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read, write_choices
-from posteriori.experiments.plots import COLOURS, figure, logarithmic
-from posteriori.experiments.table import Table, write_csv
-from posteriori.experiments.tasks import SIGMA_Y
 from posteriori.files import atomic_path
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
 from posteriori.samplers import MALA
 from posteriori.settings import choosing
 from posteriori.settings.text import read_operator
+from posteriori.studies.plots import COLOURS, figure, logarithmic
+from posteriori.studies.table import Table, write_csv
+from posteriori.studies.tasks import SIGMA_Y
 from uncertainty import Calibration
 
 #: the rung at STEPS has N samples of each face, and scores their intervals

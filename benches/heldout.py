@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.experiments.tasks import SIGMA_Y
-from posteriori.images import load_image
+from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr
@@ -20,6 +19,7 @@ from posteriori.operators import BoxMask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
+from posteriori.studies.tasks import SIGMA_Y
 from posteriori.training.data import list_names, load_images, split_names
 
 #: of the 96 held-out faces the first 32 choose settings, the last 64 are reported

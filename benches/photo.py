@@ -17,12 +17,12 @@ from statistics import fmean
 
 from torch import Tensor
 
-from posteriori.experiments.evaluation.denoising import bm3d, network_call
-from posteriori.images import load_image
+from posteriori.hub.load import load_prior
+from posteriori.images.files import load_image
 from posteriori.metrics import psnr
-from posteriori.priors.load import load_prior
 from posteriori.rng import Purpose, Rng
 from posteriori.schedule import Level, Schedule
+from posteriori.studies.evaluation.denoising import bm3d, network_call
 from posteriori.training.data import list_names, split_names
 
 HELD_OUT = "19::20"

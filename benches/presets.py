@@ -12,10 +12,10 @@ from __future__ import annotations
 import csv
 
 from heldout import CHOOSING, arguments, held_out, run
-from posteriori.experiments.tasks import SIGMA_Y
-from posteriori.priors.load import load_prior
+from posteriori.hub.load import load_prior
 from posteriori.settings.noise import parse_noise
 from posteriori.settings.text import parse_operator, read_sampler
+from posteriori.studies.tasks import SIGMA_Y
 
 
 def main() -> None:

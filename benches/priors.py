@@ -25,9 +25,9 @@ EVALUATIONS = {
 INTRODUCTION = """# What the embedded priors are worth
 
 Every section was written by the command in it, run in a folder with the pictures; `benches/priors.py` runs them all.
-How each prior was trained is in its model card: [faces-64](../src/posteriori/priors/weights/faces-64/README.md),
-[faces-128](../src/posteriori/priors/weights/faces-128/README.md),
-[photo](../src/posteriori/priors/weights/photo/README.md).
+How each prior was trained is in its model card: [faces-64](../src/posteriori/hub/weights/faces-64/README.md),
+[faces-128](../src/posteriori/hub/weights/faces-128/README.md),
+[photo](../src/posteriori/hub/weights/photo/README.md).
 
 """
 

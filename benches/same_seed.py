@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posteriori.images import load_image
+from posteriori.hub.load import load_prior
+from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
-from posteriori.priors.load import load_prior
 from posteriori.sampler import Sampler
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import read_samplers

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
+from posteriori.hub.cards import load_card
+from posteriori.hub.convert import unet_config
+from posteriori.hub.load import load_prior
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
 from posteriori.priors.base import Prior
-from posteriori.priors.cards import load_card
-from posteriori.priors.convert import unet_config
-from posteriori.priors.load import load_prior
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.samplers import DPS
 from posteriori.schedule import linear_betas

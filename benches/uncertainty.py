@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from cells import EDGES, LEVEL, METHODS, OPERATORS, PRIOR, Cell, arguments, cell, do, fewer, filled, read
-from posteriori.experiments.plots import COLOURS, figure
-from posteriori.experiments.table import Table, write_csv
 from posteriori.files import atomic_path
 from posteriori.metrics import t_quantile
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, DiffPIR
+from posteriori.studies.plots import COLOURS, figure
+from posteriori.studies.table import Table, write_csv
 
 TASKS = ("inpainting", "deconvolution")
 STEPS, N = 30, 4

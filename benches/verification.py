@@ -14,13 +14,13 @@ from itertools import product
 import numpy as np
 import torch
 
-from posteriori.experiments.sweep import read_axis
-from posteriori.experiments.verification.cells import measure
-from posteriori.experiments.verification.grid import Grid
-from posteriori.experiments.verification.pictures import Pictures
-from posteriori.experiments.verification.plan import FULL, QUICK
-from posteriori.experiments.verification.problem import Problem
 from posteriori.settings.text import format_value, read_sampler
+from posteriori.studies.sweep import read_axis
+from posteriori.studies.verification.cells import measure
+from posteriori.studies.verification.grid import Grid
+from posteriori.studies.verification.pictures import Pictures
+from posteriori.studies.verification.plan import FULL, QUICK
+from posteriori.studies.verification.problem import Problem
 
 #: the verification's own begin at 0
 FIRST = 1000

@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from posteriori import loop
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
+from posteriori.observers import ShownResidual
 from posteriori.operators import Identity
 from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DPS, Reverse
-from posteriori.trace import ShownResidual
 from tests.helpers import normal
 
 PRIOR = GaussianMixture(normal(1, 4), torch.eye(4)[None])
@@ -78,7 +78,7 @@ def test_a_statistic_that_nobody_reads_is_not_computed(monkeypatch):
 
 def test_a_bar_reads_the_residual_when_it_is_redrawn(monkeypatch):
     now, shown, residual = [0.0], [], ShownResidual()
-    monkeypatch.setattr("posteriori.trace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("posteriori.observers.time.monotonic", lambda: now[0])
 
     def watch(state, step, steps, rows):
         now[0] += 0.03

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from posteriori.images import load_image
+from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian, Poisson
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur
 from posteriori.rng import Purpose, Rng, Tape, generator, image_key

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from posteriori.images import load_image
+from posteriori.hub.load import load_prior
+from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import GaussianBlur
-from posteriori.priors.load import load_prior
 from posteriori.samplers import DPS
 from posteriori.settings.presets import preset
 

@@ -12,22 +12,22 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from posteriori import metrics as metrics
-    from posteriori.images import load_image as load_image
-    from posteriori.images import save_image as save_image
+    from posteriori.hub.load import load_prior as load_prior
+    from posteriori.images.files import load_image as load_image
+    from posteriori.images.files import save_image as save_image
     from posteriori.likelihoods import Flat as Flat
     from posteriori.likelihoods import Gaussian as Gaussian
     from posteriori.likelihoods import Poisson as Poisson
     from posteriori.loop import sample as sample
     from posteriori.operators import *  # noqa: F403
-    from posteriori.priors.load import load_prior as load_prior
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.samplers import *  # noqa: F403
     from posteriori.settings.presets import preset as preset
 
 _HOMES = {
-    "images": ("load_image", "save_image"),
+    "images.files": ("load_image", "save_image"),
     "likelihoods": ("Flat", "Gaussian", "Poisson"),
-    "priors.load": ("load_prior",),
+    "hub.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "loop": ("sample",),
     "settings.presets": ("preset",),

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Likelihood
+from posteriori.observers import progress_bar
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng, whole
 from posteriori.sampler import Callback, Sampler
 from posteriori.samplers import SAMPLERS
 from posteriori.schedule import Level
-from posteriori.trace import progress_bar
 
 #: steps from one look at whether the state is finite to the next: on a GPU the host waits for the device to look
 LOOK_EVERY = {"cpu": 1, "cuda": 16, "mps": 16}

@@ -5,8 +5,8 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.cli import main
-from posteriori.images import load_image, save_image
-from posteriori.priors.folder import save_folder
+from posteriori.hub.folder import save_folder
+from posteriori.images.files import load_image, save_image
 from posteriori.priors.unet import PixelUNet
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig

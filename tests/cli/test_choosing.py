@@ -6,10 +6,10 @@ import pytest
 import torch
 from tests.helpers import IMAGE, small_operators
 
+from posteriori.hub.load import embedded
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity
-from posteriori.priors.load import embedded
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.settings.choosing import GOALS, Choice, choose, is_auto
 from posteriori.settings.text import read_sampler

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posteriori.images import load_image
+from posteriori.images.files import load_image
 from posteriori.metrics import t_quantile
 
 BOX = ("--operator", "box-mask(size=8)")

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from posteriori.cli import main
 from posteriori.cli.priors import app
-from posteriori.priors.cards import CardFile, cache_dir, cards, load_card
-from posteriori.priors.load import embedded, load_prior
+from posteriori.hub.cards import CardFile, cache_dir, cards, load_card
+from posteriori.hub.load import embedded, load_prior
 
 COMMANDS = ("list", "show", "pull", "add", "convert", "evaluate")
 
@@ -34,8 +34,8 @@ def small(golden, tmp_path, monkeypatch):
     flags = json.loads((golden / "adm-small.json").read_text())
     card = replace(load_card("ffhq-256"), name="small", size=64, flags=flags, files=(copy,))
     known = {**cards(), "small": card}
-    monkeypatch.setattr("posteriori.priors.cards.cards", lambda: known)
-    monkeypatch.setattr("posteriori.priors.load.cards", lambda: known)
+    monkeypatch.setattr("posteriori.hub.cards.cards", lambda: known)
+    monkeypatch.setattr("posteriori.hub.load.cards", lambda: known)
     monkeypatch.setenv("POSTERIORI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("COLUMNS", "300")
@@ -139,7 +139,7 @@ def pictures(tmp_path):
 
 
 def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prior, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("posteriori.experiments.evaluation.run.STEPS", 2)
+    monkeypatch.setattr("posteriori.studies.evaluation.run.STEPS", 2)
     monkeypatch.setenv("COLUMNS", "120")
     words = ["priors", "evaluate", tiny_prior, "--images", pictures, "--holdout", "::2", "--skip", 1]
     options = ["--samples", 3, "--out", tmp_path / "out"]
@@ -171,7 +171,7 @@ def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prio
         raise AssertionError("done already")
 
     with monkeypatch.context() as patch:
-        patch.setattr("posteriori.runs.unconditional.sample", again)
+        patch.setattr("posteriori.restore.unconditional.sample", again)
         patch.setattr("posteriori.priors.unet.UNetPrior.denoise", again)
         repeated = posteriori(*words, *options, "--json")
         refused = posteriori(*words, *options, "--seed", 1)
@@ -192,7 +192,7 @@ def test_evaluate_a_convolutional_prior_at_the_pictures_own_size(posteriori, any
     assert answer.code == 0, answer.err
     assert "mean over 8 held-out pictures" in answer.out
     assert "Samples" not in answer.out
-    monkeypatch.setattr("posteriori.experiments.evaluation.run.STEPS", 2)
+    monkeypatch.setattr("posteriori.studies.evaluation.run.STEPS", 2)
     words = ["priors", "evaluate", any_size_prior, "--images", pictures, "--holdout", "::2", "--samples", 3]
     found = json.loads(posteriori(*words, "--json").out)
     assert [(d["m"], d["n"]) for d in found["distances"]] == [(3, 4), (3, 3), (3, 4)]

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 import posteriori
-from posteriori.images import load_image, save_image
+from posteriori.images.files import load_image, save_image
 from posteriori.likelihoods import Gaussian
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
+from posteriori.restore import methods, restoration
 from posteriori.rng import image_key
-from posteriori.runs import methods, restoration
 
 BLUR = "gaussian-blur(sigma=1.0)"
 

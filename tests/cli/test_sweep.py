@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posteriori.experiments.sweep import read_axis
+from posteriori.studies.sweep import read_axis
 
 BLUR = ("--operator", "gaussian-blur(sigma=1.0)")
 

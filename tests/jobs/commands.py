@@ -14,15 +14,15 @@ from diffusers.models.unets.unet_2d import UNet2DModel  # noqa: F401
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler  # noqa: F401
 
 import posteriori.cli.experiment as experiment
-import posteriori.experiments.reproduction.experiment as reproduction
-import posteriori.experiments.reproduction.page as page
+import posteriori.studies.report.experiment as reproduction
+import posteriori.studies.report.page as page
 from posteriori.cli import main
-from posteriori.experiments.engine.execute import Loader
-from posteriori.experiments.reproduction.plan import Scope
-from posteriori.experiments.verification import plan
-from posteriori.experiments.verification.grid import Grid
-from posteriori.jobs.executor import Serial
+from posteriori.jobs.executors import Serial
 from posteriori.metrics import lpips
+from posteriori.studies.engine.execute import Loader
+from posteriori.studies.report.plan import Scope
+from posteriori.studies.verification import plan
+from posteriori.studies.verification.grid import Grid
 from posteriori.training.run import TrainingRun
 
 lpips(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))  # with its weights, for all that are forked from here

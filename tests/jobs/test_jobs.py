@@ -16,7 +16,8 @@ import pytest
 import torch
 from tests.jobs.squares import Cube, Square, Unknown, work
 
-from posteriori.jobs.executor import EXECUTORS, Event, Serial, executor
+from posteriori.jobs.executor import Event
+from posteriori.jobs.executors import EXECUTORS, Serial, executor
 from posteriori.jobs.faults import JobsFailed, out_of_memory
 from posteriori.jobs.processes import Processes
 from posteriori.jobs.progress import Board, log, seconds_taken, shown, together
@@ -177,7 +178,7 @@ def test_work_that_no_process_can_begin_is_said(tmp_path, jobs):
 
 SCRIPT = """
 import sys
-from posteriori.jobs.executor import executor
+from posteriori.jobs.executors import executor
 from posteriori.jobs.progress import log
 from posteriori.jobs.run import run
 from posteriori.jobs.store import Store

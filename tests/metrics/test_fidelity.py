@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from posteriori.images import load_image
+from posteriori.images.files import load_image
 from posteriori.metrics import lpips, psnr, ssim
 
 METRICS = [psnr, ssim, lpips]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from posteriori.observers import CountedPrior
 from posteriori.priors.base import Denoised, Prior, Wrapped
 from posteriori.priors.tiled import Tiled
 from posteriori.schedule import linear_betas
-from posteriori.trace import CountedPrior
 
 LEVEL = linear_betas(50).level(20)
 

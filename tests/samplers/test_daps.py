@@ -5,13 +5,13 @@ import torch
 
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
+from posteriori.observers import CountedPrior
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
 from posteriori.sampler import State
 from posteriori.samplers import DAPS
 from posteriori.schedule import Level
-from posteriori.trace import CountedPrior
 from tests.helpers import LINEAR, Bulk, covariance, normal, standard_errors_off
 
 ROWS = 10_000

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from posteriori.experiments.verification.distances import sliced_wasserstein
-from posteriori.experiments.verification.grid import Grid
-from posteriori.experiments.verification.problem import SLICES
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.priors.tied import TiedMixture
 from posteriori.samplers import MALA, TDS, MCGDiff, PnPDM, mcgdiff, tds
 from posteriori.samplers.particles import effective_size, resample, systematic
+from posteriori.studies.verification.distances import sliced_wasserstein
+from posteriori.studies.verification.grid import Grid
+from posteriori.studies.verification.problem import SLICES
 from tests.helpers import Bulk, normal
 
 QUICK, LONG = 200, 2000

@@ -8,14 +8,14 @@ import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
 
+from posteriori.hub.convert import convert_state_dict, unet_config
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
+from posteriori.observers import Trajectory
 from posteriori.operators import GaussianBlur
-from posteriori.priors.convert import convert_state_dict, unet_config
 from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import Tape
 from posteriori.samplers import DPS
-from posteriori.trace import Trajectory
 from tests.helpers import LINEAR
 
 SHAPE = (3, 64, 64)

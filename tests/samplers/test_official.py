@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
+from posteriori.observers import Trajectory
 from posteriori.operators import Dense, Downsample, Identity, Mask
 from posteriori.priors.base import Denoised, Prior
 from posteriori.priors.mixture import GaussianMixture
@@ -24,7 +25,6 @@ from posteriori.rng import Tape
 from posteriori.samplers import SAMPLERS, mcgdiff
 from posteriori.samplers.particles import Resampled
 from posteriori.samplers.pnpdm import _towards_y
-from posteriori.trace import Trajectory
 from tests.helpers import LINEAR
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "samplers"

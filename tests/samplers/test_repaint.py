@@ -6,13 +6,13 @@ import torch
 
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
+from posteriori.observers import CountedPrior
 from posteriori.operators import Dense, Mask
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
 from posteriori.sampler import State
 from posteriori.samplers import DDIM, RePaint
 from posteriori.schedule import CLEAN
-from posteriori.trace import CountedPrior
 from tests.helpers import LINEAR, Bulk, covariance, normal
 
 MEAN, C = normal(4, seed=1), covariance(4)

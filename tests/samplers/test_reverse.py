@@ -10,6 +10,7 @@ from posteriori.guidance.base import Guidance
 from posteriori.integrators import INTEGRATORS
 from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
+from posteriori.observers import CountedPrior
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
@@ -17,7 +18,6 @@ from posteriori.sampler import State
 from posteriori.samplers import DDIM, DDNM, DPS, MMPS, SAMPLERS, TMPD, DiffPIR, PiGDM, Reverse
 from posteriori.schedule import CLEAN, Level
 from posteriori.settings.text import format_spec, parse_sampler
-from posteriori.trace import CountedPrior
 from tests.helpers import LINEAR, Bulk, covariance, normal, standard_errors_off
 
 SOLVERS = ["ddim", "heun", "dpm-solver++"]

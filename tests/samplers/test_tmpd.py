@@ -3,13 +3,13 @@ import torch
 
 from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
+from posteriori.observers import CountedPrior
 from posteriori.operators import Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.rng import Tape
 from posteriori.sampler import State
 from posteriori.samplers import DDIM, TMPD
 from posteriori.schedule import CLEAN
-from posteriori.trace import CountedPrior
 from tests.helpers import LINEAR, covariance, normal
 
 MEAN, C = normal(4, seed=1), covariance(4)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from posteriori.experiments.engine.plan import Run
 from posteriori.sampler import Sampler
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler, read_sampler
+from posteriori.studies.engine.plan import Run
 
 DOCS = Path(__file__).parents[2] / "docs/extending.md"
 EXAMPLES = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from posteriori.priors.folder import save_folder
+from posteriori.hub.folder import save_folder
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from posteriori.priors.load import load_prior
+from posteriori.hub.load import load_prior
 from posteriori.training.config import TrainConfig
 from posteriori.training.run import TrainingRun
 

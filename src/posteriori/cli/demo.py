@@ -10,7 +10,7 @@ import typer
 from posteriori.cli.options import Device, Dtype, Prior, Quiet, Seed
 
 if TYPE_CHECKING:
-    from posteriori.experiments.demo import Demo
+    from posteriori.studies.demo import Demo
 
 EPILOG = """
 Examples:
@@ -47,14 +47,14 @@ def demo(
 
     Writes results.csv, results.json, settings.json and a figure per task.
     """
-    from posteriori.experiments.demo import run_demo
-    from posteriori.experiments.demo_files import write_demo
     from posteriori.files import writable_folder
-    from posteriori.images import load_image
-    from posteriori.priors.load import load_prior
+    from posteriori.hub.load import load_prior
+    from posteriori.images.files import load_image
     from posteriori.samplers import DDIM
     from posteriori.settings.presets import DEFAULT_STEPS
     from posteriori.settings.text import read_samplers
+    from posteriori.studies.demo import run_demo
+    from posteriori.studies.demo_files import write_demo
     from posteriori.terminal import console
 
     # DDIM draws from the prior alone, which the demo does anyway

@@ -57,9 +57,9 @@ def denoise(
     The pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
     """
     from posteriori.operators import Identity
-    from posteriori.runs.inputs import find_sources
-    from posteriori.runs.methods import OnePass
-    from posteriori.runs.restoration import Restoration
+    from posteriori.restore.inputs import find_sources
+    from posteriori.restore.methods import OnePass
+    from posteriori.restore.restoration import Restoration
     from posteriori.settings.noise import parse_noise
     from posteriori.settings.text import Spec
 

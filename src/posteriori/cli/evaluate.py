@@ -11,7 +11,7 @@ import typer
 from posteriori.cli.options import Device, Dtype, Json, Overwrite, Quiet, Seed
 
 if TYPE_CHECKING:
-    from posteriori.experiments.evaluation.result import Evaluation
+    from posteriori.studies.evaluation.result import Evaluation
 
 EPILOG = """
 Examples:
@@ -59,12 +59,12 @@ def evaluate(
     from dataclasses import asdict
     from tempfile import TemporaryDirectory
 
-    from posteriori.experiments.evaluation.result import Request
-    from posteriori.experiments.evaluation.run import evaluate as run
+    from posteriori.hub.load import load_prior, prior_record
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE
-    from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
+    from posteriori.studies.evaluation.result import Request
+    from posteriori.studies.evaluation.run import evaluate as run
 
     prior = load_prior(name, device=device, dtype=dtype)
     count = (0 if prior.any_size else 500) if samples is None else samples
@@ -80,7 +80,7 @@ def evaluate(
 def _print(evaluation: Evaluation, out: Path | None) -> None:
     from rich.table import Table
 
-    from posteriori.experiments.evaluation.result import tables
+    from posteriori.studies.evaluation.result import tables
     from posteriori.terminal import console
 
     to = console()

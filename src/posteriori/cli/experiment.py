@@ -12,9 +12,9 @@ import typer
 from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
-    from posteriori.experiments.engine.campaign import Campaign
-    from posteriori.experiments.engine.execute import Loader
     from posteriori.jobs.executor import Executor
+    from posteriori.studies.engine.campaign import Campaign
+    from posteriori.studies.engine.execute import Loader
 
 Images = Annotated[
     Path | None, typer.Option(help="A folder (searched whole) or a zip of clean pictures of the prior's kind.")
@@ -56,8 +56,8 @@ def rows_of(text: str) -> int | None:
 @contextmanager
 def campaign(out: Path, loader: Loader, rows: int | None, workers: Executor, quiet: bool) -> Generator[Campaign]:
     """The experiment in ``out``, held against other commands."""
-    from posteriori.experiments.engine.campaign import Campaign
     from posteriori.jobs.lock import claimed_folder
+    from posteriori.studies.engine.campaign import Campaign
     from posteriori.terminal import console
 
     to = console(stderr=True, quiet=quiet)

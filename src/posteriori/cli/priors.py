@@ -14,8 +14,8 @@ from posteriori.cli.options import Json, Quiet
 from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
-    from posteriori.priors.cards import Card
-    from posteriori.priors.folder import Folder
+    from posteriori.hub.cards import Card
+    from posteriori.hub.folder import Folder
 
 app = typer.Typer(no_args_is_help=True, help="The pretrained models that serve as priors.")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
@@ -70,8 +70,8 @@ def list_(as_json: Json = False) -> None:
 
     from rich.table import Table
 
-    from posteriori.priors.cards import cache_dir
-    from posteriori.priors.load import list_priors
+    from posteriori.hub.cards import cache_dir
+    from posteriori.hub.load import list_priors
     from posteriori.terminal import console
 
     rows = list_priors()
@@ -95,10 +95,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Everything that is known of a prior: network, noise schedule, licence, files and where they should lie."""
+    from posteriori.hub.cards import cards
+    from posteriori.hub.folder import read_folder
+    from posteriori.hub.load import EMBEDDED, embedded
     from posteriori.names import nearest
-    from posteriori.priors.cards import cards
-    from posteriori.priors.folder import read_folder
-    from posteriori.priors.load import EMBEDDED, embedded
 
     known = cards()
     if name in embedded():
@@ -122,10 +122,10 @@ def pull(name: Known, sha256: Sha256 = None, quiet: Quiet = False) -> None:
 
     They lie in the user's cache, or in $POSTERIORI_HOME/priors. Every file is held against its recorded hash.
     """
-    from posteriori.priors import download
+    from posteriori.hub import fetch
 
     card = _downloadable(name)
-    path = download.pull(card, sha256, quiet=quiet, say=lambda text: quiet or typer.echo(text, err=True))
+    path = fetch.pull(card, sha256, quiet=quiet, say=lambda text: quiet or typer.echo(text, err=True))
     if not quiet:
         typer.echo(f"{path}: use it as --prior {name}")
 
@@ -138,9 +138,9 @@ def add(
     quiet: Quiet = False,
 ) -> None:
     """Takes a prior's weights from a file, where `pull` cannot download them."""
-    from posteriori.priors import download
+    from posteriori.hub import fetch
 
-    path = download.add(_downloadable(name), file.expanduser(), sha256, quiet=quiet)
+    path = fetch.add(_downloadable(name), file.expanduser(), sha256, quiet=quiet)
     if not quiet:
         typer.echo(f"{path}: use it as --prior {name}")
 
@@ -155,19 +155,19 @@ def convert(
     ] = None,
 ) -> None:
     """Turns a guided-diffusion checkpoint into a folder in diffusers' format, weights in float32."""
-    from posteriori.priors.load import convert_checkpoint
+    from posteriori.hub.load import convert_checkpoint
 
     convert_checkpoint(ckpt, folder, config)
     typer.echo(f"wrote {folder}: use it as --prior {folder}")
 
 
 def _downloadable(name: str) -> Card:
+    from posteriori.hub.cards import cards, load_card
     from posteriori.names import nearest
-    from posteriori.priors.cards import cards, load_card
 
     known = cards()
     if name not in known:
-        from posteriori.priors.load import embedded
+        from posteriori.hub.load import embedded
 
         if name in embedded():
             others = ", ".join(nearest(name, known))
@@ -176,7 +176,7 @@ def _downloadable(name: str) -> Card:
 
 
 def _card_facts(card: Card) -> dict[str, Any]:
-    from posteriori.priors.cards import cache_dir
+    from posteriori.hub.cards import cache_dir
 
     files = []
     for file in card.files:
@@ -207,7 +207,7 @@ def _card_facts(card: Card) -> dict[str, Any]:
 
 
 def _folder_facts(folder: Folder) -> dict[str, Any]:
-    from posteriori.priors.cards import sha256
+    from posteriori.hub.cards import sha256
 
     schedule = ("beta_schedule", "beta_start", "beta_end", "num_train_timesteps")
     network = ("block_out_channels", "layers_per_block", "down_block_types", "attention_head_dim")

@@ -62,12 +62,12 @@ def report(
     The more --pictures there are, the more of them tune, and are run with fewer steps and for the ablation.
     Stopped at any moment, the same command goes on where it was.
     """
-    from posteriori.experiments.engine.execute import Loader
-    from posteriori.experiments.pictures import split
-    from posteriori.experiments.reproduction.experiment import reproduce
-    from posteriori.experiments.reproduction.page import write
-    from posteriori.experiments.reproduction.plan import FULL, SMALL
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
+    from posteriori.studies.engine.execute import Loader
+    from posteriori.studies.pictures import split
+    from posteriori.studies.report.experiment import reproduce
+    from posteriori.studies.report.page import write
+    from posteriori.studies.report.plan import FULL, SMALL
 
     scope = FULL if full else SMALL
     if steps:

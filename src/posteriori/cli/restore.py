@@ -99,10 +99,10 @@ def restore(
     on with the pictures that were not finished.
     """
     from posteriori.operators import Mask
-    from posteriori.runs.inputs import MaskFile, find_sources
-    from posteriori.runs.intervals import IntervalRequest
-    from posteriori.runs.methods import OnePass, Posterior
-    from posteriori.runs.restoration import Restoration
+    from posteriori.restore.inputs import MaskFile, find_sources
+    from posteriori.restore.intervals import IntervalRequest
+    from posteriori.restore.methods import OnePass, Posterior
+    from posteriori.restore.restoration import Restoration
     from posteriori.settings.choosing import DENOISER, choose, is_auto
     from posteriori.settings.noise import parse_noise
     from posteriori.settings.presets import default_steps

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from posteriori.jobs.executor import Event
     from posteriori.priors.base import Prior
-    from posteriori.runs.entry import Case
-    from posteriori.runs.inputs import Source
-    from posteriori.runs.restoration import Restoration
-    from posteriori.runs.restore import Outcome
+    from posteriori.restore.entry import Case
+    from posteriori.restore.inputs import Source
+    from posteriori.restore.restoration import Restoration
+    from posteriori.restore.run import Outcome
 
 
 #: pixels from which a picture's time is worth an estimate
@@ -36,7 +36,7 @@ class Manner:
 
 
 def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
-    from posteriori.priors.load import load_prior, prior_record
+    from posteriori.hub.load import load_prior, prior_record
 
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
 
@@ -46,7 +46,7 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE
     from posteriori.progress import bar
-    from posteriori.runs.restore import Batch, restore, summary, write_summary
+    from posteriori.restore.run import Batch, restore, summary, write_summary
 
     outcomes = []
     steps = restoration.steps
@@ -86,7 +86,7 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.runs.restore import seconds_per_step
+    from posteriori.restore.run import seconds_per_step
     from posteriori.settings.noise import format_noise
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]

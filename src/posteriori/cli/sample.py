@@ -36,12 +36,12 @@ def sample(
     Writes sample-001.png ..., grid.png with all of them and manifest.json. The same command goes on where it
     was stopped.
     """
+    from posteriori.hub.load import load_prior, prior_record
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE, added
-    from posteriori.priors.load import load_prior, prior_record
     from posteriori.progress import bar
-    from posteriori.runs.restoration import batch_for
-    from posteriori.runs.unconditional import draw
+    from posteriori.restore.restoration import batch_for
+    from posteriori.restore.unconditional import draw
     from posteriori.settings.presets import default_steps
     from posteriori.settings.text import read_sampler
 

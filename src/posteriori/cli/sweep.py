@@ -24,7 +24,7 @@ from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
 from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
-    from posteriori.experiments.sweep import Axis, Measured
+    from posteriori.studies.sweep import Axis, Measured
 
 EPILOG = """
 Examples:
@@ -70,15 +70,15 @@ def sweep(
     Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
     field, heat maps of two. A stopped sweep goes on where it was.
     """
-    from posteriori.experiments import plots
-    from posteriori.experiments.engine.execute import Loader
-    from posteriori.experiments.engine.plan import Item
-    from posteriori.experiments.pictures import bundled, by_hash, held_out
-    from posteriori.experiments.sweep import grid, measured, read_axis, rows
-    from posteriori.experiments.table import write_csv
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
     from posteriori.settings.noise import parse_noise
     from posteriori.settings.text import format_spec, read_operator
+    from posteriori.studies import plots
+    from posteriori.studies.engine.execute import Loader
+    from posteriori.studies.engine.plan import Item
+    from posteriori.studies.pictures import bundled, by_hash, held_out
+    from posteriori.studies.sweep import grid, measured, read_axis, rows
+    from posteriori.studies.table import write_csv
 
     axes = [read_axis(text) for text in vary]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
@@ -107,7 +107,7 @@ def sweep(
 def _print(axes: list[Axis], found: list[Measured], title: str) -> None:
     from rich.table import Table
 
-    from posteriori.experiments.sweep import FLAT, best, flat
+    from posteriori.studies.sweep import FLAT, best, flat
     from posteriori.terminal import console
 
     top = best(found)

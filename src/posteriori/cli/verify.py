@@ -47,14 +47,14 @@ def verify(
     index.html, verification.md with its pictures in verification/, and tables as CSV. The time is told first; stopped
     at any moment, the same command goes on where it was.
     """
-    from posteriori.experiments.verification.page import write
-    from posteriori.experiments.verification.plan import FULL, QUICK, cells
-    from posteriori.experiments.verification.results import rows
-    from posteriori.experiments.verification.run import done as read_done
-    from posteriori.experiments.verification.run import run
-    from posteriori.jobs.executor import executor
+    from posteriori.jobs.executors import executor
     from posteriori.jobs.lock import claimed_folder
     from posteriori.settings.text import read_samplers
+    from posteriori.studies.verification.page import write
+    from posteriori.studies.verification.plan import FULL, QUICK, cells
+    from posteriori.studies.verification.results import rows
+    from posteriori.studies.verification.run import done as read_done
+    from posteriori.studies.verification.run import run
     from posteriori.terminal import console
 
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.images import SUFFIXES, read_picture
+from posteriori.images.files import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.priors.load import read_device
+from posteriori.hub.load import read_device
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from posteriori.figures import sheet
+from posteriori.images.sheets import sheet
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.metrics import psnr

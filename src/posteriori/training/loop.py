@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from posteriori.errors import PosterioriError
 from posteriori.files import first_line
+from posteriori.hub.load import load_prior, read_dtype
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.store import Files
-from posteriori.priors.load import load_prior, read_dtype
 from posteriori.priors.unet import PixelUNet
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas

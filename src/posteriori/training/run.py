@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path, writable_folder
-from posteriori.priors.folder import CARD, save_folder
+from posteriori.hub.folder import CARD, save_folder
 from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Images, list_names, load_images, load_whole, split_names

@@ -1,0 +1,1 @@
+"""How a prior gets here: embedded, from a folder, a checkpoint that a card knows, or a Hub."""

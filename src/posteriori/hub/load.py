@@ -1,0 +1,260 @@
+"""Priors by name: embedded, downloaded, a folder, a guided-diffusion checkpoint, or on the Hub."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.files import first_line, read_json
+from posteriori.hub.cards import Card, cache_dir, card_of, cards, checked_file, sha256
+from posteriori.hub.convert import complete_flags, convert_state_dict, unet_config
+from posteriori.hub.folder import (
+    FILES,
+    WEIGHTS,
+    betas_from_config,
+    load_folder,
+    read_folder,
+    save_folder,
+)
+from posteriori.names import nearest
+from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
+
+EMBEDDED = Path(str(resources.files("posteriori.hub") / "weights"))
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+HUB_FILES = [*FILES, "unet/config.json", f"unet/{WEIGHTS}", "scheduler/scheduler_config.json"]
+
+
+@torch.inference_mode(False)  # gradients go through it, also where it was loaded under that
+def load_prior(
+    name: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | str = "auto",
+) -> UNetPrior:
+    """The prior called ``name``, frozen, on ``device``, at its own size.
+
+    ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
+    ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
+    arithmetic: "auto" (see ``auto_dtype``), "float32", "bfloat16" or "float16"; ``device`` is torch's, or "auto": see
+    ``read_device``.
+
+    Raises FileNotFoundError where a file is missing, PosterioriError where it is not what it should be; both
+    say what to do next. Checkpoints are hashed before use and never run code.
+    """
+    to: Any = {"device": read_device(device)}
+    to["dtype"] = read_dtype(dtype, to["device"])
+    path, card = _locate(name)
+    return load_folder(path, **to) if card is None else _card_prior(card, _read_state(path), **to)
+
+
+def prior_record(name: str | Path) -> dict[str, str]:
+    """What a record of a run says of the prior ``name``: name, file (of the weights), sha256, licence.
+
+    Takes what ``load_prior`` takes, and raises as it does.
+    """
+    path, card = _locate(name)
+    if card is None:
+        folder = read_folder(path)
+        path, called, licence = folder.weights, folder.name, folder.licence
+    else:
+        called, licence = card.name, card.licence
+    return {"name": called, "file": str(path), "sha256": sha256(path), "licence": licence}
+
+
+def check_checkpoint(path: Path, card: Card) -> None:
+    """Raises PosterioriError where the file ``path`` does not hold the network that the card describes."""
+    convert_state_dict(_read_state(path), card.flags)
+
+
+def _locate(name: str | Path) -> tuple[Path, Card | None]:
+    """The folder that ``name`` stands for, or the checkpoint and the card that knows its hash."""
+    known, path = cards(), Path(name).expanduser()
+    if str(name) in embedded():
+        return EMBEDDED / name, None
+    if str(name) in known:
+        return checked_file(known[str(name)]), known[str(name)]
+    if path.is_dir():
+        return path, None
+    if path.is_file():
+        card = card_of(path)
+        if card is None:
+            _read_state(path)  # where it is no checkpoint at all, that is what to say
+            raise PosterioriError(
+                f"no card knows {path} (sha256 {sha256(path)}): convert it with "
+                f"`posteriori priors convert {path} DIR --config FILE`"
+            )
+        return path, card
+    if path.suffix in (".pt", ".pth", ".ckpt"):  # or models/mine.pt would be asked for on the Hub
+        raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file, or a name of {', '.join(known)}")
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name)):
+        return _download(str(name)), None
+    there = nearest(str(name), [*embedded(), *known])
+    raise PosterioriError(
+        f"no prior is called {str(name)!r}: there are {', '.join(there)}; or give a folder in diffusers' "
+        "format, a .pt file, or org/name on the Hub"
+    )
+
+
+def convert_checkpoint(ckpt: Path, out_dir: Path, config_file: Path | None = None) -> None:
+    """Writes the guided-diffusion checkpoint ``ckpt`` to ``out_dir`` in diffusers' format, in float32.
+
+    ``config_file`` is JSON with guided-diffusion's flags; without one a card must know the file. Raises as
+    ``load_prior`` and ``save_folder`` do.
+    """
+    ckpt = Path(ckpt)
+    state, card = _read_state(ckpt), card_of(ckpt)
+    given = read_json(Path(config_file)) if config_file else card.flags if card else {}
+    flags = complete_flags(state, given)
+    scheduler = card.schedule if card else _scheduler(flags)
+    prediction: Prediction = card.prediction if card else "sample" if flags.get("predict_xstart") else "epsilon"
+    save_folder(
+        Path(out_dir),
+        _network(state, flags),
+        betas_from_config(scheduler),
+        prediction=prediction,
+        size=int(flags["image_size"]),
+        name=card.name if card else ckpt.stem,
+        licence=card.licence if card else "not recorded",
+        dtype=torch.float32,
+    )
+
+
+@dataclass(frozen=True)
+class PriorRow:
+    """A line of ``list_priors``: ``size`` in pixels (None: any), ``bytes`` of ``file`` (None: not here)."""
+
+    name: str
+    size: int | None
+    where: str  # embedded, downloaded, or not here
+    file: str | None
+    bytes: int | None
+    licence: str
+
+
+def list_priors() -> list[PriorRow]:
+    """The embedded priors and those that cards describe."""
+    rows = []
+    for name in embedded():
+        folder = read_folder(EMBEDDED / name)
+        file, size = folder.weights, None if folder.any_size else folder.size
+        rows.append(PriorRow(name, size, "embedded", str(file), file.stat().st_size, folder.licence))
+    for card in cards().values():
+        file = next((path for f in card.files if (path := cache_dir() / f.name).is_file()), None)
+        if file is None:
+            rows.append(PriorRow(card.name, card.size, "not here", None, card.files[0].bytes, card.licence))
+        else:
+            rows.append(PriorRow(card.name, card.size, "downloaded", str(file), file.stat().st_size, card.licence))
+    return rows
+
+
+def embedded() -> list[str]:
+    """The names of the priors that come with the package."""
+    return sorted(path.parent.name for path in EMBEDDED.glob(f"*/{WEIGHTS}"))
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: the errors below say more
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise PosterioriError(
+            f"{path} holds more than tensors, or is not a checkpoint: it was refused and ran no code"
+        ) from None
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise PosterioriError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise PosterioriError(
+            f"{path} holds no state dict (tensors by name): give the network's own, not a training state"
+        )
+    return state
+
+
+def _network(state: Mapping[str, Tensor], flags: Mapping[str, Any]) -> PixelUNet:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with torch.device("meta"):  # no time spent on initial weights
+        net = UNet2DModel(**unet_config(flags))
+    net.load_state_dict({k: v.float() for k, v in convert_state_dict(state, flags).items()}, assign=True)
+    return PixelUNet(net)
+
+
+def _card_prior(card: Card, state: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype) -> UNetPrior:
+    return UNetPrior(
+        _network(state, card.flags),
+        betas_from_config(card.schedule),
+        (3, card.size, card.size),
+        prediction=card.prediction,
+        name=card.name,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _scheduler(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """guided-diffusion's diffusion flags and their defaults, in diffusers' names."""
+    T, name = int(flags.get("diffusion_steps", 1000)), flags.get("noise_schedule", "linear")
+    if name not in ("linear", "cosine"):
+        raise PosterioriError(f"noise_schedule is {name!r}: there are linear and cosine")
+    if flags.get("rescale_timesteps") and T != 1000:
+        raise PosterioriError(f"rescale_timesteps with diffusion_steps {T} is not supported: only 1000 steps are")
+    kind = "linear" if name == "linear" else "squaredcos_cap_v2"
+    scale = 1000 / T  # guided-diffusion's: the same noise in fewer steps
+    return {"beta_schedule": kind, "beta_start": scale * 1e-4, "beta_end": scale * 0.02, "num_train_timesteps": T}
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except LocalEntryNotFoundError:
+        raise ConnectionError(
+            f"{name!r} is no folder here, and the Hugging Face Hub cannot be reached: get it first"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise PosterioriError(
+            f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}"
+        ) from None
+
+
+def read_dtype(dtype: torch.dtype | str, device: torch.device | str) -> torch.dtype:
+    """A network's arithmetic by name; "auto" is what ``device`` computes in."""
+    if dtype == "auto":
+        return auto_dtype(device)
+    for name, known in DTYPES.items():
+        if dtype in (name, known):
+            return known
+    raise PosterioriError(f"dtype is {dtype!r}: give auto, {', '.join(DTYPES)}")
+
+
+def read_device(device: torch.device | str) -> torch.device:
+    """A device by torch's name; "auto" is the first that torch can use here of cuda, mps and cpu.
+
+    Raises PosterioriError where torch cannot use it.
+    """
+    if device == "auto":
+        gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(gpu)
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found).cpu()  # torch takes names of devices that it cannot use here, and "meta"
+    except (RuntimeError, AssertionError, ImportError):
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        there = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+        given = f"device is {str(device)!r}, which torch cannot use here"
+        raise PosterioriError(f"{given}: give auto, {' or '.join(there)}") from None
+    return found

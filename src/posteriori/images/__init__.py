@@ -1,0 +1,1 @@
+"""Pictures: their files, their size, and sheets of several to look at."""

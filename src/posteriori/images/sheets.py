@@ -1,0 +1,178 @@
+"""Pictures of pictures: contact sheets and comparisons, every pixel shown as an unblurred square."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.files import atomic_path
+from posteriori.images.files import to_uint8
+
+_DPI = 128  # a power of two: sizes in pixels survive the division
+_CELL = 192  # small pictures are enlarged to about this width
+_PANELS = 7  # side by side in a comparison
+_MARGIN, _GAP, _LINE, _TITLE, _BAR = 20, 10, 20, 25, 18
+_ACCENT, _INK, _FAINT = "#ffb000", "#1a1a1a", "#666666"
+
+
+class _Canvas:
+    """A white figure measured in pixels from its top left corner. No pyplot, hence no global state."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+
+    def picture(self, pixels: np.ndarray, left: int, top: int) -> None:
+        self.figure.figimage(pixels, left, self.height - top - len(pixels), origin="upper")
+
+    def text(self, text: str, left: int, top: int, size: int = 13, colour: str = _INK, bold: bool = False) -> None:
+        # By the baseline: aligned at the top, lines without ascenders would sit higher.
+        x, y = left / self.width, 1 - (top + size) / self.height
+        weight = "bold" if bold else "normal"
+        self.figure.text(x, y, text, fontsize=size * 72 / _DPI, color=colour, weight=weight, parse_math=False)
+
+    def frame(self, left: float, top: float, width: float, height: float) -> None:
+        for colour, line in (("black", 3.5), (_ACCENT, 2.0)):
+            box = Rectangle((left, self.height - top - height), width, height, fill=False, zorder=10)
+            box.set(edgecolor=colour, linewidth=line * 72 / _DPI, transform=None)
+            self.figure.add_artist(box)
+
+    def colour_bar(self, colours: ScalarMappable, label: str, left: int, top: int, width: int, height: int) -> None:
+        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        ticks = np.linspace(*colours.get_clim(), 3)
+        self.figure.colorbar(colours, cax=axes, ticks=ticks, format="%.2g").set_label(label, fontsize=11 * 72 / _DPI)
+        axes.tick_params(labelsize=11 * 72 / _DPI)
+
+    def save(self, path: str | Path) -> None:
+        with atomic_path(path) as temporary, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # the font lacks a name's script, and draws boxes
+            FigureCanvasAgg(self.figure).print_png(temporary)
+
+
+def _nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows = np.arange(height) * len(pixels) // height
+    columns = np.arange(width) * pixels.shape[1] // width
+    return pixels[rows][:, columns]
+
+
+def _scale(width: int) -> int:
+    return max(1, round(_CELL / width))
+
+
+def _wrapped(text: str, width: int, glyph: float = 7.5) -> list[str]:
+    """The lines of ``text`` broken to ``width`` pixels at ``glyph`` pixels a character."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, max(8, int(width / glyph))) or [""]]
+
+
+def sheet(images: Tensor, path: str | Path, columns: int | None = None, labels: Sequence[str] | None = None) -> None:
+    """Writes a contact sheet of ``images``, (N, 3, H, W) on [-1, 1], to the PNG file ``path``.
+
+    Small pictures are enlarged by a whole factor to about 192 pixels; ``columns`` is by default that of
+    the squarest sheet; ``labels`` are N short lines under the pictures. Raises PosterioriError on other shapes.
+    """
+    if images.ndim != 4 or not len(images) or (columns is not None and columns < 1):
+        raise PosterioriError(
+            f"got shape {tuple(images.shape)}, columns {columns}: give (N, 3, H, W), N and columns >= 1"
+        )
+    if labels is not None and len(labels) != len(images):
+        raise PosterioriError(f"got {len(labels)} labels for {len(images)} images: give one each")
+    columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
+    scale = _scale(images.shape[3])
+    height, width = scale * images.shape[2], scale * images.shape[3]
+    below = _GAP + (_LINE if labels else 0)
+    rows = math.ceil(len(images) / columns)
+    canvas = _Canvas(2 * _GAP + columns * (width + _GAP) - _GAP, _GAP + rows * (height + below))
+    for i, image in enumerate(images):
+        left, top = _GAP + (i % columns) * (width + _GAP), _GAP + (i // columns) * (height + below)
+        canvas.picture(_nearest(to_uint8(image), height, width), left, top)
+        if labels:
+            canvas.text(labels[i], left, top + height + 4)
+    canvas.save(path)
+
+
+def comparison(
+    panels: Sequence[tuple[str, Tensor]],
+    path: str | Path,
+    *,
+    title: str,
+    zoom: tuple[int, int, int, int] | None,
+) -> None:
+    """Writes labelled pictures side by side, and below each the detail ``zoom``, to the PNG file ``path``.
+
+    ``panels`` are (label, image), an image (3, H, W) or (1, 3, H, W) on [-1, 1]; the first line of a label
+    is its name, further lines are notes such as "28.8 dB / 0.055". A smaller image, such as a low-resolution
+    measurement, is shown at the size of the largest. ``zoom`` is (top, left, height, width) in pixels of
+    the largest, drawn as a frame in every picture. Beyond seven panels there are several rows. Raises PosterioriError
+    without panels or with zoom outside.
+    """
+    if not panels:
+        raise PosterioriError("got no panels: give at least one (label, image)")
+    pictures = [to_uint8(image) for _, image in panels]
+    full = max((p.shape[:2] for p in pictures), key=math.prod)
+    scale = _scale(full[1])
+    height, width = scale * full[0], scale * full[1]
+    rows = math.ceil(len(panels) / _PANELS)
+    columns = math.ceil(len(panels) / rows)
+    inner = columns * (width + _GAP) - _GAP
+    heading = _wrapped(title, inner, glyph=10.5)
+    labels = [_wrapped(label, width) for label, _ in panels]
+    zoomed = _zoomed_height(zoom, full, width) if zoom else 0
+    above = _GAP + max(map(len, labels)) * _LINE + 4
+    below = height + (_GAP + zoomed if zoom else 0)
+    start = _MARGIN + len(heading) * _TITLE
+    canvas = _Canvas(inner + 2 * _MARGIN, start + rows * (above + below) + _MARGIN)
+    for j, line in enumerate(heading):
+        canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
+    for i, (lines, pixels) in enumerate(zip(labels, pictures, strict=True)):
+        x, y = _MARGIN + i % columns * (width + _GAP), start + i // columns * (above + below) + above
+        for j, line in enumerate(lines):
+            canvas.text(line, x, y - 4 - (max(map(len, labels)) - j) * _LINE, colour=_FAINT if j else _INK)
+        pixels = _nearest(pixels, *full)
+        canvas.picture(_nearest(pixels, height, width), x, y)
+        if zoom:
+            top, left, h, w = zoom
+            canvas.frame(x + left * scale, y + top * scale, w * scale, h * scale)
+            canvas.picture(_nearest(pixels[top : top + h, left : left + w], zoomed, width), x, y + height + _GAP)
+    canvas.save(path)
+
+
+def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> None:
+    """Writes ``values``, (H, W) from 0 up, as colours with a colour bar named ``label``, to the PNG file ``path``."""
+    if values.ndim != 2:
+        raise PosterioriError(f"got shape {tuple(values.shape)}: give (H, W)")
+    if values.isnan().any():
+        raise PosterioriError("the values hold NaN: it has no colour")
+    scale = _scale(values.shape[1])
+    height, width = scale * values.shape[0], scale * values.shape[1]
+    heading = _wrapped(title, width + _GAP + 5 * _BAR, glyph=10.5)
+    top = _MARGIN + len(heading) * _TITLE + _GAP
+    canvas = _Canvas(width + 2 * _MARGIN + _GAP + 5 * _BAR, top + height + _MARGIN)
+    for j, line in enumerate(heading):
+        canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
+    colours = ScalarMappable(Normalize(0, float(values.max()) or 1.0), "magma")
+    pixels = colours.to_rgba(values.detach().float().cpu().numpy(), bytes=True)[..., :3]
+    canvas.picture(_nearest(pixels, height, width), _MARGIN, top)
+    canvas.colour_bar(colours, label, _MARGIN + width + _GAP, top, _BAR, height)
+    canvas.save(path)
+
+
+def _zoomed_height(zoom: tuple[int, int, int, int], full: tuple[int, int], width: int) -> int:
+    top, left, h, w = zoom
+    if min(top, left) < 0 or min(h, w) < 1 or top + h > full[0] or left + w > full[1]:
+        raise PosterioriError(
+            f"zoom (top, left, height, width) is {zoom}: it must lie inside {full[0]} x {full[1]} pixels"
+        )
+    return round(width * h / w)

@@ -1,0 +1,100 @@
+"""What is written for one restored input: pictures to look at, arrays to compute with, figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from posteriori.images.files import save_image
+from posteriori.images.sheets import comparison, heat_map
+from posteriori.operators.base import Operator
+from posteriori.priors.base import Prior
+from posteriori.restore.checks import check_prior, check_residual, warnings
+from posteriori.restore.inputs import Loaded, Source
+from posteriori.restore.manifest import protocol, score
+from posteriori.restore.methods import Settled
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input ready for ``method``: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
+
+    source: Source
+    loaded: Loaded
+    prior: Prior
+    operator: Operator
+    method: Settled
+    y: Tensor
+    truth: Tensor | None
+
+    def shade(self, x: Tensor) -> Tensor:
+        """The images ``x`` (..., 3, H, W) of a grey input in grey: the nearest that are, and nearer to a grey truth."""
+        return x.mean(-3, keepdim=True).expand_as(x).contiguous() if self.loaded.grey else x
+
+    def window(self, x: Tensor) -> Tensor:
+        """The part of the images ``x`` (..., H, W) that was in the file, without what padding added."""
+        scale = x.shape[-1] // self.loaded.x.shape[-1]  # of an image to its measurement
+        top, left, height, width = (scale * side for side in self.loaded.window)
+        return x[..., top : top + height, left : left + width]
+
+
+def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, Any]:
+    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
+
+    One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
+    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. A
+    measurement of fewer pixels is compared as its bicubic enlargement. Among the figures are two checks, of the
+    residual and of what the prior says, and warnings of what looks wrong.
+    """
+    y, n = case.y, len(x)
+    residual, shift = check_residual(case.operator, y, x, sigma), check_prior(case.prior, x)
+    said = warnings(residual, shift, sigma, simulated=case.truth is not None)
+    figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
+    np.save(folder / "measurement.npy", y[0].numpy())
+    shown = case.window(y) if y.shape[1:] == x.shape[1:] else y
+    x = case.window(x)
+    mean = x.mean(0, keepdim=True)
+    save_image(shown, folder / "measurement.png")
+    if n == 1:
+        save_image(x, folder / "restored.png")
+    else:
+        for i, image in enumerate(x, 1):
+            save_image(image, folder / f"sample-{i:0{max(2, len(str(n)))}d}.png")
+        save_image(mean, folder / "mean.png")
+        std = x.std(0)
+        np.save(folder / "std.npy", std.numpy())
+        title = f"standard deviation of {n} samples"
+        heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
+    if shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
+        label, shown = "measurement, bicubic", F.interpolate(shown, mean.shape[-2:], mode="bicubic")
+    else:
+        label = "measurement"
+    panels = [(label, shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
+    if n > 1:
+        panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
+    if case.truth is not None:
+        truth = case.window(case.truth)
+        save_image(truth, folder / "truth.png")
+        comparable = [(label, image) for label, image in panels if image.shape == truth.shape]
+        scores = {label: score(image, truth) for label, image in comparable}
+        figures["metrics"] = {
+            "measurement": scores.get(label),
+            "samples": [score(image[None], truth) for image in x],
+            "mean": score(mean, truth),
+        }
+        figures["protocol"] = protocol(*truth.shape[-2:])
+        panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
+    comparison(panels, folder / "comparison.png", title=case.source.name, zoom=None)
+    return figures
+
+
+def _noted(label: str, figures: dict[str, float | None] | None) -> str:
+    """``label`` with a line of PSNR and LPIPS below."""
+    forms = {"psnr": "{:.2f} dB", "lpips": "LPIPS {:.3f}"}
+    known = {name: value for name, value in (figures or {}).items() if name in forms and value is not None}
+    return f"{label}\n{' / '.join(forms[name].format(value) for name, value in known.items())}"

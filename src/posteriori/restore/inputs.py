@@ -1,0 +1,203 @@
+"""What a command is given: files and folders, pictures and measurements, and a mask."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.files import first_line
+from posteriori.images.files import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
+from posteriori.images.fit import Fit, fit
+from posteriori.restore.scale import Range, rescaled
+
+ARRAY = ".npy"
+
+#: of 255: what JPEG may leave of a mask's black
+SLACK = 16
+#: of 255: how much of what is to be restored a pixel of a resampled picture may have and be kept: the loss of more
+#: pixels costs more than the errors in these (two scratched faces, DDNM, brought to an eighth)
+MIXED = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: ``path`` as it was given or found, and the ``name`` of what is written for it."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An input as numbers: ``x`` (1, C, H, W) on [-1, 1], ``window`` (top, left, height, width) of what was
+    in the file, ``size`` (height, width) of the file's picture, and ``about`` for the manifest.
+    """
+
+    x: Tensor
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    about: dict[str, Any]
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has one value for all three channels of every pixel."""
+        return self.x.ndim == 4 and self.x.shape[1] == 3 and bool((self.x == self.x[:, :1]).all())
+
+
+def find_sources(paths: Sequence[str]) -> list[Source]:
+    """The inputs behind ``paths``: bundled names, files, and the pictures and arrays that lie in folders, not hidden.
+
+    A file given twice is one input. Names are the files' stems, made fit to name a folder beside results.json:
+    printable, never hidden, and numbered where two would be the same, capitals not counting. FileNotFoundError
+    where a path is missing, PosterioriError where a folder holds nothing to read.
+    """
+    found: list[str] = []
+    for given in paths:
+        path = Path(given)
+        if given in BUNDLED:
+            found.append(given)
+        elif path.is_dir():
+            read = (p for p in path.glob("[!.]*") if p.suffix.lower() in (*SUFFIXES, ARRAY))
+            inside = sorted(str(p) for p in read if p.is_file())
+            if not inside:
+                raise PosterioriError(
+                    f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files"
+                )
+            found += inside
+        elif path.exists():
+            found.append(given)
+        else:
+            raise FileNotFoundError(
+                f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAY}), "
+                f"or one of {', '.join(BUNDLED)}"
+            )
+    once: dict[str | Path, str] = {}
+    for path in found:
+        once.setdefault(path if path in BUNDLED else Path(path).resolve(), path)
+    sources, taken = [], {"results.json"}
+    for path in once.values():
+        stem = "".join(c if c.isprintable() else "_" for c in Path(path).stem).strip(". ") or "input"
+        number = 1
+        while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
+            number += 1
+        taken.add(name.casefold())
+        sources.append(Source(path, name))
+    return sources
+
+
+def load(
+    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: Range | None = None
+) -> Loaded:
+    """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
+
+    Pictures are fitted (``images.fit``); arrays must have the shape and be finite; where their ``scale`` is not given
+    they are floating-point numbers on [-1, 1].
+    Raises OSError or PosterioriError, one line.
+    """
+    data = read_bytes(source.path)
+    about: dict[str, Any] = {"file": source.path, "sha256": hashlib.sha256(data).hexdigest()}
+    if Path(source.path).suffix.lower() == ARRAY:
+        if not arrays:
+            raise PosterioriError(
+                f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out"
+            )
+        x = rescaled(_array(data, source.path, shape, "f" if scale is None else "fiu"), scale)
+        return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
+    picture = read_picture(data, source.path)
+    height, width = picture.pixels.shape[:2]
+    shape = shape or (3, height, width)
+    if len(shape) != 3 or shape[0] != 3:
+        raise PosterioriError(
+            f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})"
+        )
+    fitted = fit(picture.pixels, *shape[1:], how, source.path)
+    about |= {"kind": "picture", "width": width, "height": height, "notes": list(picture.notes)}
+    if fitted.note:
+        about["fit"] = fitted.note
+    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
+
+
+def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
+    if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
+        raise PosterioriError(f"{path} is no NumPy array: give what numpy.save writes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
+            array = np.load(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
+        problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
+        raise PosterioriError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
+    if not isinstance(array, np.ndarray):
+        raise PosterioriError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
+    if array.dtype.kind not in kinds:
+        whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
+        raise PosterioriError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
+    if shape is None:
+        shape = array.shape[-3:]
+        if len(shape) != 3 or shape[0] != 3 or not array.size:
+            raise PosterioriError(f"{path} has shape {array.shape}: give (3, height, width)")
+    if array.shape not in (shape, (1, *shape)):
+        raise PosterioriError(f"{path} has shape {array.shape}: this measurement has {shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, order="C")
+    if not np.isfinite(array).all():
+        raise PosterioriError(f"{path} holds NaN, infinity or numbers beyond float32: give finite numbers")
+    return torch.from_numpy(array.reshape(1, *shape))
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
+
+    Greys are restored too, down to ``SLACK`` of 255: at a soft edge the damage shines through.
+    """
+
+    path: str
+    pixels: np.ndarray
+    sha256: str
+    invert: bool
+
+    @classmethod
+    def read(cls, path: str, *, invert: bool) -> MaskFile:
+        """Raises OSError or PosterioriError: no picture, all white, or all black."""
+        data = read_bytes(path)
+        grey = read_picture(data, path).pixels.mean(2)
+        restore = (255 - grey if invert else grey) >= SLACK
+        swapped = ", swapped by --mask-invert" if invert else ""
+        for everything, colour, problem in (
+            (restore.all(), ("white", "black")[invert], "nothing would be left to restore from"),
+            (not restore.any(), ("black", "white")[invert], "there would be nothing to restore"),
+        ):
+            if everything:
+                raise PosterioriError(
+                    f"{path} is all {colour}: {problem}; white is to be restored and black kept{swapped}"
+                )
+        return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
+
+    def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
+        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already.
+
+        Where the picture is resampled, a pixel is kept that has up to ``MIXED`` of 255 of what is to be restored.
+        """
+        size = self.pixels.shape[:2]
+        if size not in (loaded.size, shape[1:]):
+            (h, w), (height, width) = size, loaded.size
+            raise PosterioriError(
+                f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
+            )
+        weights = fit(self.pixels.astype(np.float32), *shape[1:], how, self.path).pixels  # negative ones as well
+        keep = np.abs(weights) < MIXED
+        if keep.all() or not keep.any():
+            left = "all of it is kept" if keep.all() else "none of it is kept"
+            raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
+        return torch.from_numpy(keep)[None]

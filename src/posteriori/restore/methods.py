@@ -1,0 +1,182 @@
+"""What can be done to a batch of measurements: posterior sampling, or one pass of the denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, final
+
+import torch
+from torch import Tensor
+
+from posteriori.likelihoods import noise_model
+from posteriori.loop import sample
+from posteriori.observers import CountedPrior, ShownResidual
+from posteriori.operators.base import Operator
+from posteriori.operators.svd import SVDOperator
+from posteriori.priors.base import Prior
+from posteriori.sampler import Sampler, State
+from posteriori.schedule import Level, Schedule
+from posteriori.settings.choosing import Choice
+from posteriori.settings.presets import Resolved, resolve
+from posteriori.settings.text import Spec, class_fields, format_spec
+
+#: called after every step with the mean residual, where there is one
+Tick = Callable[[float | None], None]
+
+
+class Drawn(NamedTuple):
+    """Images x (N, n, *shape), and the network ``calls`` they took with ``rows`` images in each."""
+
+    x: Tensor
+    calls: int
+    rows: int
+
+
+class Method(Protocol):
+    """A way from measurements to images, for any prior and operator."""
+
+    @property
+    def n(self) -> int:
+        """Images for each measurement."""
+        ...
+
+    def steps(self, schedule: Schedule) -> int:
+        """Ticks of a call."""
+        ...
+
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        """This for one prior, operator, size and noise ``sigma`` on [-1, 1], all that depends on them looked up."""
+        ...
+
+
+class Settled(Protocol):
+    """A method whose settings are all known."""
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        """The settings, for the manifest."""
+        ...
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        """(name, what to know of it) of the settings that were not typed."""
+        ...
+
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        """The images of ``y``, (N, ...), with at most ``batch`` rows in a network call where they can be split."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Posterior:
+    """``n`` posterior samples by the sampler of ``spec``, its presets those of the prior and the operator.
+
+    ``asked`` is the number of steps where the spec gives none; ``choice`` why it is this sampler, where the user left
+    that open.
+    """
+
+    spec: Spec[Sampler]
+    asked: int
+    n: int
+    choice: Choice | None = None
+
+    def steps(self, schedule: Schedule) -> int:
+        sampler = self.spec.build()
+        count = sampler.count
+        return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
+
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        given = {"steps": self.asked} | self.spec.fields
+        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=sigma, **given), sigma)
+
+
+@final
+@dataclass(frozen=True)
+class Sampling:
+    """Posterior sampling with the ``resolved`` sampler, of measurements with noise ``sigma``."""
+
+    asked: Posterior
+    resolved: Resolved[Sampler]
+    sigma: float
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        asked, sampler = self.asked, self.resolved.sampler
+        fields = dict.fromkeys((field.name for field in class_fields(type(sampler))), "the class's default")
+        counted = {sampler.count: "the steps asked for"} if sampler.count else {}
+        return {
+            "sampler": format_spec(sampler),
+            "chosen": asked.choice and asdict(asked.choice),
+            "sources": fields | counted | self.resolved.sources,
+            "warning": self.resolved.warning or None,
+            "samples": asked.n,
+            "steps": len(sampler.path(prior.schedule)) - 1,
+        }
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        resolved, choice = self.resolved, self.asked.choice
+        lines = [("chosen", choice.reason)] if choice else []
+        lines += [("sampler", format_spec(resolved.sampler))]
+        lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
+        return lines + ([("warning", resolved.warning)] if resolved.warning else [])
+
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        asked, sampler = self.asked, self.resolved.sampler
+        counted, like, residual = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator), ShownResidual()
+        passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
+
+        def watch(state: State, step: int, steps: int, rows: slice) -> None:
+            nonlocal done
+            done += 1
+            if done % passes == 0:
+                tick(residual(state))
+
+        x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
+        if not self.sigma:
+            x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
+        return Drawn(x, counted.calls, -(-counted.images // counted.calls))
+
+
+def _exact(operator: Operator, x: Tensor, y: Tensor) -> Tensor:
+    """The images nearest to ``x`` that give ``y`` without noise, where that amplifies no rounding: A A^T = s^2 I."""
+    return operator.prox(x, y, 0.0) if isinstance(operator, SVDOperator) and operator.s.ndim == 0 else x
+
+
+@final
+@dataclass(frozen=True)
+class OnePass:
+    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``choice`` why, where the user left that open."""
+
+    choice: Choice | None = None
+    n: ClassVar[int] = 1
+
+    def steps(self, schedule: Schedule) -> int:
+        return 1
+
+    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+        return OneCall(prior.schedule.at_noise(sigma), self.choice)
+
+
+@final
+@dataclass(frozen=True)
+class OneCall:
+    """The denoiser's estimate at ``level``, which has alpha = 1 and the noise's sigma on [-1, 1]."""
+
+    level: Level
+    choice: Choice | None
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        chosen = [("chosen", self.choice.reason)] if self.choice else []
+        return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
+
+    @torch.no_grad()
+    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        x0 = prior.denoise(y.to(prior.device), self.level).x0
+        if not torch.isfinite(x0).all():
+            raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
+        if prior.bounds:
+            x0 = x0.clamp(*prior.bounds)
+        tick(None)
+        return Drawn(x0[:, None], 1, len(x0))

@@ -1,0 +1,146 @@
+"""What decides the pictures of a restoration, and its inputs made ready for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from posteriori import __version__
+from posteriori.errors import PosterioriError
+from posteriori.images.fit import Fit
+from posteriori.likelihoods import noise_model
+from posteriori.operators import Mask
+from posteriori.operators.base import Operator
+from posteriori.priors.base import Prior
+from posteriori.restore.entry import Case
+from posteriori.restore.inputs import Loaded, MaskFile, Source, load
+from posteriori.restore.intervals import IntervalRequest
+from posteriori.restore.manifest import arithmetic
+from posteriori.restore.methods import Method, Settled
+from posteriori.restore.scale import Range, check_scale
+from posteriori.settings.text import Spec, format_spec
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a picture of one size is restored with; ``operator`` is None where each has a mask of its own."""
+
+    prior: Prior
+    operator: Operator | None
+    method: Settled
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """Everything that decides the pictures. ``operator`` is None where ``mask`` makes one for each picture.
+
+    ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
+    fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
+    one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
+    goes on with the same groups. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
+    """
+
+    prior: Prior
+    prior_record: dict[str, Any]
+    method: Method
+    operator: Spec[Operator] | None
+    mask: MaskFile | None
+    sigma: float
+    seed: int
+    simulate: bool
+    fit: Fit | None
+    batch: int | None
+    interval: IntervalRequest | None = None
+    range: Range | None = None
+    _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self._any_size and self.fit:
+            raise PosterioriError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
+        if not self._any_size:
+            self._setting(self.prior.shape)  # what is wrong with the operator at this size is known before any work
+
+    @property
+    def _any_size(self) -> bool:
+        return self.prior.any_size
+
+    @property
+    def steps(self) -> int:
+        """Ticks that an input takes."""
+        return self.method.steps(self.prior.schedule)
+
+    def settings(self, case: Case) -> dict[str, Any]:
+        """What decides the pictures of ``case``, besides its input."""
+        mask = self.mask and {"file": self.mask.path, "sha256": self.mask.sha256, "invert": self.mask.invert}
+        return {
+            "posteriori": __version__,
+            "operator": "mask" if self.mask else format_spec(case.operator),
+            "mask": mask,
+            **case.method.record(case.prior),
+            "prior": self.prior_record,
+            "size": list(case.prior.shape[1:]),
+            "simulate": self.simulate,
+            "fit": self.fit,
+            "range": self.range,
+            "seed": self.seed,
+            "interval": self.interval and asdict(self.interval),
+            "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
+            "batch": self.rows,
+            **arithmetic(self.prior),
+        }
+
+    @property
+    def rows(self) -> int:
+        """Of one network call."""
+        return self.batch or (1 if self._any_size else batch_for(self.prior))
+
+    def groups(self, sources: Sequence[Source]) -> list[Sequence[Source]]:
+        """``sources`` in the order and company in which they are restored."""
+        size = max(1, self.rows // self.method.n)
+        return [sources[i : i + size] for i in range(0, len(sources), size)]
+
+    def case(self, source: Source) -> Case:
+        """Reads and, to simulate, degrades an input. Raises OSError or PosterioriError."""
+        loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
+        shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
+        if self.operator and not self.simulate:
+            shape = self.operator.cls.image_shape(shape, **self.operator.fields)
+        setting = self._setting(shape)
+        operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
+        x = loaded.x
+        if loaded.about["kind"] == "array":
+            check_scale(x, operator, self.sigma, self.range, source.path)
+        noise = noise_model(self.sigma)
+        y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
+        return Case(source, loaded, setting.prior, operator, setting.method, y, x if self.simulate else None)
+
+    def _measured_shape(self) -> tuple[int, ...] | None:
+        """The shape (C, H, W) that inputs must have; None where any will do."""
+        if self._any_size:
+            return None
+        operator = self._setting(self.prior.shape).operator
+        if self.simulate or operator is None:
+            return self.prior.shape
+        return operator.measured_shape
+
+    def _setting(self, shape: tuple[int, ...]) -> Setting:
+        if shape not in self._settings:
+            prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
+            operator = self.operator.build(shape) if self.operator else None
+            # settings are those of any mask
+            method = self.method.settled(prior, operator or Mask(shape), self.sigma)
+            self._settings[shape] = Setting(prior, operator, method)
+        return self._settings[shape]
+
+    def _keep(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> Tensor:
+        assert self.mask
+        return self.mask.keep(loaded, shape, self.fit, source)
+
+
+def batch_for(prior: Prior) -> int:
+    """Rows of one network call: as many as pay at this size (a large picture fills the processor alone)."""
+    pixels = prior.shape[-2] * prior.shape[-1]
+    return max(1, (16 * 256**2 if prior.device.type == "cuda" else 8 * 64**2) // pixels)

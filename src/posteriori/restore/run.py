@@ -1,0 +1,262 @@
+"""Restoring a list of inputs into a folder: one entry each, whole or not there, with a manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.files import atomic_folder, read_json, write_json
+from posteriori.jobs.executor import Event, Report, Tick
+from posteriori.jobs.executors import Serial
+from posteriori.jobs.faults import out_of_memory
+from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.run import run
+from posteriori.priors.base import Prior
+from posteriori.restore.entry import Case, write_entry
+from posteriori.restore.inputs import Source
+from posteriori.restore.intervals import write_intervals
+from posteriori.restore.manifest import MANIFEST, peak_memory, versions
+from posteriori.restore.restoration import Restoration
+from posteriori.settings.own import code_of
+
+SUMMARY = "results.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input: its manifest, or the error that stopped it; ``there`` if it had been done before."""
+
+    source: Source
+    manifest: dict[str, Any] | None = None
+    error: Exception | None = None
+    there: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Job):
+    """Inputs that are restored together, of one operator."""
+
+    restoration: Restoration
+    cases: tuple[Case, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        inputs = {case.source.name: case.loaded.about["sha256"] for case in self.cases}
+        return as_json({**self.restoration.settings(self.cases[0]), "inputs": inputs})
+
+    @property
+    def label(self) -> str:
+        more = f" and {len(self.cases) - 1} more" if len(self.cases) > 1 else ""
+        return f"{self.cases[0].source.name}{more}"
+
+
+class Restored(NamedTuple):
+    """The images of each case, (n, C, H, W) on the CPU, and what each cost."""
+
+    x: list[Tensor]
+    cost: dict[str, Any]
+
+
+class Entries:
+    """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
+
+    ``there`` has the manifests of those that are there, which stay as they are.
+    """
+
+    def __init__(self, restoration: Restoration, out: Path, there: dict[Source, dict[str, Any]]):
+        self.restoration, self.out, self.there = restoration, out, dict(there)
+
+    def done(self, batch: Batch) -> bool:
+        return all(case.source in self.there for case in batch.cases)
+
+    def write(self, batch: Batch, restored: Restored) -> None:
+        for case, x in zip(batch.cases, restored.x, strict=True):
+            if case.source not in self.there:
+                self.there[case.source] = _write(self.restoration, case, x, restored.cost, self.out)
+
+
+def restore(
+    restoration: Restoration,
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    overwrite: bool,
+    announce: Callable[[Case], object],
+    report: Report,
+    told: Callable[[Outcome], object],
+) -> None:
+    """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
+
+    ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, and ``told``
+    every outcome. What the same settings made of the same input is left as it is. Raises FileExistsError, before any
+    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
+    """
+    groups = restoration.groups(sources)
+    there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
+    entries, announced = Entries(restoration, out, there), set()
+
+    def finished(sources: Iterable[Source]) -> None:
+        for source in sources:
+            told(Outcome(source, entries.there[source], there=source in there))
+
+    def batches() -> Iterator[Batch]:
+        for group in groups:
+            if all(source in there for source in group):
+                finished(group)
+                continue
+            cases = []
+            for source in group:
+                try:
+                    cases.append(read.pop(source, None) or restoration.case(source))
+                except (OSError, PosterioriError) as error:
+                    told(Outcome(source, error=error))
+            for _, same in groupby(cases, key=lambda case: case.operator):  # which has the shape of the images
+                batch = Batch(restoration, tuple(same))
+                if entries.done(batch):
+                    finished(case.source for case in batch.cases)
+                    continue
+                if batch.cases[0].operator.shape not in announced:
+                    announced.add(batch.cases[0].operator.shape)
+                    announce(batch.cases[0])
+                yield batch
+
+    def tell(event: Event) -> None:
+        report(event)
+        if event.kind == "end" and isinstance(event.job, Batch):
+            finished(case.source for case in event.job.cases)
+
+    run(batches(), _solve, entries, Serial(), tell, place=out)
+
+
+def _finished(
+    restoration: Restoration, groups: Sequence[Sequence[Source]], out: Path
+) -> tuple[dict[Source, dict[str, Any]], dict[Source, Case]]:
+    """The manifests of inputs that these settings have made before, but for those that can no longer be read.
+
+    And the inputs that were read for that and are to be restored again with the others of their group.
+    """
+    found: dict[Source, dict[str, Any]] = {}
+    kept: dict[Source, Case] = {}
+    for group in groups:
+        read = {}
+        for source in group:
+            entry = out / source.name
+            if not entry.exists():
+                continue
+            try:
+                case = restoration.case(source)
+            except (OSError, PosterioriError):  # which stops this input when its turn comes, and no other
+                continue
+            settings = as_json(restoration.settings(case))
+            manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
+            used = manifest.get("settings", {})
+            other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
+            if manifest.get("input", {}).get("sha256") != case.loaded.about["sha256"]:
+                other.append("input")
+            if other:
+                raise FileExistsError(
+                    f"{entry} already exists, made with another {', '.join(sorted(other))}: "
+                    "give another --out, or --overwrite to replace it"
+                )
+            found[source], read[source] = manifest, case
+        if len(read) < len(group):
+            kept |= read
+    return found, kept
+
+
+def _solve(batch: Batch, tick: Tick) -> Restored:
+    restoration, first, done = batch.restoration, batch.cases[0], 0
+    started, n = time.perf_counter(), restoration.method.n
+
+    def step(residual: float | None) -> None:
+        nonlocal done
+        done += 1
+        tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
+
+    y = torch.cat([case.y for case in batch.cases])
+    try:
+        drawn = first.method(first.prior, first.operator, y, restoration.seed, restoration.rows, step)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        rows = min(len(y) * n, restoration.rows)
+        raise MemoryError(f"out of memory with {rows} images at once: lower --batch or --samples") from None
+    cost = {
+        "network_calls": drawn.calls,
+        "rows_per_call": drawn.rows,
+        "seconds": round((time.perf_counter() - started) / len(y), 3),
+        "peak_memory_bytes": peak_memory(restoration.prior.device),
+    }
+    return Restored([case.shade(x) for case, x in zip(batch.cases, drawn.x.cpu(), strict=True)], cost)
+
+
+def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
+    settings = restoration.settings(case)
+    code = code_of(settings["operator"], settings.get("sampler", ""))
+    manifest = {
+        "name": case.source.name,
+        "input": case.loaded.about | ({"grey": True} if case.loaded.grey else {}),
+        "settings": settings,
+        **({"code": code} if code else {}),
+        **cost,
+        "versions": versions(),
+    }
+    with atomic_folder(out / case.source.name) as folder:
+        manifest |= write_entry(folder, case, x, restoration.sigma)
+        if restoration.interval:
+            manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
+        write_json(manifest, folder / MANIFEST)
+    return manifest
+
+
+def seconds_per_step(prior: Prior) -> float:
+    """How long one image takes through the network and its gradient back, timed once."""
+    x = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
+    started = time.perf_counter()
+    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.end / 2)).x0.sum(), x)[0].cpu()
+    return time.perf_counter() - started
+
+
+def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
+    """One input as a line of a table; figures are those of the samples' mean, but for ``psnr_of_a_sample``.
+
+    ``coverage`` is that of the pixels that a mask hides, or of all where there is none.
+    """
+    name, manifest = outcome.source.name, outcome.manifest or {}
+    scores = (manifest.get("metrics") or {}).get("mean", {})
+    samples = (manifest.get("metrics") or {}).get("samples", [])
+    coverage = (manifest.get("interval") or {}).get("coverage", {})
+    mean = lambda values: fmean(values) if values else None  # noqa: E731
+    residual, shift = (manifest.get(check) or {} for check in ("residual", "shift"))
+    return {
+        "name": name,
+        "input": outcome.source.path,
+        "folder": str(out / name) if manifest else None,
+        **{metric: scores.get(metric) for metric in ("psnr", "ssim", "lpips")},
+        "psnr_of_a_sample": mean([s["psnr"] for s in samples]) if len(samples) > 1 else None,
+        "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
+        "residual": mean(residual.get("samples")),
+        "residual_of_true_images": residual.get("95% of true images"),
+        "shift": mean(shift.get("samples")),
+        "shift_of_known_pictures": shift.get("95% of held-out pictures"),
+        "warnings": manifest.get("warnings", []),
+        "network_calls": manifest.get("network_calls"),
+        "seconds": manifest.get("seconds"),
+        "error": str(outcome.error) if outcome.error else None,
+    }
+
+
+def write_summary(out: Path) -> None:
+    """Writes results.json: a line for every entry that ``out`` holds."""
+    manifests = [read_json(path) for path in sorted(out.glob(f"*/{MANIFEST}"))]
+    outcomes = [Outcome(Source(m["input"]["file"], m["name"]), m) for m in manifests]
+    write_json([summary(outcome, out) for outcome in outcomes], out / SUMMARY)

@@ -1,0 +1,102 @@
+"""An experiment in its folder: the prior, the runs, and what was decided once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from posteriori.files import read_json, write_json
+from posteriori.hub.load import prior_record
+from posteriori.jobs.executor import Executor
+from posteriori.jobs.executors import Serial
+from posteriori.jobs.faults import room_in
+from posteriori.jobs.progress import Board, announced, log, together
+from posteriori.jobs.run import missing, run
+from posteriori.studies.engine.cost import batch_auto, seconds
+from posteriori.studies.engine.execute import Compute, Loader
+from posteriori.studies.engine.plan import Item, Pictures, Rows, Run, distinct
+from posteriori.studies.engine.store import Result, Runs
+
+#: what was decided before the first run
+PLAN = "plan.json"
+
+
+class Campaign:
+    """Runs under ``out``/runs with one prior.
+
+    ``batch`` is the rows of a network call; None takes that of ``out``/plan.json where one of the same prior is
+    there, and else what the memory holds. ``say`` is told what a user should know. ``done`` are the runs that were
+    asked for, by key.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        loader: Loader,
+        *,
+        batch: int | None,
+        executor: Executor | None = None,
+        quiet: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ):
+        self.out, self.loader, self.quiet, self.say = out, loader, quiet, say
+        self.executor = executor or Serial()
+        self.prior = loader()
+        self.name = self.prior.name or loader.prior
+        self.record = prior_record(loader.prior)
+        (out / "runs").mkdir(parents=True, exist_ok=True)
+        self.runs, self.done = Runs(out / "runs", say), dict[str, Run]()
+        identity = {"prior": self.record, "shape": list(self.prior.shape)}
+        plan = read_json(out / PLAN) if (out / PLAN).is_file() else {}
+        same = all(plan.get(name) == value for name, value in identity.items())
+        self.batch = batch or (plan["batch"] if same else batch_auto(self.prior, self.executor.n))
+        self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
+
+    def template(
+        self, pictures: Pictures | None, operator: str, sigma: float, seeds: Sequence[int], *, frames: int = 0
+    ) -> Run:
+        """A run of these, whose method is still to be set."""
+        shape = (self.prior.shape[0], self.prior.shape[1], self.prior.shape[2])
+        images = pictures.named if pictures else ()
+        identity = (self.name, self.record["sha256"])
+        return Run(identity, shape, "", operator, sigma, images, tuple(seeds), self.batch, frames)
+
+    def estimate(self, items: Sequence[Item]) -> float:
+        """Seconds that the missing groups of ``items`` will take."""
+        return sum(self._seconds(missing(_jobs(items), self.runs.store)).values())
+
+    def _seconds(self, groups: Sequence[Rows]) -> dict[str, float]:
+        return seconds(groups, self.prior, self.executor.n)
+
+    def do(self, items: Sequence[Item], pictures: Mapping[str, Tensor], *, later: float = 0.0) -> None:
+        """Does what is missing of ``items``; ``later`` is the seconds of what comes after, for the time left."""
+        parts: dict[str, list[Rows]] = {}
+        for item in items:
+            self.done[item.run.key] = item.run
+            keys = self.plan["parts"].setdefault(item.part, [])
+            if item.run.key not in keys:
+                keys.append(item.run.key)
+        for item in distinct(items):
+            parts.setdefault(item.part, []).extend(item.run.jobs)
+        with room_in(self.out):
+            write_json(self.plan, self.out / PLAN)
+        everything, left = _jobs(items), missing(_jobs(items), self.runs.store)
+        each = self._seconds(left)
+        if left:
+            begun = [part for part, jobs in parts.items() if any(job.key in each for job in jobs)]
+            text = announced(sum(each.values()) + later, len(left), len(everything), "groups")
+            self.say(f"{', '.join(begun)}: {text}")
+        work = Compute(self.loader, pictures, self.prior)
+        with Board(parts, each, later).live(quiet=self.quiet) as report:
+            told = together(report, log(self.runs.log))
+            run(left, work, self.runs.store, self.executor, told, place=self.out)
+
+    def read(self, run: Run) -> Result:
+        return self.runs.read(run)
+
+
+def _jobs(items: Sequence[Item]) -> list[Rows]:
+    return [job for item in distinct(items) for job in item.run.jobs]

@@ -1,0 +1,65 @@
+"""The work of one group of rows, by whichever process does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.store import Result
+from posteriori.priors.base import Prior
+from posteriori.restore.manifest import arithmetic, versions
+from posteriori.studies.engine.cost import steps
+from posteriori.studies.engine.plan import Rows
+from posteriori.studies.engine.work import compute
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a process gets the prior: its name or path, and where and in what it computes."""
+
+    prior: str
+    size: int | None = None
+    device: str = "cpu"
+    dtype: str = "auto"
+    threads: int | None = None
+
+    def __call__(self) -> Prior:
+        from posteriori.hub.load import load_prior
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        prior = load_prior(self.prior, device=self.device, dtype=self.dtype)
+        return prior.at(self.size) if self.size else prior
+
+
+class Compute:
+    """Does groups of rows. ``pictures`` are (3, H, W) by their sha256; ``prior`` is the loader's, if it is at hand."""
+
+    def __init__(self, loader: Loader, pictures: Mapping[str, Tensor], prior: Prior | None = None):
+        self.loader, self.pictures, self.prior = loader, pictures, prior
+
+    def __reduce__(self):  # every process has a prior of its own
+        return type(self), (self.loader, self.pictures)
+
+    def __call__(self, rows: Rows, tick: Tick) -> Result:
+        self.prior = prior = self.prior or self.loader()
+        run = rows.run
+        truth = torch.stack([self.pictures[run.images[k][1]] for k, _ in rows.rows]) if run.images else None
+        expected = max(1, steps(run, prior))
+        group = compute(run, rows.rows, prior, truth, lambda calls: tick(min(1.0, calls / expected), rows.label))
+        arrays = {
+            f"{kind}.{name}": value
+            for kind in ("figures", "trace", "pictures")
+            for name, value in getattr(group, kind).items()
+        }
+        return Result({"calls": group.calls, "environment": environment(prior)}, arrays)
+
+
+def environment(prior: Prior) -> dict[str, Any]:
+    """Of everything that decides what a process computes, besides the settings."""
+    return versions() | arithmetic(prior) | {"threads": torch.get_num_threads()}

@@ -1,0 +1,103 @@
+"""What finished runs gave, put together from the results of their groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posteriori.errors import PosterioriError
+from posteriori.jobs.progress import seconds_taken
+from posteriori.jobs.store import Result as GroupResult
+from posteriori.jobs.store import Store
+from posteriori.studies.engine.plan import Run
+from posteriori.studies.engine.work import FIGURES
+
+#: every beginning, step and end of a group, by any process: a line of JSON each
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run. ``calls`` are the network calls that restored one group; every row shared in them."""
+
+    run: Run
+    groups: tuple[GroupResult, ...]
+
+    @property
+    def calls(self) -> int:
+        return self.groups[0].figures["calls"]
+
+    @cached_property
+    def figures(self) -> dict[str, np.ndarray]:
+        """Each of ``FIGURES``, (rows,)."""
+        found = [_arrays(group, "figures") for group in self.groups]
+        return {name: np.concatenate([own[name] for own in found]) for name in FIGURES}
+
+    def by_image(self, name: str) -> np.ndarray:
+        """(images, seeds) of a figure."""
+        return self.figures[name].reshape(-1, len(self.run.seeds))
+
+    @cached_property
+    def trace(self) -> dict[str, np.ndarray]:
+        """t (S,), and (S, rows) of everything that was recorded; empty where a row diverged."""
+        traces = [_arrays(group, "trace") for group in self.groups]
+        if not all(traces):
+            return {}
+        return {"t": traces[0]["t"]} | {
+            name: np.concatenate([trace[name] for trace in traces], axis=1) for name in traces[0] if name != "t"
+        }
+
+    @cached_property
+    def pictures(self) -> dict[str, np.ndarray]:
+        """x and y (rows, H, W, 3) and path (F, 2, rows, H, W, 3), uint8, as far as they were kept."""
+        kept = [_arrays(group, "pictures") for group in self.groups]
+        return {
+            name: np.concatenate([arrays[name] for arrays in kept], axis=2 if name == "path" else 0) for name in kept[0]
+        }
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The settings, how and in which files the groups were done, and every row's figures."""
+        labels = [label for label, _ in self.run.images] or [""]
+        rows = [
+            {"image": labels[i], "seed": seed, **{name: self.figures[name][k].item() for name in FIGURES}}
+            for k, (i, seed) in enumerate(self.run.rows)
+        ]
+        environment = self.groups[0].figures["environment"]
+        groups = [
+            {"file": f"{job.key}.npz", "calls": group.figures["calls"]}
+            for job, group in zip(self.run.jobs, self.groups, strict=True)
+        ]
+        return {"settings": self.run.settings, "environment": environment, "groups": groups, "rows": rows}
+
+
+class Runs:
+    """The runs whose groups lie in ``folder``. ``say`` is told of what had to be set aside."""
+
+    def __init__(self, folder: Path, say: Callable[[str], object] = lambda _: None):
+        self.store, self.log = Store(folder, say), folder / LOG
+
+    def read(self, run: Run) -> Result:
+        """What a finished run gave."""
+        found = [group for job in run.jobs if (group := self.store.read(job))]
+        if len(found) < len(run.groups):
+            raise PosterioriError(f"{run.label} is not whole in {self.store.files.where}: run the same command again")
+        return Result(run, tuple(found))
+
+    def manifests(self, runs: Iterable[Run]) -> dict[str, Any]:
+        """The manifests of finished runs, by key."""
+        return {run.key: self.read(run).manifest for run in runs}
+
+    def seconds(self, run: Run) -> float:
+        """Wall time that the run's groups took, the last time that each was finished; NaN where it is not known."""
+        took = seconds_taken(self.log)
+        return sum(took.get(job.key, np.nan) for job in run.jobs)
+
+
+def _arrays(group: GroupResult, kind: str) -> dict[str, np.ndarray]:
+    return {name.partition(".")[2]: array for name, array in group.arrays.items() if name.startswith(f"{kind}.")}

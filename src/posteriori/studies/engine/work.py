@@ -1,0 +1,148 @@
+"""The computation of one group of a run's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.images.files import to_uint8
+from posteriori.kernels import forward
+from posteriori.likelihoods import Flat, Likelihood, Measured, noise_model
+from posteriori.loop import sample
+from posteriori.metrics import psnr
+from posteriori.observers import CountedPrior
+from posteriori.priors.base import Prior
+from posteriori.restore.manifest import score
+from posteriori.rng import Purpose, Rng, image_key
+from posteriori.sampler import State
+from posteriori.settings.text import parse_operator, parse_sampler
+from posteriori.studies.engine.plan import DENOISE, MEASUREMENT, Run
+
+#: told of the network calls so far, after every step
+Tick = Callable[[int], None]
+
+FIGURES = ("psnr", "ssim", "lpips", "residual", "hole")
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a group of B rows gave, as arrays for a file.
+
+    ``figures``: (B,) each of psnr, ssim, lpips, residual |y - A x| / (sigma sqrt m) and hole, the PSNR where a mask
+    hides; NaN where there is none, or where the sampler diverged. ``trace``: t (S,), and (S, B) of the S steps each:
+    residual, gradient, psnr of x0hat. ``pictures``, uint8: x and y (B, H, W, 3), and path (F, 2, B, H, W, 3), x_t
+    and x0hat along it.
+    """
+
+    figures: dict[str, np.ndarray]
+    trace: dict[str, np.ndarray]
+    pictures: dict[str, np.ndarray]
+    calls: int
+
+
+def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor | None, tick: Tick) -> Group:
+    """The group of ``rows``, (picture, seed) each; ``truth`` is (B, 3, H, W), their pictures, where there are any."""
+    seeds = [seed for _, seed in rows]
+    counted = CountedPrior(prior)
+    recorder = _Recorder(run, truth, counted, tick)
+    like = _likelihood(run, truth, seeds)
+    nothing = {name: np.full(len(rows), np.nan) for name in FIGURES}
+    try:
+        x = _restore(run, like, counted, truth, seeds, recorder)
+    except FloatingPointError:  # a step too long for its prior: the figure of this setting is that it has none
+        return Group(nothing, {}, {}, counted.calls)
+    figures = nothing | (_figures(x, truth, like, run.sigma) if truth is not None else {})
+    return Group(figures, recorder.trace, recorder.pictures(x, like), counted.calls)
+
+
+def _likelihood(run: Run, truth: Tensor | None, seeds: list[int]) -> Likelihood:
+    if not run.operator or truth is None:
+        return Flat(len(seeds), run.shape)
+    operator = parse_operator(run.operator, run.shape)
+    return noise_model(run.sigma).simulate(truth, operator, seed=seeds)
+
+
+def _restore(
+    run: Run, like: Likelihood, prior: Prior, truth: Tensor | None, seeds: list[int], recorder: _Recorder
+) -> Tensor:
+    if run.method == MEASUREMENT:
+        return like.initial_estimate()
+    if run.method.startswith(DENOISE) and truth is not None:
+        level = prior.schedule.level(float(run.method.removeprefix(f"{DENOISE}(t=").removesuffix(")")))
+        rng = Rng(seeds, [image_key(row[None]) for row in truth], purpose=Purpose.MEASUREMENT, device=prior.device)
+        x_t = forward(truth.to(prior.device), level, rng.normal(run.shape))
+        with torch.no_grad():
+            x0 = prior.denoise(x_t, level).x0
+        recorder.keep(x_t, x0)
+        return x0.cpu()
+    # by a row's content and seed alone: its company in the batch decides nothing
+    keys = like.keys() if isinstance(like, Measured) else [0] * len(seeds)
+    streams = lambda rows: Rng(seeds[rows], keys[rows], device=prior.device)  # noqa: E731
+    sampler = parse_sampler(run.method)
+    return sample(prior, like, sampler, rng=streams, callbacks=[recorder], progress=False)[:, 0].cpu()
+
+
+def _figures(x: Tensor, truth: Tensor, like: Likelihood, sigma: float) -> dict[str, np.ndarray]:
+    scores = [score(a[None], b[None]) for a, b in zip(x, truth, strict=True)]
+    figures = {name: np.array([s[name] for s in scores], np.float64) for name in ("psnr", "ssim", "lpips")}
+    if isinstance(like, Measured):
+        residual = like.residual(x).square().mean(1).sqrt() if sigma else like.misfit(x).norm(dim=1)
+        figures["residual"] = residual.double().numpy()
+        hidden = like.operator.zero_filled(torch.ones(1, *truth.shape[1:]))[0] == 0 if like.y.shape == x.shape else None
+        if hidden is not None and hidden.any():
+            error = (x.clamp(-1, 1) - truth)[:, hidden].double().square().mean(1)
+            figures["hole"] = (10 * torch.log10(4 / error)).numpy()
+    return figures
+
+
+def _pixels(x: Tensor) -> np.ndarray:
+    return np.stack([to_uint8(row) for row in x])
+
+
+class _Recorder:
+    """A callback that keeps a run's trace and its pictures."""
+
+    def __init__(self, run: Run, truth: Tensor | None, prior: CountedPrior, tick: Tick):
+        self.run, self.truth, self.prior, self.tick = run, truth, prior, tick
+        self._times: list[float] = []
+        self._stats: list[dict[str, np.ndarray]] = []
+        self._path: list[np.ndarray] = []
+
+    def __call__(self, state: State, step: int, steps: int, rows: slice) -> None:
+        self._times.append(state.level.t)
+        stats = {name: value.cpu().numpy() for name, value in state.stats.items() if value.numel()}
+        if state.x0 is not None:
+            if self.truth is not None:
+                stats["psnr"] = psnr(state.x0.cpu(), self.truth).numpy()
+            if self.run.frames > 1 and step in self._kept(steps):
+                self.keep(state.x, state.x0)
+        self._stats.append(stats)
+        self.tick(self.prior.calls)
+
+    def _kept(self, steps: int) -> list[int]:
+        return np.linspace(1, steps, min(self.run.frames, steps)).round().astype(int).tolist()
+
+    def keep(self, x_t: Tensor, x0: Tensor) -> None:
+        if self.run.frames > 1:
+            self._path.append(np.stack([_pixels(x_t.cpu()), _pixels(x0.cpu())]))
+
+    @property
+    def trace(self) -> dict[str, np.ndarray]:
+        """t of the state after each step, and what was recorded at each."""
+        if not self._stats:
+            return {}
+        return {"t": np.array(self._times)} | {
+            name: np.stack([stats[name] for stats in self._stats]) for name in self._stats[0]
+        }
+
+    def pictures(self, x: Tensor, like: Likelihood) -> dict[str, np.ndarray]:
+        if not self.run.frames:
+            return {}
+        kept = {"x": _pixels(x)}
+        if isinstance(like, Measured) and like.y.ndim == 4 and like.y.shape[1] == 3:
+            kept["y"] = _pixels(like.y)
+        return kept | ({"path": np.stack(self._path)} if self._path else {})

@@ -1,0 +1,69 @@
+"""The pictures that a prior is evaluated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.priors.base import Prior
+from posteriori.rng import generator
+from posteriori.studies.evaluation.result import Request
+from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures to evaluate on, uint8: ``held_out`` to denoise, the others at a sample's size, (N, 3, S, S).
+
+    ``training`` is in random order, None where there is none. ``damaged`` says what is wrong with pictures left out.
+    """
+
+    held_out: Images
+    windows: Tensor
+    training: Tensor | None
+    damaged: list[str]
+
+
+def read_data(prior: Prior, request: Request) -> Data:
+    """The pictures as training takes them: centre squares brought to the prior's size, or whole for any size.
+
+    A sample of a convolutional prior is compared with the centre of a picture at the picture's own resolution.
+    """
+    source, size = request.images, prior.shape[-1]
+    names = list_names(source)
+    training, held_out = split_names(names, request.holdout) if request.holdout else ([], names)
+    held_out = held_out[request.skip :]
+    if len(held_out) < 2:
+        raise PosterioriError(
+            f"holdout {request.holdout!r} and skip {request.skip} leave {len(held_out)} of {len(names)} pictures in "
+            f"{source} to evaluate on: at least 2 are needed"
+        )
+
+    def load(names: list[str]) -> Images:
+        if prior.any_size:
+            return load_whole(source, names, size, prior.stride, tolerant=True)
+        return load_images(source, names, size, tolerant=True)
+
+    # without samples none are needed; whether a convolutional prior has memorised windows of them is not asked
+    wanted = len(training) if request.samples and not prior.any_size else request.samples
+    order = torch.randperm(len(training), generator=generator(request.seed))[:wanted].tolist()
+    pictures = load(held_out)
+    seen = load([training[i] for i in order]) if len(order) > 1 else None
+    damaged = [*pictures.damaged, *(seen.damaged if seen else [])]
+    return Data(pictures, _centres(pictures, size), _centres(seen, size) if seen else None, damaged)
+
+
+def _centres(images: Images, size: int) -> Tensor:
+    cut = []
+    for image in images.pixels:
+        top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
+        cut.append(image[:, top : top + size, left : left + size])
+    return torch.stack(cut)
+
+
+def floats(pixels: Tensor) -> Tensor:
+    """uint8 pixels on [-1, 1]."""
+    return pixels.float() / 127.5 - 1

@@ -1,0 +1,81 @@
+"""What was measured as text: a markdown file, and one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from textwrap import fill
+
+from jinja2 import Environment
+
+from posteriori.files import atomic_path
+from posteriori.studies.table import Table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on disk: a PNG, with a PDF beside it; ``alt`` says what it shows to who cannot see it."""
+
+    path: Path
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim, whether it held here, and by how much."""
+
+    claim: str
+    verdict: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    paragraphs: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """``command`` is the one that writes it again."""
+
+    title: str
+    lead: Sequence[str]
+    command: str
+    sections: Sequence[Section]
+
+
+def write_page(page: Page, out: Path, *, html: str, markdown: str) -> None:
+    """Writes ``page`` to files of these names in ``out``; the pictures lie in ``out`` or below it."""
+    pictures = [picture for section in page.sections for picture in section.pictures]
+    data = {picture.path.name: base64.b64encode(picture.path.read_bytes()).decode() for picture in pictures}
+    template = resources.files("posteriori.studies").joinpath("page.html.j2").read_text("utf-8")
+    rendered = Environment(autoescape=True, trim_blocks=True).from_string(template).render(page=page, data=data)
+    for name, content in ((html, rendered), (markdown, _markdown(page, out))):
+        with atomic_path(out / name) as path:
+            path.write_text(content, "utf-8")
+
+
+def _markdown(page: Page, out: Path) -> str:
+    lines = [f"# {page.title}", "", *(line for text in page.lead for line in (fill(text, 120), ""))]
+    lines += [f"    {page.command}", ""]
+    for section in page.sections:
+        lines += [f"## {section.title}", ""]
+        lines += [line for paragraph in section.paragraphs for line in (fill(paragraph, 120), "")]
+        for finding in section.findings:
+            lines += [fill(f"- {finding.claim} **{finding.verdict.capitalize()}.** {finding.evidence}", 120,
+                           subsequent_indent="  ", break_on_hyphens=False)]  # fmt: skip
+        lines += [""] * bool(section.findings)
+        for table in section.tables:
+            lines += [f"### {table.title}", "", table.markdown(), "", fill(table.note, 120), ""]
+        for picture in section.pictures:
+            place = picture.path.relative_to(out).as_posix()
+            lines += [f"![{picture.alt}]({place})", "", fill(picture.caption, 120), ""]
+    return "\n".join(lines).rstrip() + "\n"

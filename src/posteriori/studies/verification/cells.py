@@ -1,0 +1,96 @@
+"""The unit of work: one sampler on one problem at one seed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.store import Result
+from posteriori.loop import sample
+from posteriori.observers import CountedPrior
+from posteriori.sampler import Sampler
+from posteriori.settings.text import parse_sampler
+from posteriori.studies.verification.problem import Problem
+
+#: the method that draws from the posterior itself: every distance's floor
+EXACT = "exact"
+#: independent sets of exact samples for each seed: their scatter says what a sampler's difference to them means
+SETS = 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a cell gave. ``figures`` are None where the sampler diverged, and lists of SETS figures each for EXACT.
+
+    ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` those of
+    1,000 samples, and ``points`` the first two entries of the samples, where they are kept.
+    """
+
+    figures: dict[str, Any] | None
+    calls: float
+    vjps: float
+    seconds: float
+    points: list[list[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Cell(Job):
+    """``method`` is EXACT or a sampler's name, ``sampler`` its text with all fields."""
+
+    problem: Problem
+    method: str
+    steps: int
+    sampler: str
+    seed: int
+    points: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the figures."""
+        problem = {"kind": type(self.problem).__name__, **asdict(self.problem)}
+        return as_json({"problem": problem, "sampler": self.sampler, "seed": self.seed, "points": self.points})
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} on {self.problem.family}, seed {self.seed}"
+
+    def compute(self) -> Record:
+        sampler = None if self.method == EXACT else parse_sampler(self.sampler)
+        return measure(self.problem, sampler, self.seed, points=self.points)
+
+
+def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
+    """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None.
+
+    Random numbers go by the measurements' order: their content is this processor's to the last bit.
+
+    Of a sampler that is ``coupled`` the n samples are the particles of one run, as a user gets them: they repeat, and
+    their common error is part of what is measured, beside a floor of independent samples.
+    """
+    if sampler is None:
+        sets = [problem.figures(problem.exact(seed, k), seed) for k in range(SETS)]
+        return Record({name: [figures[name] for figures in sets] for name in sets[0]}, 0.0, 0.0, 0.0)
+    prior, like = problem.given(seed)
+    counted = CountedPrior(prior)
+    started = time.perf_counter()
+    try:
+        x = sample(counted, like, sampler, n=problem.n, seed=seed, keys=range(len(like)), progress=False)
+    except FloatingPointError:
+        x = None
+    rows = len(like) * problem.n
+    cost = (counted.images / rows, counted.vjps / rows, 1000 * (time.perf_counter() - started) / rows)
+    if x is None:
+        return Record(None, *cost)
+    kept = [[round(value, 3) for value in row] for row in x[0, :, :2].tolist()] if points else None
+    return Record(problem.figures(x, seed), *cost, kept)
+
+
+def work(cell: Cell, tick: Tick) -> Result:
+    """What ``cell`` gives, for a store."""
+    torch.set_num_threads(1)  # no figure is to depend on the number of cores
+    return Result(asdict(cell.compute()))

@@ -1,0 +1,52 @@
+"""What cells will take, before they start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from posteriori.jobs.cost import seconds_of_a_step
+from posteriori.settings.text import parse_sampler
+from posteriori.studies.verification.cells import EXACT, SETS, Cell
+
+#: rows that are timed; fewer would fit a cache that the thousands to be drawn do not
+_ROWS = 1000
+
+
+def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
+    """Estimated seconds of each cell; a step of each sampler is timed on the first problem of each family."""
+    figures: dict[str, float] = {}
+    rates: dict[tuple[str, str], float] = {}
+    estimate = {}
+    for cell in cells:
+        family = cell.problem.family
+        if family not in figures:
+            figures[family] = _seconds_of_figures(cell)
+        if cell.method == EXACT:
+            estimate[cell] = SETS * figures[family]
+            continue
+        kind = (family, cell.sampler)
+        if kind not in rates:
+            rates[kind] = _seconds_of_a_step(cell)
+        prior, like = cell.problem.given(cell.seed)
+        steps = len(parse_sampler(cell.sampler).path(prior.schedule)) - 1
+        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n + figures[family]
+    return estimate
+
+
+def _seconds_of_figures(cell: Cell) -> float:
+    """The second of two times, because the first one draws the problem."""
+    x = cell.problem.exact(cell.seed, 0)
+    took = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        cell.problem.figures(x, cell.seed)
+        took = time.perf_counter() - started
+    return took
+
+
+def _seconds_of_a_step(cell: Cell) -> float:
+    """Of one sample."""
+    prior, like = cell.problem.given(cell.seed)
+    rows = like.select(slice(0, 1)).expand(_ROWS)
+    return seconds_of_a_step(parse_sampler(cell.sampler), prior, rows, _ROWS) / _ROWS

@@ -1,0 +1,80 @@
+"""What is verified: the problems, their seeds, and the cells that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from posteriori.errors import PosterioriError
+from posteriori.sampler import Sampler
+from posteriori.settings.text import format_spec
+from posteriori.studies.verification.cells import EXACT, Cell
+from posteriori.studies.verification.grid import Grid
+from posteriori.studies.verification.pictures import Pictures
+from posteriori.studies.verification.problem import Problem
+from posteriori.studies.verification.settings import configured
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions.
+
+    ``left_out`` names problems that were to be part of it.
+    """
+
+    problems: tuple[tuple[Problem, int], ...]
+    steps: tuple[int, ...]
+    pictured: Grid
+    left_out: tuple[str, ...] = ()
+
+    def up_to(self, d: int) -> Scope:
+        """Without the grids of more than ``d`` dimensions."""
+        return self.without({p for p, _ in self.problems if isinstance(p, Grid) and p.d > d})
+
+    def without(self, problems: Collection[Problem]) -> Scope:
+        """Without these; PosterioriError where that leaves no grid, of which a page is made first of all."""
+        kept = tuple((p, seeds) for p, seeds in self.problems if p not in problems)
+        if self.pictured not in dict(kept):
+            raise PosterioriError(f"{self.pictured.name} is not done, and the page begins with it: run it first")
+        names = tuple(p.name for p, _ in self.problems if p in problems)
+        return replace(self, problems=kept, left_out=self.left_out + names)
+
+    @property
+    def dimensions(self) -> list[int]:
+        """Those of its grids."""
+        return sorted({problem.d for problem, _ in self.problems if isinstance(problem, Grid)})
+
+
+def _pictures(side: int, hole: int, pairs: int) -> list[Pictures]:
+    operators = (f"box-mask(size={hole})", "gaussian-blur(sigma=1.0, size=7)", "downsample(factor=2)")
+    return [Pictures(n=39, operator=operator, side=side, pairs=pairs) for operator in operators]
+
+
+FULL = Scope(
+    (
+        *((Grid(n=2000, d=d, d_y=d_y), seeds) for d, seeds in ((8, 20), (80, 20), (800, 5)) for d_y in (1, 2, 4)),
+        *((problem, 10) for problem in _pictures(16, hole=6, pairs=30)),
+    ),
+    (100, 20),
+    Grid(n=2000, d=8, d_y=1),
+)
+QUICK = Scope(
+    ((Grid(n=500, d=8, d_y=1), 10), *((problem, 10) for problem in _pictures(8, hole=3, pairs=5))),
+    (20,),
+    Grid(n=500, d=8, d_y=1),
+)
+
+
+def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Cell]:
+    """The floors and every sampler on every problem; a problem's seed together, for what it draws is kept at hand."""
+    found = []
+    for problem, seeds in scope.problems:
+        texts = [
+            (cls.name, steps, format_spec(configured(cls, problem.family, steps)))
+            for steps in scope.steps
+            for cls in samplers
+        ]
+        for own in range(seed, seed + seeds):
+            points = problem == scope.pictured and own == seed
+            found += [Cell(problem, *method, own, points) for method in [(EXACT, 0, EXACT), *texts]]
+    return found

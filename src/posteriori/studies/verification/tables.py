@@ -1,0 +1,174 @@
+"""The verification's tables: rows of figures for CSV, and the same as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from posteriori.metrics.intervals import Mean, chi_square_range
+from posteriori.studies.table import Table
+from posteriori.studies.verification.cells import EXACT
+from posteriori.studies.verification.grid import Grid
+from posteriori.studies.verification.pictures import LEVELS, Pictures
+from posteriori.studies.verification.results import LIMIT, UNBIASED, Row
+
+_FLOOR = "exact (the floor)"
+_STARS = f"* marks what lies more than {LIMIT:g} standard errors from exact samples."
+
+
+def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line for every statistic of every method on every problem; without the seconds, which are no two runs' same."""
+    found = []
+    for row in rows:
+        own = {"problem": row.problem.name, "method": row.method, "steps": row.steps, "sampler": row.sampler,
+               "seeds": len(row.records), "verdict": row.verdict}  # fmt: skip
+        found += [own | {"statistic": "diverged", "mean": row.diverged}] * (row.diverged > 0)
+        for name, compared in row.compared.items():
+            mean, floor = Mean.of(compared.own), Mean.of(compared.floor.mean(1))
+            found.append(own | {"statistic": name, "mean": mean.mean, "error": mean.error, "floor": floor.mean,
+                                "floor_error": floor.error, "standard_errors_off": compared.off})  # fmt: skip
+        found += [own | {"statistic": f"p_{name}", "mean": p} for name, p in row.p_values.items()]
+    return found
+
+
+def costs(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Apart from the other tables, which are the same again on the same machine."""
+    return [
+        {"problem": row.problem.name, "method": row.method, "steps": row.steps, "network_calls": row.cost("calls"),
+         "vjps": row.cost("vjps"), "seconds_per_1000_samples": round(row.cost("seconds"), 3)}
+        for row in rows if row.method != EXACT
+    ]  # fmt: skip
+
+
+def summary(rows: Sequence[Row], steps: int) -> Table:
+    """Every method in one line."""
+    grids, pictures = _split(rows, steps)
+    easiest = min(row.problem.d_y for row in grids)
+    sizes = sorted({row.problem.d for row in grids})
+    cells = []
+    for method in _methods(rows, steps):
+        on = {row.problem.d: row for row in grids if row.method == method and row.problem.d_y == easiest}
+        images = [row for row in pictures if row.method == method]
+        largest = on[sizes[-1]]
+        cells.append(
+            (
+                method,
+                *(_times(on[d]) for d in sizes),
+                *(_average(images, name) for name in ("std_ratio", "coverage_95")),
+                *(f"{largest.cost(name):.3g}" for name in ("calls", "vjps", "seconds")),
+                _pooled([row for row in (*grids, *pictures) if row.method == method]),
+            )
+        )
+    note = (
+        f"Distance over floor: sliced Wasserstein distance on the grid with d_y = {easiest}, divided by that between "
+        "two independent sets of exact samples. Standard deviation (over the true one) and coverage of 95% intervals "
+        "are means over the pictures' operators. Network calls and vjps of one sample, seconds of 1,000 samples at "
+        f"d = {sizes[-1]} in one thread. The verdict counts problems, and names what is wrong most often."
+    )
+    columns = ("method", *(f"distance over floor, d={d}" for d in sizes), "pictures: std", "95% covers")
+    columns += ("network calls", "vjps", "seconds", "verdict")
+    return Table(f"Every method at {steps} steps", note, columns, cells)
+
+
+def grid(rows: Sequence[Row], steps: int) -> list[Table]:
+    """The distance and the spread of every method in every dimension."""
+    grids, _ = _split(rows, steps)
+    columns = list(dict.fromkeys((row.problem.d, row.problem.d_y) for row in grids))
+    floors = [row for row in rows if row.method == EXACT and isinstance(row.problem, Grid)]
+    found = []
+    for name, digits in (("distance", 2), ("spread", 2), ("mean_error", 2)):
+        cells = []
+        for method in (EXACT, *_methods(rows, steps)):
+            own = {(row.problem.d, row.problem.d_y): row for row in (*floors, *grids) if row.method == method}
+            cells.append((_FLOOR if method == EXACT else method, *(_mean(own[at], name, digits) for at in columns)))
+        statistic = next(s for s in Grid.statistics if s.name == name)
+        title = statistic.title[0].upper() + statistic.title[1:]
+        heads = ("method", *(f"d={d}, d_y={d_y}" for d, d_y in columns))
+        found.append(Table(f"{title}, {steps} steps", _grid_note(grids), heads, cells))
+    return found
+
+
+def _grid_note(grids: Sequence[Row]) -> str:
+    seeds = {row.problem.d: len(row.records) for row in grids}
+    return (
+        f"{grids[0].problem.n} samples; mean ± its 95% interval over "
+        + ", ".join(f"{n} seeds at d = {d}" for d, n in seeds.items())
+        + f". {_STARS}"
+    )
+
+
+def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
+    """Every figure of every method, a table for each operator."""
+    _, images = _split(rows, steps)
+    columns = {"distance": 3, "mean_error": 3, "covariance_error": 2, "std_ratio": 3, "std_ratio_low": 2}
+    columns |= {"std_ratio_high": 2, **{f"coverage_{100 * level:.0f}": 3 for level in LEVELS}, "chi_square": 2}
+    with_error = ("distance", "mean_error", "covariance_error", "std_ratio", "chi_square")
+    found = []
+    for problem in dict.fromkeys(row.problem for row in images):
+        own = [row for row in rows if row.problem == problem and (row.method == EXACT or row.steps == steps)]
+        pairs = problem.pairs * len(own[0].records)
+        low, high = chi_square_range(problem.degrees() * pairs)
+        cells = [
+            (
+                _FLOOR if row.method == EXACT else row.method,
+                *(_mean(row, name, digits, error=name in with_error) for name, digits in columns.items()),
+                _least(row),
+                row.verdict,
+            )
+            for row in own
+        ]
+        note = (
+            f"{pairs} pairs of x and y, {problem.n} samples each; mean ± its 95% interval over "
+            f"{len(own[0].records)} seeds. Of exact samples the chi-square / m lies in {low:.3f} to "
+            f"{high:.3f}, 19 times of 20. {_STARS}"
+        )
+        heads = ("method", "distance", "mean error", "covariance error", "std", "std, 5%", "std, 95%")
+        heads += ("50%", "80%", "95%", "chi-square / m", "least p", "verdict")
+        found.append(Table(f"{problem.name.removeprefix('pictures ')}, {steps} steps", note, heads, cells))
+    return found
+
+
+def _split(rows: Sequence[Row], steps: int) -> tuple[list[Row[Grid]], list[Row[Pictures]]]:
+    own = [row for row in rows if row.steps == steps]
+    return [r for r in own if isinstance(r.problem, Grid)], [r for r in own if isinstance(r.problem, Pictures)]
+
+
+def _methods(rows: Sequence[Row], steps: int) -> list[str]:
+    return list(dict.fromkeys(row.method for row in rows if row.steps == steps))
+
+
+def _mean(row: Row, name: str, digits: int, *, error: bool = True) -> str:
+    if row.diverged:
+        return "diverged"
+    compared = row.compared[name]
+    mean = Mean.of(compared.floor.mean(1) if row.method == EXACT else compared.own)
+    return (mean.text(digits) if error else f"{mean.mean:.{digits}f}") + " *" * (abs(compared.off) > LIMIT)
+
+
+def _least(row: Row) -> str:
+    least = min(row.p_values.values(), default=np.nan)
+    return "" if np.isnan(least) else "< 0.0001" if least < 1e-4 else f"{least:.1g}"
+
+
+def _times(row: Row) -> str:
+    if row.diverged:
+        return "diverged"
+    distance = row.compared["distance"]
+    return f"{distance.own.mean() / distance.floor.mean():.1f}"
+
+
+def _average(rows: Sequence[Row], name: str) -> str:
+    values = [row.compared[name].own.mean() for row in rows if not row.diverged]
+    return f"{np.mean(values):.2f}" if values else "-"
+
+
+def _pooled(rows: Sequence[Row]) -> str:
+    """On how many problems it is biased, and what is wrong most often."""
+    biased = [row for row in rows if row.biases]
+    if not biased:
+        return UNBIASED
+    counts = Counter(bias.called for row in biased for bias in row.biases)
+    return f"biased on {len(biased)} of {len(rows)}: {', '.join(called for called, _ in counts.most_common(3))}"

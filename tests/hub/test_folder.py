@@ -1,0 +1,218 @@
+"""Priors as folders: what is written is what diffusers loads, and comes back the same."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, load_file, save_file
+
+from posteriori.hub.folder import WEIGHTS, load_folder, read_folder, save_folder, schedule_from_config
+from posteriori.likelihoods import Flat
+from posteriori.loop import sample
+from posteriori.priors.unet import PixelUNet
+from posteriori.rng import Tape
+from posteriori.samplers import DDIM
+from posteriori.schedule import Level, VPSchedule, cosine_betas, linear_betas
+
+SAVED = {"prediction": "epsilon", "size": 16, "name": "tiny", "licence": "none"}
+
+
+def tiny(patch: int = 2) -> PixelUNet:
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    return PixelUNet(
+        UNet2DModel(
+            sample_size=16 // patch,
+            in_channels=3 * patch**2,
+            out_channels=3 * patch**2,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
+            attention_head_dim=8,
+        ),
+        patch,
+    )
+
+
+def test_a_folder_comes_back_the_same(tmp_path):
+    net, schedule = tiny(), linear_betas()
+    save_folder(tmp_path / "p", net, schedule, **SAVED, dtype=torch.float32)
+    prior = load_folder(tmp_path / "p")
+    assert prior.shape == (3, 16, 16)
+    assert np.array_equal(prior.schedule.betas, schedule.betas)
+    x, time = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([17.0, 500.0])
+    with torch.no_grad():
+        assert torch.equal(prior.net(x, time), net.eval()(x, time))
+    folder = read_folder(tmp_path / "p")
+    assert (folder.name, folder.size, folder.patch, folder.licence) == ("tiny", 16, 2, "none")
+    assert not list(tmp_path.glob(".*"))
+    assert len({file.stat().st_mode for file in (tmp_path / "p").iterdir()}) == 1
+
+
+def test_diffusers_loads_it(tmp_path):
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    net = tiny(1)
+    save_folder(tmp_path / "p", net, cosine_betas(), **SAVED | {"prediction": "v_prediction"})
+    theirs = UNet2DModel.from_pretrained(tmp_path / "p", low_cpu_mem_usage=False, torch_dtype=torch.float32)
+    stored = {k: v.half().float() for k, v in net.net.state_dict().items()}
+    assert all(torch.equal(v, stored[k]) for k, v in theirs.state_dict().items())
+    scheduler = DDPMScheduler.from_pretrained(tmp_path / "p")
+    assert scheduler.config.prediction_type == "v_prediction"
+    np.testing.assert_allclose(scheduler.betas, cosine_betas().betas, rtol=1e-5)
+
+
+def test_weights_are_half_precision_on_disk_and_single_here(tmp_path):
+    save_folder(tmp_path / "p", tiny(), linear_betas(), **SAVED)
+    assert {v.dtype for v in load_file(tmp_path / "p" / WEIGHTS).values()} == {torch.float16}
+    assert {p.dtype for p in load_folder(tmp_path / "p").net.parameters()} == {torch.float32}
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    net = tiny()
+    torch.nn.init.constant_(net.net.conv_in.bias, 1e5)
+    with pytest.raises(ValueError, match=r"conv_in\.bias .* not finite in torch\.float16: store torch\.float32"):
+        save_folder(tmp_path / "p", net, linear_betas(), **SAVED)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pipeline_folder_is_read(tmp_path):
+    from diffusers import DDPMPipeline, DDPMScheduler
+
+    net = tiny(1)
+    DDPMPipeline(net.net, DDPMScheduler(beta_schedule="scaled_linear")).save_pretrained(tmp_path / "pipe")
+    prior = load_folder(tmp_path / "pipe")
+    assert prior.shape == (3, 16, 16)
+    assert all(torch.equal(v, net.net.state_dict()[k]) for k, v in prior.net.net.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_schedules_are_diffusers_own(name):
+    from diffusers import DDPMScheduler
+
+    theirs = DDPMScheduler(beta_schedule=name, beta_start=2e-4, beta_end=0.01, num_train_timesteps=500)
+    np.testing.assert_allclose(schedule_from_config(theirs.config).betas, theirs.betas, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "named"),
+    [
+        (linear_betas(), "linear"),
+        (linear_betas(100, 1e-3, 0.2), "linear"),
+        (cosine_betas(), "squaredcos_cap_v2"),
+        (VPSchedule(np.linspace(1e-2, 0.1, 50) ** 2), None),
+    ],
+)
+def test_schedules_come_back_exactly(tmp_path, schedule, named):
+    save_folder(tmp_path / "p", tiny(), schedule, **SAVED)
+    written = json.loads((tmp_path / "p" / "scheduler_config.json").read_text())
+    assert (written["trained_betas"] is None) == (named is not None)
+    assert named is None or written["beta_schedule"] == named
+    assert np.array_equal(schedule_from_config(written).betas, schedule.betas)
+
+
+def test_other_schedules_are_refused():
+    with pytest.raises(ValueError, match="beta_schedule is 'sigmoid': there are linear, scaled_linear"):
+        schedule_from_config({"beta_schedule": "sigmoid"})
+    with pytest.raises(ValueError, match="beta_schedule is None"):
+        schedule_from_config({"sigma_max": 80.0})
+    with pytest.raises(ValueError, match="rescale_betas_zero_snr"):
+        schedule_from_config({"beta_schedule": "linear", "rescale_betas_zero_snr": True})
+
+
+def test_a_folder_is_not_overwritten_unasked(tmp_path):
+    path = tmp_path / "p"
+    path.mkdir()
+    save_folder(path, tiny(), linear_betas(), **SAVED)  # empty: fine
+    with pytest.raises(FileExistsError, match="already holds a prior"):
+        save_folder(path, tiny(), linear_betas(), **SAVED)
+    save_folder(path, tiny(), linear_betas(), **SAVED | {"name": "second"}, overwrite=True)
+    assert read_folder(path).name == "second"
+    (path / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match=r"thesis\.tex, which is no part of a prior"):
+        save_folder(path, tiny(), linear_betas(), **SAVED, overwrite=True)
+
+
+def test_broken_folders_say_what_is_wrong(tmp_path):
+    path = tmp_path / "p"
+    with pytest.raises(FileNotFoundError, match=r"it has no config\.json"):
+        load_folder(path)
+    save_folder(path, tiny(), linear_betas(), **SAVED)
+    weights = (path / WEIGHTS).read_bytes()
+    (path / WEIGHTS).write_bytes(weights[:-100])
+    with pytest.raises(ValueError, match=r"cannot be loaded .*: get it again"):
+        load_folder(path)
+    state = load(weights)
+    save_file({k: v for k, v in state.items() if k != "conv_out.bias"}, path / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"conv_out\.bias is missing"):
+        load_folder(path)
+    (path / WEIGHTS).write_bytes(weights)
+    for file, values, message in [
+        ("config.json", {"_class_name": "UNet2DConditionModel"}, "is a UNet2DConditionModel"),
+        ("scheduler_config.json", {"prediction_type": "flow"}, "prediction_type is 'flow': give one of epsilon"),
+    ]:
+        kept = (path / file).read_text()
+        (path / file).write_text(json.dumps(json.loads(kept) | values))
+        with pytest.raises(ValueError, match=message):
+            load_folder(path)
+        (path / file).write_text(kept)
+    (path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        load_folder(path)
+
+
+@pytest.fixture
+def flow_folder(tmp_path):
+    """A folder as diffusers writes it, of a network that was trained by flow matching."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    tiny(1).net.save_pretrained(tmp_path / "flow")
+    FlowMatchEulerDiscreteScheduler().save_config(tmp_path / "flow")
+    return tmp_path / "flow"
+
+
+def test_a_flow_matching_folder_is_read_and_samples_as_in_diffusers(flow_folder):
+    from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
+
+    prior = load_folder(flow_folder)
+    assert (prior.shape, prior.prediction, prior.schedule.levels) == ((3, 16, 16), "flow", 1000)
+    net = UNet2DModel.from_pretrained(flow_folder)
+    theirs = FlowMatchEulerDiscreteScheduler.from_pretrained(flow_folder)
+    theirs.set_timesteps(5)
+    start = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    x = start
+    for time in theirs.timesteps:
+        with torch.no_grad():
+            x = theirs.step(net(x, time).sample, time, x).prev_sample
+    sampler = DDIM(steps=5, eta=0.0, clip=False)
+    own = sample(prior, Flat(2, prior.shape), sampler, rng=lambda _: Tape([start]), progress=False)[:, 0]
+    torch.testing.assert_close(own, x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prediction_type": "epsilon"}, "prediction_type is 'epsilon': give one of flow"),
+        ({"invert_sigmas": True}, "invert_sigmas is true"),
+    ],
+)
+def test_another_flow_is_refused(flow_folder, values, message):
+    file = flow_folder / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    with pytest.raises(ValueError, match=message):
+        load_folder(flow_folder)
+
+
+def test_a_flow_prior_takes_any_level(flow_folder):
+    prior = load_folder(flow_folder)
+    x_t = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    on_path, elsewhere = Level(0.25, 0.75, 0.25), Level(0.25, 1.0, 1 / 3)
+    expected = x_t - 0.25 * prior.net(x_t, torch.tensor([250.0]))
+    torch.testing.assert_close(prior.denoise(x_t, on_path).x0, expected)
+    torch.testing.assert_close(prior.denoise(x_t / 0.75, elsewhere).x0, expected, atol=1e-5, rtol=1e-5)
+    no_signal = prior.denoise(x_t, Level(1.0, 0.0, 1.0)).x0
+    torch.testing.assert_close(no_signal, x_t - prior.net(x_t, torch.tensor([1000.0])))
