@@ -31,5 +31,22 @@ def cg(product: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, iterati
     return x
 
 
+def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
+    """The v with the least |b - product(v)| in the Krylov space of b, for each row: Saad and Schultz 1986."""
+    tiny = torch.finfo(b.dtype).tiny
+    basis, images, q = [], [], b
+    for _ in range(iterations):
+        q = q / q.norm(dim=1, keepdim=True).clamp(min=tiny)
+        basis.append(q)
+        images.append(product(q))
+        q = images[-1]
+        for u in basis:
+            q = q - (q * u).sum(1, keepdim=True) * u
+    # the pseudo-inverse refuses NaN, which is for the loop to report: b has it too
+    inverse = torch.linalg.pinv(torch.stack(images, 2).double().nan_to_num(0.0, 0.0, 0.0))
+    weights = inverse @ b.double()[:, :, None]
+    return (torch.stack(basis, 2).double() @ weights)[:, :, 0].to(b.dtype)
+
+
 def _square(r: Tensor) -> Tensor:
     return r.square().flatten(1).sum(1)

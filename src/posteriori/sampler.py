@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
+from annotated_types import Ge
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.schedule import Level, Schedule, Spacing
+from posteriori.settings.bounds import check
+
+Steps = Annotated[int, Ge(1), "reverse steps over the whole schedule, up to its T levels"]
 
 
 class Stats(Mapping[str, Tensor]):
@@ -64,7 +67,10 @@ class Callback(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
-    """A way to draw from p(x | y). The fields are its hyperparameters, with the paper's values."""
+    """A way to draw from p(x | y). The fields are its hyperparameters, with the paper's values.
+
+    PosterioriError where one is beyond the bounds of its annotation (``settings.bounds``).
+    """
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
@@ -78,6 +84,9 @@ class Sampler(ABC):
     coupled: ClassVar[bool] = False
     #: fields that are L2 step lengths over the whole image, proportional to its side
     lengths: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @abstractmethod
     def path(self, schedule: Schedule) -> list[Level]:
@@ -106,16 +115,12 @@ class Sampler(ABC):
 class SteppedSampler(Sampler):
     """A sampler that visits the levels of ``Schedule.path``."""
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 1000
+    steps: Steps = 1000
     spacing: Annotated[
         Spacing,
         "which levels: linspace from T to 1, leading every (T // steps)-th from 1, quadratic from T to 1, dense at 1, "
         "edm from T to 1 with (sigma / alpha)^(1/7) falling evenly",
     ] = "linspace"
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise PosterioriError(f"steps is {self.steps}: give at least 1")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.path(self.steps, self.spacing)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from posteriori.linalg import cg
 from posteriori.operators import Dense
 from tests.helpers import IMAGE, WithoutSVD, normal, small_operators
 
@@ -28,31 +27,3 @@ def test_prox_without_rho_is_the_solution_nearest_to_z():
         found = WithoutSVD(operator.shape, operator).prox(z, y, 0.0)
         torch.testing.assert_close(found, operator.prox(z, y, 0.0), atol=1e-4, rtol=0)
         assert (found - z).abs().max() > 0.1
-
-
-def test_each_row_stops_for_itself():
-    A = torch.diag(torch.linspace(0.1, 3, 20))
-    b = normal(3, 20) * torch.tensor([[1.0], [1e-6], [1e6]])
-    b[0, 1:] = 0  # solved in one step, where the others take more
-    counted = []
-
-    def product(x):
-        counted.append(len(x))
-        return x @ A
-
-    together = cg(product, b, 1e-5, 50)
-    assert 10 < len(counted) < 50
-    for k in range(3):
-        counted.clear()
-        torch.testing.assert_close(cg(product, b[k : k + 1], 1e-5, 50)[0], together[k], atol=0, rtol=1e-5)
-        assert len(counted) == 1 or k > 0
-    residual = (together @ A - b).norm(dim=1)
-    assert (residual < 2e-5 * b.norm(dim=1)).all()
-    assert torch.equal(cg(product, torch.zeros(2, 20), 1e-5, 50), torch.zeros(2, 20))
-
-
-def test_it_gives_up_after_so_many_steps():
-    A = torch.diag(torch.logspace(-6, 0, 100))
-    calls = []
-    cg(lambda x: (calls.append(0), x @ A)[1], normal(1, 100), 1e-5, 7)
-    assert len(calls) == 7

@@ -111,9 +111,17 @@ def test_the_papers_cost_and_levels():
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"steps": 0}, {"ode_steps": 0}, {"langevin_steps": 0}, {"step_size": 0.0}, {"tau": 0.0}, {"sigma_min": 200.0}],
+    ("bad", "message"),
+    [
+        ({"steps": 0}, "steps is 0: give at least 1"),
+        ({"ode_steps": 0}, "ode_steps is 0: give at least 1"),
+        ({"langevin_steps": 0}, "langevin_steps is 0: give at least 1"),
+        ({"step_size": 0.0}, "step_size is 0.0: give a finite number above 0"),
+        ({"tau": 0.0}, "tau is 0.0: give a finite number above 0, or none"),
+        ({"sigma_min": 200.0}, "sigma_min is 200.0, sigma_max 100.0: give a sigma_min below sigma_max"),
+        ({"sigma_min": 100.0}, "sigma_min is 100.0, sigma_max 100.0: give a sigma_min below sigma_max"),
+    ],
 )
-def test_what_cannot_be_is_refused(bad):
-    with pytest.raises(ValueError, match="give"):
+def test_what_cannot_be_is_refused(bad, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         DAPS(**bad)

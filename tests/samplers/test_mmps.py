@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from posteriori.guidance.mmps import gmres
 from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior
@@ -51,19 +50,6 @@ def test_one_network_call_a_step():
     prior = CountedPrior(PRIOR)
     sample(prior, LIKE, MMPS(steps=20, iterations=3), progress=False)
     assert prior.calls == 20
-
-
-def test_gmres_solves_each_row_and_never_makes_it_worse():
-    # not symmetric, not definite, as a network's Jacobian
-    M, b = normal(3, 5, 5, seed=6, dtype=torch.float64), normal(3, 5, seed=7, dtype=torch.float64)
-    b[2] = 0
-    product = lambda v: torch.einsum("bij,bj->bi", M, v)  # noqa: E731
-    for iterations in (5, 8):
-        torch.testing.assert_close(gmres(product, b, iterations), torch.linalg.solve(M, b), atol=1e-8, rtol=1e-6)
-    left = [b, *(b - product(gmres(product, b, k)) for k in range(1, 6))]
-    norms = torch.stack([r.norm(dim=1) for r in left])
-    assert (norms[1:] <= norms[:-1] + 1e-9).all()
-    assert norms[-1].max() < 1e-8
 
 
 def test_iterations_start_at_one():

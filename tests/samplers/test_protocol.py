@@ -1,5 +1,6 @@
 """What every sampler keeps, written once."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -30,11 +31,13 @@ from posteriori.samplers import (
     MCGDiff,
     PiGDM,
     PnPDM,
+    REDDiff,
     RePaint,
     Reverse,
     ScoreALD,
     SDEdit,
 )
+from posteriori.settings.text import class_fields
 from tests.helpers import (
     IMAGE,
     Bulk,
@@ -316,6 +319,50 @@ def test_what_does_not_fit_is_refused():
     for bad in ({"levels": 0}, {"inner": 0}):
         with pytest.raises(ValueError, match="give at least 1"):
             AnnealedLangevin(**bad)
+
+
+@pytest.mark.parametrize("cls", SAMPLERS)
+def test_no_field_takes_what_cannot_be(cls):
+    beyond = {int: [0, -1], float: [-1e-9, math.nan, math.inf], str: ["odd"]}
+    for field in class_fields(cls):
+        for bad in beyond.get(float if field.type is float else type(field.default), []):
+            with pytest.raises(ValueError, match=f"^{field.name} is {bad!r}: give .+"):
+                cls(**{field.name: bad})
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields"),
+    [
+        (AnnealedLangevin, ["step_size"]),
+        (DAPS, ["step_size", "tau", "sigma_max", "sigma_min"]),
+        (MALA, ["step_size"]),
+        (PiGDM, ["data_var"]),
+        (PnPDM, ["rho_max", "rho_min"]),
+        (REDDiff, ["learning_rate"]),
+        (SDEdit, ["t_start"]),
+        (TDS, ["data_var"]),
+    ],
+)
+def test_what_divides_or_moves_is_above_0(cls, fields):
+    for field in fields:
+        with pytest.raises(ValueError, match=f"^{field} is 0: give a finite number above 0"):
+            cls(**{field: 0})
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields"), [(DDIM, ["eta"]), (DDNM, ["eta"]), (DDRM, ["eta", "eta_b"]), (DiffPIR, ["zeta"])]
+)
+def test_shares_are_up_to_1(cls, fields):
+    for field in fields:
+        cls(**{field: 0}), cls(**{field: 1})
+        with pytest.raises(ValueError, match=f"^{field} is 1.01: give a finite number from 0 up to 1"):
+            cls(**{field: 1.01})
+
+
+@pytest.mark.parametrize(("cls", "low", "high"), [(DAPS, "sigma_min", "sigma_max"), (PnPDM, "rho_min", "rho_max")])
+def test_levels_fall(cls, low, high):
+    with pytest.raises(ValueError, match=f"^{low} is 2, {high} 2: give a {low} below {high}"):
+        cls(**{low: 2, high: 2})
 
 
 @each(steps=7)

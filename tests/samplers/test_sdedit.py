@@ -29,9 +29,12 @@ def test_other_paths():
     assert times(SDEdit().with_steps(10)) == [500, 445, 334, 223, 112, 1]
 
 
-@pytest.mark.parametrize("t_start", [0, -1, 1001])
-def test_t_start_lies_on_the_schedule(t_start):
-    with pytest.raises(ValueError, match=f"t_start is {t_start}: give a time above 0, up to 1000"):
+@pytest.mark.parametrize(
+    ("t_start", "wanted"),
+    [(0, "finite number above 0"), (-1, "finite number above 0"), (1001, "time above 0, up to 1000")],
+)
+def test_t_start_lies_on_the_schedule(t_start, wanted):
+    with pytest.raises(ValueError, match=f"t_start is {t_start}: give a {wanted}"):
         SDEdit(t_start=t_start).path(LINEAR)
 
 

@@ -25,8 +25,8 @@ class Bounded:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"scale": 0}, {"sigma": 1e-9}, {"eta": 1}, {"share": 1.0}, {"steps": 1}, {"size": 8}, {"kind": "b"},
-     {"free": float("nan")}, {"meant": -1.0}],
+    [{"scale": 0}, {"sigma": 1e-9}, {"eta": 1}, {"share": 1.0}, {"steps": 1}, {"size": 8}, {"size": None},
+     {"kind": "b"}, {"free": float("nan")}, {"meant": -1.0}],
 )  # fmt: skip
 def test_what_is_within(fields):
     Bounded(**fields)
@@ -42,7 +42,8 @@ def test_what_is_within(fields):
         ({"eta": 1.5}, "eta is 1.5: give a finite number from 0 up to 1"),
         ({"share": 0}, "share is 0: give a finite number above 0 up to 1"),
         ({"steps": 0}, "steps is 0: give at least 1"),
-        ({"size": 9}, "size is 9: give a whole number from 1 up to 8"),
+        ({"size": 9}, "size is 9: give a whole number from 1 up to 8, or none"),
+        ({"steps": None}, "steps is None: give at least 1"),
         ({"kind": "c"}, "kind is 'c': give one of a, b"),
         ({"scale": -1, "steps": 0}, "scale is -1: give a finite number from 0 up"),
     ],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.kernels import Variance, reverse
 from posteriori.likelihoods.base import Linear
 from posteriori.priors.base import Denoised, Prior
@@ -32,14 +32,9 @@ class Guidance(SteppedSampler):
 class ReverseSampler(SteppedSampler):
     """A sampler that steps down the schedule with the reverse kernel (``kernels.reverse``)."""
 
-    eta: Annotated[float, "noise drawn in a step, from 0 (deterministic DDIM) to 1 (DDPM)"] = 1.0
+    eta: Annotated[float, Ge(0), Le(1), "noise drawn in a step, from 0 (deterministic DDIM) to 1 (DDPM)"] = 1.0
     variance: Annotated[Variance, "variance of a DDPM step; auto: learned where the network has it"] = "auto"
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise PosterioriError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
     def reverse(self, x_t: Tensor, denoised: Denoised, t: Level, s: Level, rng: Rng) -> Tensor:
         """x_s ~ p(x_s | x_t, x0)."""

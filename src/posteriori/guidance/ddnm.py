@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit, small_std
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
+from posteriori.sampler import State, Steps
 from posteriori.schedule import Level, Spacing
 
 
@@ -47,15 +47,12 @@ class DDNM(Guidance):
     name: ClassVar[str] = "ddnm"
     requires: ClassVar[type[Likelihood]] = Spectral
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
+    steps: Steps = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
-    eta: Annotated[float, "noise drawn in a step, to 1 (DDPM); a noisy measurement has no effect at 0 (DDIM)"] = 0.85
+    eta: Annotated[
+        float, Ge(0), Le(1), "noise drawn in a step, to 1 (DDPM); a noisy measurement has no effect at 0 (DDIM)"
+    ] = 0.85
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.eta <= 1:
-            raise PosterioriError(f"eta is {self.eta}: give 0 (deterministic DDIM) to 1 (DDPM)")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Spectral) -> Denoised:
         """x0hat with as much of y as leaves its noise within the level's: lambda_i = min(1, sigma_t s_i / (alpha_t

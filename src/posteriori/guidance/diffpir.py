@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State
+from posteriori.sampler import State, Steps
 from posteriori.schedule import Level, Spacing
 
 
@@ -46,18 +46,11 @@ class DiffPIR(Guidance):
     name: ClassVar[str] = "diffpir"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
+    steps: Steps = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "quadratic"
-    lambda_: Annotated[float, "weight of the prior in the data step; 1 is Bayes' for N(x0, sigma_bar^2 I)"] = 0.25
-    zeta: Annotated[float, "share of a level's noise variance that is drawn anew"] = 0.1
+    lambda_: Annotated[float, Ge(0), "the prior's weight in the data step; 1 is Bayes' for N(x0, sigma_bar^2 I)"] = 0.25
+    zeta: Annotated[float, Ge(0), Le(1), "share of a level's noise variance that is drawn anew"] = 0.1
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
-            raise PosterioriError(f"lambda_ is {self.lambda_}: give a finite number from 0 up")
-        if not 0 <= self.zeta <= 1:
-            raise PosterioriError(f"zeta is {self.zeta}: give 0 (nothing drawn) to 1")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         denoised = prior.estimate(x_t, t, self.clip)

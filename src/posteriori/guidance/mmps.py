@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseGuidance, moments
 from posteriori.likelihoods.base import Likelihood, Linear
+from posteriori.linalg import gmres
 from posteriori.priors.base import Denoised, Prior
+from posteriori.sampler import Steps
 from posteriori.schedule import Level
 
 
@@ -42,32 +42,10 @@ class MMPS(ReverseGuidance):
     name: ClassVar[str] = "mmps"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 256
-    iterations: Annotated[int, "GMRES steps, each with one vjp"] = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.iterations < 1:
-            raise PosterioriError(f"iterations is {self.iterations}: give at least 1")
+    steps: Steps = 256
+    iterations: Annotated[int, Ge(1), "GMRES steps, each with one vjp"] = 3
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         at = moments(x_t, t, prior, like, self.clip)
         v = gmres(at.product, at.misfit, self.iterations)
         return at.denoised.given(at.denoised.x0 + at.lift(v))
-
-
-def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
-    """The v with the least |b - product(v)| in the Krylov space of b, for each row: Saad and Schultz 1986."""
-    tiny = torch.finfo(b.dtype).tiny
-    basis, images, q = [], [], b
-    for _ in range(iterations):
-        q = q / q.norm(dim=1, keepdim=True).clamp(min=tiny)
-        basis.append(q)
-        images.append(product(q))
-        q = images[-1]
-        for u in basis:
-            q = q - (q * u).sum(1, keepdim=True) * u
-    # the pseudo-inverse refuses NaN, which is for the loop to report: b has it too
-    inverse = torch.linalg.pinv(torch.stack(images, 2).double().nan_to_num(0.0, 0.0, 0.0))
-    weights = inverse @ b.double()[:, :, None]
-    return (torch.stack(basis, 2).double() @ weights)[:, :, 0].to(b.dtype)

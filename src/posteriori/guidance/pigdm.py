@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
+from annotated_types import Gt
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseGuidance
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State, Stats
+from posteriori.sampler import State, Stats, Steps
 from posteriori.schedule import Level
 
 
@@ -42,16 +41,11 @@ class PiGDM(ReverseGuidance):
     name: ClassVar[str] = "pigdm"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
-    data_var: Annotated[float, "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
+    steps: Steps = 100
+    data_var: Annotated[float, Gt(0), "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
     weight: Annotated[
         Literal["adaptive", "score"], "of the guidance: adaptive, as published, or the one that Bayes' rule gives"
     ] = "adaptive"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (math.isfinite(self.data_var) and self.data_var > 0):
-            raise PosterioriError(f"data_var is {self.data_var}: give a variance above 0")
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
         """E[x_0 | x_t, y], whatever ``weight`` is."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 from posteriori.rng import Purpose, Rng, image_key
+from posteriori.settings.bounds import check
 
 
 class Likelihood(ABC):
@@ -202,6 +203,9 @@ M = TypeVar("M", bound=Measured, covariant=True)
 
 class Noise(ABC, Generic[M]):
     """A noise model: what is random in y given A(x). Its fields are its parameters."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @abstractmethod
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> M:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, final
 
 import numpy as np
+from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
@@ -35,7 +36,7 @@ class Gaussian(Measured, Additive):
         return super().__new__(cls)
 
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: float):
-        _check_sigma(sigma)
+        sigma = GaussianNoise(sigma).sigma  # which has the bounds
         super().__init__(y, operator)
         self.sigma = float(sigma)
 
@@ -135,10 +136,7 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
 class GaussianNoise(Noise[Gaussian]):
     """White Gaussian noise: y = A(x) + sigma n, n ~ N(0, I)."""
 
-    sigma: Annotated[float, "standard deviation, on the [-1, 1] scale"]
-
-    def __post_init__(self) -> None:
-        _check_sigma(self.sigma)
+    sigma: Annotated[float, Ge(0), "standard deviation, on the [-1, 1] scale"]
 
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Gaussian:
         return Gaussian(y, operator, self.sigma)
@@ -152,8 +150,3 @@ def _log_normal(square: Tensor, m: int, variance: float) -> Tensor:
     if variance <= 0:
         raise PosterioriError("the likelihood has no density at sigma = 0: give sigma > 0")
     return -0.5 * (square / variance + m * math.log(2 * math.pi * variance))
-
-
-def _check_sigma(sigma: float) -> None:
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise PosterioriError(f"sigma is {sigma}: give a finite number from 0 up, on the [-1, 1] scale")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
+from annotated_types import Gt
 from scipy.special import ndtr, pdtr
 from torch import Tensor
 
@@ -41,7 +41,7 @@ class Poisson(Measured):
     noise: ClassVar[str] = "Poisson noise"
 
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, peak: float):
-        _check_peak(peak)
+        peak = PoissonNoise(peak).peak  # which has the bounds
         super().__init__(y, operator)
         if (self.y < 0).any():
             raise PosterioriError(f"y goes down to {self.y.min():.4g}: give counts over peak, from 0 up")
@@ -87,10 +87,7 @@ class Poisson(Measured):
 class PoissonNoise(Noise[Poisson]):
     """Photons counted: peak y ~ Poisson(peak I), I = (A(x) + 1) / 2, at least 0.001."""
 
-    peak: Annotated[float, "the mean count where A(x) is white"]
-
-    def __post_init__(self) -> None:
-        _check_peak(self.peak)
+    peak: Annotated[float, Gt(0), "the mean count where A(x) is white"]
 
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Poisson:
         return Poisson(y, operator, self.peak)
@@ -109,8 +106,3 @@ class PoissonNoise(Noise[Poisson]):
 
 def _intensity(clean: Tensor) -> Tensor:
     return ((clean + 1) / 2).clamp(min=DARK)
-
-
-def _check_peak(peak: float) -> None:
-    if not (math.isfinite(peak) and peak > 0):
-        raise PosterioriError(f"peak is {peak}: give the mean count where A(x) is white, a finite number above 0")

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-from posteriori.errors import PosterioriError
+from annotated_types import Ge, Gt
+
 from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
@@ -39,20 +40,11 @@ class AnnealedLangevin(Sampler):
     strength: ClassVar[str] = "step_size"
     count: ClassVar[str] = "levels"
 
-    levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 250
-    inner: Annotated[int, "Langevin steps at each level"] = 3
-    step_size: Annotated[float, "length eta_t of a step, in units of sigma_t^2"] = 0.1
-    gamma: Annotated[float, "noise added to the measurement's, in units of sigma_t"] = 1.0
+    levels: Annotated[int, Ge(1), "noise levels, from the schedule's last to its first"] = 250
+    inner: Annotated[int, Ge(1), "Langevin steps at each level"] = 3
+    step_size: Annotated[float, Gt(0), "length eta_t of a step, in units of sigma_t^2"] = 0.1
+    gamma: Annotated[float, Ge(0), "noise added to the measurement's, in units of sigma_t"] = 1.0
     clip: Annotated[bool, "clamp the recorded estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        for name in ("levels", "inner"):
-            if getattr(self, name) < 1:
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
-        if not self.step_size > 0 or not self.gamma >= 0:
-            raise PosterioriError(
-                f"step_size is {self.step_size}, gamma {self.gamma}: give a step above 0, gamma from 0 up"
-            )
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)

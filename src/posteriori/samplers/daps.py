@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, final
 
+from annotated_types import Ge, Gt
+
 from posteriori.errors import PosterioriError
 from posteriori.kernels import forward, reverse
 from posteriori.likelihoods.base import Additive, Likelihood
@@ -48,23 +50,21 @@ class DAPS(Sampler):
     requires: ClassVar[type[Likelihood]] = Additive
     strength: ClassVar[str] = "step_size"
 
-    steps: Annotated[int, "noise levels, from sigma_max towards sigma_min"] = 200
-    ode_steps: Annotated[int, "network calls at each level"] = 5
-    langevin_steps: Annotated[int, "Langevin steps at each level"] = 100
-    step_size: Annotated[float, "length eta_t of a Langevin step at the first level; below tau^2 if |A| = 1"] = 5e-5
-    tau: Annotated[float | None, "tempers the likelihood to a noise of tau / sqrt(2); none: as it is"] = 0.01
-    sigma_max: Annotated[float, "the first level, on the [-1, 1] scale"] = 100.0
-    sigma_min: Annotated[float, "the last level, on the [-1, 1] scale"] = 0.1
+    steps: Annotated[int, Ge(1), "noise levels, from sigma_max towards sigma_min"] = 200
+    ode_steps: Annotated[int, Ge(1), "network calls at each level"] = 5
+    langevin_steps: Annotated[int, Ge(1), "Langevin steps at each level"] = 100
+    step_size: Annotated[float, Gt(0), "length of a Langevin step at the first level; below tau^2 if |A| = 1"] = 5e-5
+    tau: Annotated[float | None, Gt(0), "tempers the likelihood to a noise of tau / sqrt(2); none: as it is"] = 0.01
+    sigma_max: Annotated[float, Gt(0), "the first level, on the [-1, 1] scale"] = 100.0
+    sigma_min: Annotated[float, Gt(0), "the last level, on the [-1, 1] scale"] = 0.1
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "ode_steps", "langevin_steps"):
-            if getattr(self, name) < 1:
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
-        if not self.step_size > 0 or not (self.tau is None or self.tau > 0):
-            raise PosterioriError(f"step_size is {self.step_size}, tau {self.tau}: give both above 0, or none for tau")
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise PosterioriError(f"the levels go from {self.sigma_max} to {self.sigma_min}: give a fall to above 0")
+        super().__post_init__()
+        if not self.sigma_min < self.sigma_max:
+            raise PosterioriError(
+                f"sigma_min is {self.sigma_min}, sigma_max {self.sigma_max}: give a sigma_min below sigma_max"
+            )
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.falling(self.sigma_max, self.sigma_min, self.steps)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Ge, Le
 
-from posteriori.errors import PosterioriError
 from posteriori.kernels import implicit
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State, SteppedSampler
+from posteriori.sampler import State, SteppedSampler, Steps
 from posteriori.schedule import Level, Spacing
 
 
@@ -47,17 +47,11 @@ class DDRM(SteppedSampler):
     name: ClassVar[str] = "ddrm"
     requires: ClassVar[type[Likelihood]] = Spectral
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 20
+    steps: Steps = 20
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
-    eta: Annotated[float, "share of a level's noise drawn anew in coordinates that follow the prior"] = 0.85
-    eta_b: Annotated[float, "share of the measurement in coordinates that follow it"] = 1.0
+    eta: Annotated[float, Ge(0), Le(1), "share of a level's noise drawn anew where coordinates follow the prior"] = 0.85
+    eta_b: Annotated[float, Ge(0), Le(1), "share of the measurement in coordinates that follow it"] = 1.0
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("eta", "eta_b"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give 0 to 1")
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:
         state, like = super().init(t, prior, like, rng, n), like.truncated()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.samplers.guided import GuidedSampler
@@ -34,7 +35,7 @@ class DPS(GuidedSampler):
     strength: ClassVar[str] = "scale"
     lengths: ClassVar[tuple[str, ...]] = ("scale",)
 
-    scale: Annotated[float, "length of the step, L2 over the whole image on the [-1, 1] scale"] = 1.0
+    scale: Annotated[float, Ge(0), "length of the step, L2 over the whole image on the [-1, 1] scale"] = 1.0
     gradient: Annotated[
         Literal["unit", "norm", "square"],
         "what scale multiplies: the gradient of |r| at unit length, that of |r| (the paper's code), or that of |r|^2",

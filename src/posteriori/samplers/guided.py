@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.guidance.base import ReverseSampler
 from posteriori.likelihoods.base import Likelihood
@@ -25,12 +23,6 @@ class GuidedSampler(ReverseSampler):
 
     The gradient goes through the network: one step costs a forward and a backward pass.
     """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in self.lengths:
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give a finite number from 0 up")
 
     @abstractmethod
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:

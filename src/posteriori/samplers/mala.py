@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
@@ -46,15 +46,10 @@ class MALA(Sampler):
     requires: ClassVar[type[Likelihood]] = Spectral
     count: ClassVar[str] = "levels"
 
-    levels: Annotated[int, "noise levels, from the schedule's last to its first"] = 100
-    inner: Annotated[int, "Langevin steps at each level"] = 10
-    step_size: Annotated[float, "length eta_t of a step, in units of sigma_t^2"] = 0.3
+    levels: Annotated[int, Ge(1), "noise levels, from the schedule's last to its first"] = 100
+    inner: Annotated[int, Ge(1), "Langevin steps at each level"] = 10
+    step_size: Annotated[float, Gt(0), "length eta_t of a step, in units of sigma_t^2"] = 0.3
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        if self.levels < 1 or self.inner < 1 or not 0 < self.step_size < math.inf:
-            given = f"levels is {self.levels}, inner {self.inner}, step_size {self.step_size}"
-            raise PosterioriError(f"{given}: give 1 or more levels and inner, and a finite step_size above 0")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(*schedule.sigma_bars, self.levels)

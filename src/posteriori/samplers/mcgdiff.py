@@ -12,7 +12,7 @@ from posteriori.kernels import reverse
 from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State, Stats, SteppedSampler
+from posteriori.sampler import State, Stats, SteppedSampler, Steps
 from posteriori.samplers.particles import resample
 from posteriori.schedule import Level
 
@@ -50,7 +50,7 @@ class MCGDiff(SteppedSampler):
     requires: ClassVar[type[Likelihood]] = Spectral
     coupled: ClassVar[bool] = True
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
+    steps: Steps = 100
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
@@ -48,18 +48,16 @@ class PnPDM(Sampler):
     name: ClassVar[str] = "pnpdm"
     requires: ClassVar[type[Likelihood]] = Spectral
 
-    steps: Annotated[int, "Gibbs steps, from rho_max to rho_min"] = 100
-    inner: Annotated[int, "network calls of a prior step"] = 20
-    rho_max: Annotated[float, "the first coupling, on the [-1, 1] scale"] = 10.0
-    rho_min: Annotated[float, "the last coupling, on the [-1, 1] scale"] = 0.1
+    steps: Annotated[int, Ge(1), "Gibbs steps, from rho_max to rho_min"] = 100
+    inner: Annotated[int, Ge(1), "network calls of a prior step"] = 20
+    rho_max: Annotated[float, Gt(0), "the first coupling, on the [-1, 1] scale"] = 10.0
+    rho_min: Annotated[float, Gt(0), "the last coupling, on the [-1, 1] scale"] = 0.1
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "inner"):
-            if getattr(self, name) < 1:
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
-        if not 0 < self.rho_min < self.rho_max < math.inf:
-            raise PosterioriError(f"rho goes from {self.rho_max} to {self.rho_min}: give a fall to above 0")
+        super().__post_init__()
+        if not self.rho_min < self.rho_max:
+            raise PosterioriError(f"rho_min is {self.rho_min}, rho_max {self.rho_max}: give a rho_min below rho_max")
 
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.geometric(self.rho_max, self.rho_min, self.steps)

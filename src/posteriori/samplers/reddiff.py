@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
@@ -48,16 +47,9 @@ class REDDiff(SteppedSampler):
     name: ClassVar[str] = "reddiff"
     strength: ClassVar[str] = "learning_rate"
 
-    lambda_: Annotated[float, "weight of the prior; both terms are means over entries"] = 0.25
-    learning_rate: Annotated[float, "Adam's: about the length of a step of each entry, on the [-1, 1] scale"] = 0.1
+    lambda_: Annotated[float, Ge(0), "weight of the prior; both terms are means over entries"] = 0.25
+    learning_rate: Annotated[float, Gt(0), "Adam's: about the length of each entry's step, on the [-1, 1] scale"] = 0.1
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (math.isfinite(self.lambda_) and self.lambda_ >= 0) or not self.learning_rate > 0:
-            raise PosterioriError(
-                f"lambda_ is {self.lambda_}, learning_rate {self.learning_rate}: give 0 or more, and a rate above 0"
-            )
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         mu = like.initial_estimate()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-from posteriori.errors import PosterioriError
+from annotated_types import Ge
+
 from posteriori.kernels import Variance, forward, reverse
 from posteriori.likelihoods.base import Likelihood, Linear
 from posteriori.priors.base import Prior
@@ -36,17 +37,11 @@ class RePaint(SteppedSampler):
     name: ClassVar[str] = "repaint"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, "levels, without the jumps"] = 250
-    jump: Annotated[int, "length of a jump upwards, in levels"] = 10
-    repeats: Annotated[int, "how often each stretch is gone through; 1 is without jumps"] = 10
+    steps: Annotated[int, Ge(1), "levels, without the jumps"] = 250
+    jump: Annotated[int, Ge(1), "length of a jump upwards, in levels"] = 10
+    repeats: Annotated[int, Ge(1), "how often each stretch is gone through; 1 is without jumps"] = 10
     variance: Annotated[Variance, "variance of a DDPM step; auto: learned where the network has it"] = "auto"
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("jump", "repeats"):
-            if getattr(self, name) < 1:
-                raise PosterioriError(f"{name} is {getattr(self, name)}: give at least 1")
 
     def path(self, schedule: Schedule) -> list[Level]:
         levels = super().path(schedule)[::-1]  # from clean to noisy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
+from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.samplers.guided import GuidedSampler
@@ -26,8 +27,8 @@ class ScoreALD(GuidedSampler):
     strength: ClassVar[str] = "lambda_0"
     lengths: ClassVar[tuple[str, ...]] = ("lambda_T", "lambda_0")
 
-    lambda_T: Annotated[float, "the gradient's factor at t = T, the noisy end; images on the [-1, 1] scale"] = 10.0
-    lambda_0: Annotated[float, "its factor at t = 0, the clean end; linear in t between"] = 15.0
+    lambda_T: Annotated[float, Ge(0), "the gradient's factor at t = T, the noisy end; on the [-1, 1] scale"] = 10.0
+    lambda_0: Annotated[float, Ge(0), "its factor at t = 0, the clean end; linear in t between"] = 15.0
 
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:
         return (self.lambda_0 + (self.lambda_T - self.lambda_0) * u) * g

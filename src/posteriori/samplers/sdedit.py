@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, final
 
+from annotated_types import Gt
+
 from posteriori.errors import PosterioriError
 from posteriori.guidance.base import ReverseSampler
 from posteriori.kernels import forward
@@ -31,11 +33,11 @@ class SDEdit(Around):
     name: ClassVar[str] = "sdedit"
     inside: ClassVar[str] = "base"
 
-    t_start: Annotated[float, "the time to start from, above 0 (clean) and up to the schedule's end (noise)"] = 500
+    t_start: Annotated[float, Gt(0), "time to start from, above 0 (clean) and up to the schedule's end (noise)"] = 500
     base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
 
     def path(self, schedule: Schedule) -> list[Level]:
-        if not 0 < self.t_start <= schedule.end:
+        if self.t_start > schedule.end:
             raise PosterioriError(f"t_start is {self.t_start}: give a time above 0, up to {schedule.end:g}")
         below = [level.t for level in super().path(schedule) if 0 < level.t < self.t_start]
         return schedule.path([self.t_start, *below])

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
+from annotated_types import Gt
 
-from posteriori.errors import PosterioriError
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import reverse, small_std
 from posteriori.likelihoods.base import Likelihood, Marginal
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import State, Stats, SteppedSampler
+from posteriori.sampler import State, Stats, SteppedSampler, Steps
 from posteriori.samplers.particles import resample
 from posteriori.schedule import Level
 
@@ -48,14 +47,9 @@ class TDS(SteppedSampler):
     requires: ClassVar[type[Likelihood]] = Marginal
     coupled: ClassVar[bool] = True
 
-    steps: Annotated[int, "reverse steps over the whole schedule, up to its T levels"] = 100
-    data_var: Annotated[float, "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
+    steps: Steps = 100
+    data_var: Annotated[float, Gt(0), "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (math.isfinite(self.data_var) and self.data_var > 0):
-            raise PosterioriError(f"data_var is {self.data_var}: give a variance above 0")
 
     def init(self, t: Level, prior: Prior, like: Marginal, rng: Rng, n: int) -> State:
         state = super().init(t, prior, like, rng, n)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from operator import ge, gt, le
+from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
@@ -32,7 +33,13 @@ class _Field(NamedTuple):
     def has(self, value: Any) -> bool:
         if get_origin(self.kind) is Literal:
             return value in get_args(self.kind)
+        if value is None:
+            return self.optional
         return math.isfinite(value) and all(bound.holds(value, bound.end) for bound in self.bounds)
+
+    @property
+    def optional(self) -> bool:
+        return NoneType in get_args(self.kind)
 
     @property
     def wanted(self) -> str:
@@ -40,16 +47,20 @@ class _Field(NamedTuple):
             return f"one of {', '.join(map(str, get_args(self.kind)))}"
         said = " ".join(f"{bound.word} {bound.end}" for bound in self.bounds)
         whole = self.kind is int or int in get_args(self.kind)
+        none = ", or none" if self.optional else ""
         if [bound.word for bound in self.bounds] == ["from"]:
-            return f"at least {self.bounds[0].end}" if whole else f"a finite number {said} up"
-        return f"a {'whole' if whole else 'finite'} number {said}"
+            return (f"at least {self.bounds[0].end}" if whole else f"a finite number {said} up") + none
+        return f"a {'whole' if whole else 'finite'} number {said}{none}"
 
 
 def check(thing: Any) -> None:
-    """Raises PosterioriError, one line, for the first field of ``thing`` beyond its bounds; None is within any."""
+    """Raises PosterioriError, one line, for the first field of ``thing`` beyond its bounds.
+
+    None is within them where the annotation has it.
+    """
     for field in _fields(type(thing)):
         value = getattr(thing, field.name)
-        if value is not None and not field.has(value):
+        if not field.has(value):
             shown = repr(value) if isinstance(value, str) else value
             raise PosterioriError(f"{field.name} is {shown}: give {field.wanted}")
 
