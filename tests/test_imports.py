@@ -54,3 +54,14 @@ def test_no_module_imports_itself_by_way_of_others():
 def test_a_circle_is_found():
     graph = {"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": set()}
     assert circle(graph) == ["b", "c"]
+
+
+def test_no_room_imports_itself_by_way_of_others():
+    """A room is a folder of the package, or a module beside them."""
+    room = lambda name: name.split(".")[1]  # noqa: E731
+    graph = {room(name): set() for name in MODULES if name != "posteriori"}
+    for name, path in MODULES.items():
+        if name != "posteriori":
+            graph[room(name)] |= {room(other) for other in set(imported(path)) - APART} - {room(name)}
+    assert "priors" in graph["hub"]
+    assert circle(graph) == []

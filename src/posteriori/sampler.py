@@ -10,11 +10,11 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 from annotated_types import Ge
 from torch import Tensor
 
+from posteriori.bounds import check
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.schedule import Level, Schedule, Spacing
-from posteriori.settings.bounds import check
 
 Steps = Annotated[int, Ge(1), "reverse steps over the whole schedule, up to its T levels"]
 
@@ -69,7 +69,7 @@ class Callback(Protocol):
 class Sampler(ABC):
     """A way to draw from p(x | y). The fields are its hyperparameters, with the paper's values.
 
-    PosterioriError where one is beyond the bounds of its annotation (``settings.bounds``).
+    PosterioriError where one is beyond the bounds of its annotation (``bounds``).
     """
 
     #: what the command line, presets and manifests call it

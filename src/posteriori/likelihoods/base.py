@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.bounds import check
 from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 from posteriori.rng import Purpose, Rng, image_key
-from posteriori.settings.bounds import check
 
 
 class Likelihood(ABC):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from posteriori.settings.bounds import check
+from posteriori.bounds import check
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from posteriori.bounds import check
 from posteriori.errors import PosterioriError
 from posteriori.files import read_json
-from posteriori.settings.bounds import check
 
 Weighting = Literal["constant", "min-snr", "p2"]
 Crop = Literal["centre", "random"]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Gt, Le
 
-from posteriori.settings.bounds import check
+from posteriori.bounds import check
 
 
 @dataclass(frozen=True)
