@@ -67,7 +67,7 @@ def sample(
     path = sampler.path(prior.schedule)
     group = N if batch is None else max(1, batch // n)
     chunks = [slice(i, min(i + group, N)) for i in range(0, N, group)]
-    most = n if batch is None or sampler.coupled or rng else batch
+    most = n if batch is None or sampler.interacting or rng else batch
     shares = [(first, min(most, n - first)) for first in range(0, n, most)]
     samples = []
     total = len(chunks) * len(shares) * (len(path) - 1)

@@ -81,7 +81,7 @@ class Sampler(ABC):
     #: the field that counts the levels; "" where another sampler inside holds it
     count: ClassVar[str] = "steps"
     #: whether a measurement's n samples are drawn together, as particles, so that each depends on n
-    coupled: ClassVar[bool] = False
+    interacting: ClassVar[bool] = False
     #: fields that are L2 step lengths over the whole image, proportional to its side
     lengths: ClassVar[tuple[str, ...]] = ()
 

@@ -124,7 +124,7 @@ def check_batches(sampler):
     for k in range(3):
         close(run(sampler, like.select(slice(k, k + 1)), n=2)[0], together[k])
     apart = together[:, 0].flatten(1)
-    if not sampler.coupled:  # particles depend on their number, and the last resampling may repeat one
+    if not sampler.interacting:  # particles depend on their number, and the last resampling may repeat one
         close(run(sampler, like, n=1), together[:, :1])
         apart = together.flatten(0, 1).flatten(1)
     assert torch.pdist(apart).min() > 0.01  # and yet all samples differ, by far more than rounding

@@ -30,7 +30,7 @@ from posteriori.studies.verification.cells import Cell, measure
 from posteriori.studies.verification.distances import coverage, ranks, sliced_wasserstein, uniformity
 from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.page import write
-from posteriori.studies.verification.pictures import Pictures
+from posteriori.studies.verification.pictures import PowerLawPictures
 from posteriori.studies.verification.plan import QUICK, Scope, cells
 from posteriori.studies.verification.results import UNBIASED, Row, rows
 from posteriori.studies.verification.run import run
@@ -103,7 +103,7 @@ def test_the_grid_is_the_papers():
 
 
 def test_pictures_have_the_power_law_and_the_textbooks_posterior():
-    problem = Pictures(n=39, operator="downsample(factor=2)", side=8, pairs=3)
+    problem = PowerLawPictures(n=39, operator="downsample(factor=2)", side=8, pairs=3)
     prior, like = problem.given(0)
     C = prior.covariances[0]
     assert C.diagonal().sqrt().tolist() == pytest.approx([0.5] * 64)
@@ -328,7 +328,7 @@ def test_the_full_scope_is_the_papers():
     sizes = {(p.d, p.d_y): seeds for p, seeds in plan.FULL.problems if isinstance(p, Grid)}
     assert sizes == {(d, m): seeds for d, seeds in ((8, 20), (80, 20), (800, 5)) for m in (1, 2, 4)}
     assert {p.n for p, _ in plan.FULL.problems if isinstance(p, Grid)} == {2000}
-    assert {p.pairs * seeds for p, seeds in plan.FULL.problems if isinstance(p, Pictures)} == {300}
+    assert {p.pairs * seeds for p, seeds in plan.FULL.problems if isinstance(p, PowerLawPictures)} == {300}
     todo = cells(plan.FULL, SAMPLERS, 0)  # with the settings of all of them
     assert plan.FULL.dimensions == [8, 80, 800]
     assert plan.FULL.up_to(80).dimensions == [8, 80]

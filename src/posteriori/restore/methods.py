@@ -122,7 +122,7 @@ class Sampling:
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
         counted, like, residual = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator), ShownResidual()
-        passes, done = (1 if sampler.coupled else -(-len(y) * asked.n // batch)), 0
+        passes, done = (1 if sampler.interacting else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done

@@ -48,7 +48,7 @@ class MCGDiff(SteppedSampler):
 
     name: ClassVar[str] = "mcgdiff"
     requires: ClassVar[type[Likelihood]] = Spectral
-    coupled: ClassVar[bool] = True
+    interacting: ClassVar[bool] = True
 
     steps: Steps = 100
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True

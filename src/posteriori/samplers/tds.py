@@ -45,7 +45,7 @@ class TDS(SteppedSampler):
 
     name: ClassVar[str] = "tds"
     requires: ClassVar[type[Likelihood]] = Marginal
-    coupled: ClassVar[bool] = True
+    interacting: ClassVar[bool] = True
 
     steps: Steps = 100
     data_var: Annotated[float, Gt(0), "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0

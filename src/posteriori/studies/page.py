@@ -16,7 +16,7 @@ from posteriori.studies.table import Table
 
 
 @dataclass(frozen=True)
-class Picture:
+class Plot:
     """A figure on disk: a PNG, with a PDF beside it; ``alt`` says what it shows to who cannot see it."""
 
     path: Path
@@ -39,7 +39,7 @@ class Section:
     paragraphs: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[Plot] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from posteriori.training.data import list_names, load_images, picture_sizes, spl
 
 
 @dataclass(frozen=True)
-class Choice:
+class Split:
     """``tuning`` chooses settings, ``reported`` gives the figures; ``about`` says which pictures these are.
 
     ``training`` is (source, names) of the pictures that were not held out.
@@ -34,7 +34,7 @@ def held_out(source: Path, holdout: str, size: int, n: int | None) -> Pictures:
     return _read(source, names[:n], size)
 
 
-def split(source: Path, holdout: str, size: int, *, tuning: int, reported: int | None) -> Choice:
+def split(source: Path, holdout: str, size: int, *, tuning: int, reported: int | None) -> Split:
     """The first third of the held-out pictures to tune on, the others to report; at most as many as are asked for.
 
     A picture that is alone is reported, and none is left to tune on. Raises PosterioriError where there is none, and
@@ -45,7 +45,7 @@ def split(source: Path, holdout: str, size: int, *, tuning: int, reported: int |
     chosen, shown = names[:third][:tuning], names[third:][:reported]
     both = _read(source, [*chosen, *shown], size)
     of = f"{source.name}[{holdout}]" if holdout else source.name
-    return Choice(
+    return Split(
         both[: len(chosen)] if chosen else None,
         both[len(chosen) :],
         f"pictures {third + 1} to {third + len(shown)} of the {len(names)} in {of}",

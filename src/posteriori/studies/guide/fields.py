@@ -18,7 +18,7 @@ from posteriori.settings.text import format_value, read_sampler
 from posteriori.studies.sweep import read_axis
 from posteriori.studies.verification.cells import measure
 from posteriori.studies.verification.grid import Grid
-from posteriori.studies.verification.pictures import Pictures
+from posteriori.studies.verification.pictures import PowerLawPictures
 from posteriori.studies.verification.plan import FULL, QUICK
 from posteriori.studies.verification.problem import Problem
 
@@ -55,7 +55,7 @@ def lighter(problem: Problem) -> Problem:
     """Of fewer samples, which is enough to choose by."""
     if isinstance(problem, Grid):
         return replace(problem, n=200)
-    return replace(problem, pairs=10) if isinstance(problem, Pictures) else problem
+    return replace(problem, pairs=10) if isinstance(problem, PowerLawPictures) else problem
 
 
 def _toml(value: object) -> str:

@@ -70,7 +70,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommended:
     """What is recommended on an operator for its intervals; ``tested`` is it on the other faces."""
 
     operator: str
@@ -103,7 +103,7 @@ def main() -> None:
         figures = read(own, asked.out)
         if not figures or "psnr" not in figures:
             raise SystemExit(f"{own.sampler} was chosen for {name}, and reached NaN on the other faces")
-        choices.append(Choice(name, point, Point(point.cls, point.steps, figures)))
+        choices.append(Recommended(name, point, Point(point.cls, point.steps, figures)))
     pictures = asked.page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     for name, own in points.items():
@@ -120,7 +120,7 @@ def pick(points: Sequence[Point]) -> Point:
 
     Particles are left out: they depend on how many samples one asks for.
     """
-    able = [point for point in points if not point.cls.coupled and "interval_score" in point.figures]
+    able = [point for point in points if not point.cls.interacting and "interval_score" in point.figures]
     least = min(point.mean("interval_score") for point in able)
     good = [point for point in able if point.mean("interval_score") <= least * (1 + ENOUGH)]
     return min(good, key=lambda point: abs(coverage(point) - LEVEL))
@@ -197,7 +197,9 @@ def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -
     panel.set_ylabel("PSNR (dB)" if metric == "psnr" else "LPIPS")
 
 
-def page(points: dict[str, list[Point]], choices: Sequence[Choice], distances: dict[str, str], pictures: str) -> str:
+def page(
+    points: dict[str, list[Point]], choices: Sequence[Recommended], distances: dict[str, str], pictures: str
+) -> str:
     text = INTRODUCTION.format(
         prior=PRIOR, fewer=fewer(), tested=TESTED[1] - TESTED[0], tuning=TUNING[1], n=N, steps=STEPS, level=LEVEL,
         ladder=", ".join(map(str, LADDER)), enough=ENOUGH,
@@ -210,7 +212,7 @@ def page(points: dict[str, list[Point]], choices: Sequence[Choice], distances: d
     return "\n\n".join(parts) + "\n"
 
 
-def recommended(choices: Sequence[Choice]) -> Table:
+def recommended(choices: Sequence[Recommended]) -> Table:
     columns = ("operator", "sampler", "steps", "PSNR", "LPIPS", f"coverage of {LEVEL:.0%}", "calls", "vjps")
     rows = []
     for choice in choices:
@@ -245,7 +247,7 @@ def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Tab
     return Table("", "", columns, rows)
 
 
-def entry(choice: Choice) -> choosing.Choice:
+def entry(choice: Recommended) -> choosing.Choice:
     """For choosing.toml."""
     tested = choice.tested
     covered = calibration(choice.operator, tested).coverage(LEVEL).mean()

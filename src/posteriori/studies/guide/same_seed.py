@@ -69,7 +69,7 @@ def restore(classes: list[type[Sampler]], dtype: str, into: Path) -> None:
         if (into / f"{cls.name}.npy").exists():
             continue
         sampler = resolve(cls, operator, prior, steps=20, sigma=0.05).sampler
-        found = sample(prior, like, sampler, n=4 if cls.coupled else 1, progress=False)  # one is not weighed
+        found = sample(prior, like, sampler, n=4 if cls.interacting else 1, progress=False)  # one is not weighed
         np.save(into / f"{cls.name}.npy", found.clamp(-1, 1).numpy())
 
 

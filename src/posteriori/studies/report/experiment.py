@@ -18,7 +18,7 @@ from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.plan import Item, Pictures, Run
 from posteriori.studies.engine.store import Result
 from posteriori.studies.engine.work import compute
-from posteriori.studies.pictures import Choice
+from posteriori.studies.pictures import Split
 from posteriori.studies.report import plan
 from posteriori.studies.report.plan import Scope, Variant
 from posteriori.studies.sweep import Axis, Measured, Point, grid, measured
@@ -64,7 +64,7 @@ class Reproduction:
     campaign: Campaign
     scope: Scope
     seeds: tuple[int, ...]
-    choice: Choice
+    choice: Split
     tuning: Pictures
     single_pass: Result
     unconditional: Result
@@ -80,17 +80,17 @@ def own_samples(campaign: Campaign, n: int) -> Pictures:
     return Pictures(tuple(f"sample {i}" for i in range(n)), x.contiguous())
 
 
-def choose(campaign: Campaign, scope: Scope) -> tuple[Choice, Pictures]:
+def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
     """Without pictures of the user's: the bundled ones and own samples; and all of the samples, for the Gaussian."""
     samples = own_samples(campaign, _SAMPLES)
     bundled = chosen.bundled(campaign.prior.shape[-1])
     more = (scope.reported or 8) - len(bundled)
     reported = chosen.joined(bundled, samples[scope.tuning : scope.tuning + more])
     about = f"{', '.join(bundled.labels)}, and {more} samples of the prior itself"
-    return Choice(samples[: scope.tuning], reported, about), samples
+    return Split(samples[: scope.tuning], reported, about), samples
 
 
-def reproduce(campaign: Campaign, choice: Choice | None, scope: Scope, seeds: tuple[int, ...]) -> Reproduction:
+def reproduce(campaign: Campaign, choice: Split | None, scope: Scope, seeds: tuple[int, ...]) -> Reproduction:
     """Does every run that is missing."""
     samples = None
     if choice is None:
@@ -191,7 +191,7 @@ class _Work:
         )
 
 
-def _gaussian(choice: Choice, samples: Pictures | None, campaign: Campaign) -> tuple[LowRankGaussian, str]:
+def _gaussian(choice: Split, samples: Pictures | None, campaign: Campaign) -> tuple[LowRankGaussian, str]:
     """The Gaussian with the training set's mean and covariance, and what it was fitted to."""
     if choice.training:
         source, names = choice.training

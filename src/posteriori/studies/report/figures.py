@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from posteriori.studies import plots
-from posteriori.studies.page import Picture
+from posteriori.studies.page import Plot
 from posteriori.studies.report import curves, panels
 from posteriori.studies.report.experiment import Reproduction
 from posteriori.studies.report.plan import LABELS
 from posteriori.studies.tasks import T_DENOISE
 
 
-def draw(done: Reproduction, folder: Path) -> dict[str, Picture]:
+def draw(done: Reproduction, folder: Path) -> dict[str, Plot]:
     """Draws every figure into ``folder``; by name, in the order of the report."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for name, caption, alt, make in _all(done):
-        drawn[name] = Picture(make(folder / name), caption, alt)
+        drawn[name] = Plot(make(folder / name), caption, alt)
     return drawn
 
 

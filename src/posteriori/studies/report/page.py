@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posteriori.files import write_json
-from posteriori.studies.page import Page, Picture, Section, write_page
+from posteriori.studies.page import Page, Plot, Section, write_page
 from posteriori.studies.report import tables
 from posteriori.studies.report.experiment import Reproduction
 from posteriori.studies.report.figures import draw
@@ -59,7 +59,7 @@ def _lead(done: Reproduction) -> list[str]:
     ]
 
 
-def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, Picture]) -> list[Section]:
+def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, Plot]) -> list[Section]:
     shown = lambda *names: [pictures[name] for name in names]  # noqa: E731
     names = [on.task.name for on in done.tasks]
     return [

@@ -69,8 +69,8 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
 
     Random numbers go by the measurements' order: their content is this processor's to the last bit.
 
-    Of a sampler that is ``coupled`` the n samples are the particles of one run, as a user gets them: they repeat, and
-    their common error is part of what is measured, beside a floor of independent samples.
+    Of a sampler that is ``interacting`` the n samples are the particles of one run, as a user gets them: they repeat,
+    and their common error is part of what is measured, beside a floor of independent samples.
     """
     if sampler is None:
         sets = [problem.figures(problem.exact(seed, k), seed) for k in range(SETS)]

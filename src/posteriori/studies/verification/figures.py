@@ -13,7 +13,7 @@ from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.tied import TiedMixture
 from posteriori.schedule import Level
 from posteriori.studies import plots
-from posteriori.studies.page import Picture
+from posteriori.studies.page import Plot
 from posteriori.studies.verification.plan import Scope
 from posteriori.studies.verification.results import Row
 
@@ -21,7 +21,7 @@ from posteriori.studies.verification.results import Row
 _HALF, _SMOOTH = 21.0, Level(0, 1.0, 0.6)
 
 
-def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Picture]:
+def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Plot]:
     """A picture into ``folder`` for every method on the pictured problem, at the first of the scope's steps."""
     folder.mkdir(exist_ok=True)
     problem, steps = scope.pictured, scope.steps[0]
@@ -37,9 +37,7 @@ def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Pic
         about = f"{row.method}, d = {problem.d}, d_y = {problem.d_y}, {steps} steps, seed {seed}"
         caption = f"{about}: exact and sampled density of the first two entries, both smoothed by {_SMOOTH.sigma}."
         path = _pair(exact, sampled, row.method, folder / row.method)
-        found.append(
-            Picture(path, caption, f"Two densities: the exact posterior's and that of {row.method}'s samples.")
-        )
+        found.append(Plot(path, caption, f"Two densities: the exact posterior's and that of {row.method}'s samples."))
     return found
 
 

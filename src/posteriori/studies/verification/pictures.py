@@ -33,7 +33,7 @@ class _Pairs(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class Pictures(Problem):
+class PowerLawPictures(Problem):
     """One Gaussian over grey pictures of ``side`` x ``side`` with periodic borders and the spectrum 1 / f^2.
 
     A pixel's standard deviation is 0.5, the noise sigma_y = 0.1. Each seed draws ``pairs`` of x and y, and ``n``
@@ -133,7 +133,7 @@ class Pictures(Problem):
 
 
 @lru_cache(maxsize=64)
-def _pairs(problem: Pictures, seed: int) -> _Pairs:
+def _pairs(problem: PowerLawPictures, seed: int) -> _Pairs:
     prior = _power_law(problem.side)
     operator = read_operator(problem.operator).build(prior.shape)
     truth = prior.draw(problem.pairs, seed=problem.stream(seed, 0).initial_seed())

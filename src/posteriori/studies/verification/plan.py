@@ -10,7 +10,7 @@ from posteriori.sampler import Sampler
 from posteriori.settings.text import format_spec
 from posteriori.studies.verification.cells import EXACT, Cell
 from posteriori.studies.verification.grid import Grid
-from posteriori.studies.verification.pictures import Pictures
+from posteriori.studies.verification.pictures import PowerLawPictures
 from posteriori.studies.verification.problem import Problem
 from posteriori.studies.verification.settings import configured
 
@@ -45,9 +45,9 @@ class Scope:
         return sorted({problem.d for problem, _ in self.problems if isinstance(problem, Grid)})
 
 
-def _pictures(side: int, hole: int, pairs: int) -> list[Pictures]:
+def _pictures(side: int, hole: int, pairs: int) -> list[PowerLawPictures]:
     operators = (f"box-mask(size={hole})", "gaussian-blur(sigma=1.0, size=7)", "downsample(factor=2)")
-    return [Pictures(n=39, operator=operator, side=side, pairs=pairs) for operator in operators]
+    return [PowerLawPictures(n=39, operator=operator, side=side, pairs=pairs) for operator in operators]
 
 
 FULL = Scope(

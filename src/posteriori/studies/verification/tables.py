@@ -12,7 +12,7 @@ from posteriori.metrics.intervals import Mean, chi_square_range
 from posteriori.studies.table import Table
 from posteriori.studies.verification.cells import EXACT
 from posteriori.studies.verification.grid import Grid
-from posteriori.studies.verification.pictures import LEVELS, Pictures
+from posteriori.studies.verification.pictures import LEVELS, PowerLawPictures
 from posteriori.studies.verification.results import LIMIT, UNBIASED, Row
 
 _FLOOR = "exact (the floor)"
@@ -131,9 +131,9 @@ def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
     return found
 
 
-def _split(rows: Sequence[Row], steps: int) -> tuple[list[Row[Grid]], list[Row[Pictures]]]:
+def _split(rows: Sequence[Row], steps: int) -> tuple[list[Row[Grid]], list[Row[PowerLawPictures]]]:
     own = [row for row in rows if row.steps == steps]
-    return [r for r in own if isinstance(r.problem, Grid)], [r for r in own if isinstance(r.problem, Pictures)]
+    return [r for r in own if isinstance(r.problem, Grid)], [r for r in own if isinstance(r.problem, PowerLawPictures)]
 
 
 def _methods(rows: Sequence[Row], steps: int) -> list[str]:
