@@ -129,7 +129,7 @@ ARGUMENTS = [
     (["face.png", *SIMULATE, "--sampler", "dps(scale=big)"], 1, "scale takes a number, got 'big'"),
     (["face.png", *SIMULATE, "--sampler", "dps(scale=-1)"], 1, "scale is -1.0: give a finite number from 0 up"),
     (["face.png", *SIMULATE, "--sampler", "dps(steps=0)"], 1, "steps is 0: give at least 1"),
-    (["face.png", *SIMULATE, "--sampler", "dps(scale=1"], 1, "expected , or ) after scale"),
+    (["face.png", *SIMULATE, "--sampler", "dps(scale=1"], 1, "this ( is never closed"),
     (["face.png", *SIMULATE, "--sampler", "sdedit(t_start=2000)"], 1, "t_start is 2000.0: give a time above 0"),
     (["face.png", "--operator", "gausian-blur"], 1, "no operator is called 'gausian-blur': there are gaussian-blur"),
     (["face.png", "--operator", "box-mask(size=1.5)"], 1, "size takes a whole number or none, got '1.5'"),

@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import BoxMask
@@ -21,7 +22,7 @@ from posteriori.settings.own import said
 _CLOSE = 1e-3
 
 
-class _Faulty(ValueError):
+class _Faulty(PosterioriError):
     """What is wrong with a class."""
 
 

@@ -71,7 +71,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * warm * min(1.0, left)
 
 
-class DamagedCheckpoint(ValueError):
+class DamagedCheckpoint(PosterioriError):
     """A checkpoint file that cannot be read."""
 
 
