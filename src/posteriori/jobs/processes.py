@@ -21,7 +21,7 @@ _PULSE = 0.2
 
 
 class Processes:
-    """``n`` processes, begun as they are needed; each takes one job after the other.
+    """``n`` processes, begun as they are needed; each takes one job after the other, and stays for the next ``run``.
 
     A worker that dies, or is at one job for more than ``timeout`` seconds and is killed for it, fails that job; the
     others go on, with another worker.
@@ -29,16 +29,17 @@ class Processes:
 
     def __init__(self, n: int, timeout: float | None = None):
         self.n, self.timeout = n, timeout or math.inf
+        self._idle: list[_Worker] = []
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None:
-        queue, idle, busy = iter(jobs), [], []
+        queue, busy = iter(jobs), []
         try:
             while True:
                 while len(busy) < self.n and (job := next(queue, None)) is not None:
-                    idle = [worker for worker in idle if worker.process.is_alive()]
-                    worker = idle.pop() if idle else _Worker(do)
-                    worker.give(job)
+                    self._idle = [worker for worker in self._idle if worker.process.is_alive()]
+                    worker = self._idle.pop() if self._idle else _Worker()
                     busy.append(worker)
+                    worker.give(do, job)
                 if not busy:
                     return
                 ready = wait([worker.pipe for worker in busy], timeout=0.5)
@@ -52,25 +53,27 @@ class Processes:
                     if event.kind in ("end", "failure"):
                         busy.remove(worker)
                     if event.kind == "end":
-                        idle.append(worker)
+                        self._idle.append(worker)
         finally:
-            for worker in idle + busy:
+            for worker in busy:
                 worker.process.kill()
 
 
 class _Worker:
     """A process, the pipe to it, and what it is at."""
 
-    def __init__(self, do: Do[Any]):
+    def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, do, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self.does: Do[Any] | None = None
         self.process.start()
         theirs.close()
 
-    def give(self, job: Any) -> None:
+    def give(self, do: Do[Any], job: Any) -> None:
         self.job, self.began = job, math.inf
-        self.pipe.send(job)
+        self.pipe.send((None if do is self.does else do, job))  # what to do is large, and sent once
+        self.does = do
 
     def heard(self) -> Event:
         """What it says. Raises OSError where it could not even begin."""
@@ -103,15 +106,17 @@ def _death(code: int | None) -> str:
     return f"lost its process, which ended with {'signal' if code and code < 0 else 'code'} {abs(code or 0)}"
 
 
-def _serve(pipe: Connection, do: Do[Any], parent: int) -> None:
+def _serve(pipe: Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops its workers
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    do: Do[Any] | None = None
     while True:
         try:
-            job = pipe.recv()
+            other, job = pipe.recv()
         except EOFError:
             return
-        told = 0.0
+        do, told = other or do, 0.0
+        assert do
 
         def tick(done: float, note: str) -> None:
             nonlocal told
