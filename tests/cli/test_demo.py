@@ -80,5 +80,5 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, posteriori, plac
 
 
 def test_quiet_prints_nothing(tiny_prior, tmp_path, posteriori):
-    answer = posteriori("demo", "--prior", tiny_prior, "--out", tmp_path / "demo", "--quiet")
+    answer = posteriori("demo", "--prior", tiny_prior, "--out", tmp_path / "demo", "--samplers", "ddrm", "--quiet")
     assert (answer.code, answer.out, answer.err) == (0, "", "")
