@@ -192,7 +192,7 @@ def drawing(results: Sequence[Result], path: Path) -> None:
         panel.set_title(operator, fontsize=9)
         panel.set_xlabel("noise sigma on [-1, 1]")
     axes[0].set_ylabel("PSNR (dB)")
-    axes[0].legend(fontsize=7, frameon=False)
+    axes[0].legend(fontsize=7, frameon=False, loc="lower left")  # the curves fall
     with atomic_path(path) as temporary:
         drawn.savefig(temporary, metadata={"Software": None})
 
