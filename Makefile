@@ -15,11 +15,11 @@ demo: .venv/installed ## run the report's experiment on a bundled picture (a min
 	$(BIN)/posteriori demo --out out/demo
 
 test: .venv/installed-test lint ## lint, check types and run the tests (8 to 12 minutes on 2 cores)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 processors: .venv/installed-test ## the verification again with the arithmetic of two other processors (5 minutes)
-	MKL_CBWR=COMPATIBLE $(BIN)/pytest -n auto $(ANYWHERE)
-	MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest -n auto $(ANYWHERE)
+	MKL_CBWR=COMPATIBLE $(BIN)/pytest -n auto --dist worksteal $(ANYWHERE)
+	MKL_CBWR=AVX2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest -n auto --dist worksteal $(ANYWHERE)
 
 lint: .venv/installed-test ## ruff and ty alone
 	$(BIN)/ruff check .
