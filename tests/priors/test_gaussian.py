@@ -9,12 +9,14 @@ SHAPE = (3, 2, 2)
 
 
 def prior() -> LowRankGaussian:
-    axes = torch.linalg.qr(torch.randn(12, 3, generator=torch.Generator().manual_seed(0)))[0]
-    return LowRankGaussian(torch.linspace(-1, 1, 12).view(SHAPE), axes, torch.tensor([2.0, 0.5, 0.0]), 0.1)
+    """In float64: with float32's rounding the third axis would no longer have variance 0, which sigma = 1e-3 sees."""
+    axes = torch.linalg.qr(torch.randn(12, 3, generator=torch.Generator().manual_seed(0)).double())[0]
+    mean, variances = torch.linspace(-1, 1, 12).double().view(SHAPE), torch.tensor([2.0, 0.5, 0.0]).double()
+    return LowRankGaussian(mean, axes, variances, 0.1)
 
 
 def covariance(p: LowRankGaussian) -> torch.Tensor:
-    return p.rest * torch.eye(12) + p.axes @ torch.diag(p.variances - p.rest) @ p.axes.T
+    return p.rest * torch.eye(12, dtype=p.axes.dtype) + p.axes @ torch.diag(p.variances - p.rest) @ p.axes.T
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ def covariance(p: LowRankGaussian) -> torch.Tensor:
 def test_it_is_the_mixture_of_one_component(level):
     p = prior()
     full = GaussianMixture(p.mean[None], covariance(p)[None])
-    x_t = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(1))
+    x_t = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(1)).double()
     torch.testing.assert_close(p.denoise(x_t, level).x0, full.denoise(x_t, level).x0, rtol=1e-4, atol=1e-5)
 
 
