@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,14 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("../shared is not here: it holds recordings too large for the repository")
     return path
+
+
+@pytest.fixture
+def examples(tmp_path, monkeypatch) -> dict[str, str]:
+    """The files of docs/extending.md by name, written into the current folder."""
+    text = (Path(__file__).parents[1] / "docs/extending.md").read_text()
+    found = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL))
+    monkeypatch.chdir(tmp_path)
+    for name, code in found.items():
+        (tmp_path / name).write_text(code)
+    return found

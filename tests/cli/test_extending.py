@@ -8,16 +8,7 @@ from pathlib import Path
 import pytest
 
 DOCS = (Path(__file__).parents[2] / "docs/extending.md").read_text()
-EXAMPLES = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", DOCS, re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL) for line in block.splitlines()]
-
-
-@pytest.fixture
-def examples(tmp_path, monkeypatch):
-    """The files of the page, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    for name, code in EXAMPLES.items():
-        (tmp_path / name).write_text(code)
 
 
 @pytest.mark.usefixtures("examples")
@@ -29,8 +20,7 @@ def test_the_commands_run(command, posteriori, tiny_prior):
     assert answer.code == 0, answer.err
 
 
-@pytest.mark.usefixtures("examples")
-def test_results_name_their_code_and_are_of_one_version(restore, face):
+def test_results_name_their_code_and_are_of_one_version(restore, face, examples):
     command = [face, "--simulate", "--operator", "my.py:Blur", "--sampler", "mine.py:Nudged", "--out", "out"]
     assert restore(*command).code == 0
     found = json.loads(Path("out/face/manifest.json").read_text())
@@ -42,15 +32,14 @@ def test_results_name_their_code_and_are_of_one_version(restore, face):
     made = Path("out/face/restored.png").stat().st_mtime_ns
     assert restore(*command).code == 0
     assert Path("out/face/restored.png").stat().st_mtime_ns == made
-    Path("my.py").write_text(EXAMPLES["my.py"] + "# changed\n")
+    Path("my.py").write_text(examples["my.py"] + "# changed\n")
     answer = restore(*command)
     assert answer.code == 1
     assert "already exists, made with another operator" in answer.err
 
 
-@pytest.mark.usefixtures("examples")
-def test_a_faulty_one_is_told_before_any_work(restore, face):
-    Path("my.py").write_text(EXAMPLES["my.py"].replace("stride=1)", "stride=1)[:1]"))
+def test_a_faulty_one_is_told_before_any_work(restore, face, examples):
+    Path("my.py").write_text(examples["my.py"].replace("stride=1)", "stride=1)[:1]"))
     answer = restore(face, "--simulate", "--operator", "my.py:Blur", "--sampler", "dps", "--out", "out")
     assert (answer.code, answer.err) == (
         1,

@@ -13,17 +13,7 @@ from posteriori.sampler import Sampler
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler, read_sampler
 from posteriori.studies.engine.plan import Run
 
-DOCS = Path(__file__).parents[2] / "docs/extending.md"
-EXAMPLES = dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL))
 SHAPE = (3, 8, 8)
-
-
-@pytest.fixture
-def examples(tmp_path, monkeypatch):
-    """The files of the page, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    for name, code in EXAMPLES.items():
-        (tmp_path / name).write_text(code)
 
 
 @pytest.mark.usefixtures("examples")
@@ -51,10 +41,9 @@ def test_a_worker_takes_the_text(tmp_path):
     assert done.stdout.strip() == text
 
 
-@pytest.mark.usefixtures("examples")
-def test_another_version_is_another_sampler():
+def test_another_version_is_another_sampler(examples):
     run = Run(("p", "0"), SHAPE, format_spec(parse_sampler("mine.py:Nudged")), "", 0.1, (), (0,), 1)
-    Path("mine.py").write_text(EXAMPLES["mine.py"] + "# changed\n")
+    Path("mine.py").write_text(examples["mine.py"] + "# changed\n")
     changed = format_spec(parse_sampler("mine.py:Nudged"))
     assert replace(run, method=changed).key != run.key
     first = changed.partition("#")[2][:16]
