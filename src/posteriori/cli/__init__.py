@@ -65,15 +65,14 @@ def main() -> None:
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None
         code, problem = error.exit_code, f"{error.format_message()} (see `{_path(error)} --help`)"
-    except (PosterioriError, OSError, FloatingPointError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        code, problem = 1, str(error).strip() or type(error).__name__
     except Exception as error:
         if debug:
             traceback.print_exc()
-        what = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
-        code, problem = 1, f"a bug, not your mistake: {what}; run again with --debug, and report what it prints"
+        said = str(error).strip()
+        code, problem = 1, said or type(error).__name__
+        if not isinstance(error, (PosterioriError, OSError, FloatingPointError, MemoryError)):
+            what = f"{type(error).__name__}: {said or 'no message'}".splitlines()[0]
+            problem = f"a bug, not your mistake: {what}; run again with --debug, and report what it prints"
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)
 
