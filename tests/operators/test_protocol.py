@@ -30,6 +30,9 @@ SET = [
 INSTANCES = [*SET, Identity(SHAPE), *(cls(SHAPE) for cls in OPERATORS if cls not in set(map(type, SET)))]
 
 OTHERS = [
+    Downsample((2, 8, 6), 2) @ GaussianBlur((2, 8, 6), sigma=1.0, size=5),
+    Dense((4,), normal(7, 4)) @ Dense((6,), normal(4, 6)),
+    Mask((1, 8, 8), normal(1, 8, 8) > 0) @ Quantiser((1, 8, 8)),
     Quantiser(SHAPE),
     WithoutSVD(SHAPE, Mask(SHAPE, normal(1, 16, 16) > 0)),
     WithoutSVD((6,), Dense((6,), normal(4, 6))),
@@ -37,7 +40,7 @@ OTHERS = [
 
 
 def name(operator):
-    return f"{operator.name}-{'x'.join(map(str, operator.shape))}"
+    return f"{operator.name.replace(' ', '')}-{'x'.join(map(str, operator.shape))}"
 
 
 def of_type(kind):

@@ -61,7 +61,7 @@ def denoise(
     from posteriori.restore.methods import OnePass
     from posteriori.restore.restoration import Restoration
     from posteriori.settings.noise import parse_noise
-    from posteriori.settings.text import Spec
+    from posteriori.settings.text import Chain, Spec
 
     if (t is None) == (sigma is None):
         raise typer.BadParameter("say how much noise there is: give --t TIME or --sigma S, not both")
@@ -80,7 +80,7 @@ def denoise(
         prior=network,
         prior_record=record,
         method=OnePass(),
-        operator=Spec(Identity, {}),
+        operator=Chain((Spec(Identity, {}),)),
         mask=None,
         sigma=parsed,
         seed=seed,

@@ -125,7 +125,7 @@ def restore(
     choice = None
     if spec is None:
         one_call = samples == 1 and steps is None
-        named = degraded.cls.name if degraded else Mask.name
+        named = degraded.name if degraded else Mask.name
         choice = choose(sampler, network.name, named, sigma, one_call=one_call)
         spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
     if spec is None:

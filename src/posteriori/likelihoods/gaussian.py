@@ -32,7 +32,7 @@ class Gaussian(Measured, Additive):
 
     def __new__(cls, y: Tensor | np.ndarray, operator: Operator, sigma: float) -> Gaussian:
         if cls is Gaussian and isinstance(operator, LinearOperator):
-            cls = SVDGaussian if isinstance(operator, SVDOperator) else LinearGaussian
+            cls = SVDGaussian if operator.svd else LinearGaussian
         return super().__new__(cls)
 
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: float):
@@ -127,8 +127,10 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
 
     @property
     def _svd(self) -> SVDOperator:
-        assert isinstance(self.operator, SVDOperator)  # Gaussian.__new__ sees to it
-        return self.operator
+        assert isinstance(self.operator, LinearOperator)  # Gaussian.__new__ sees to both
+        svd = self.operator.svd
+        assert isinstance(svd, SVDOperator)
+        return svd
 
 
 @final

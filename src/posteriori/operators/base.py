@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from posteriori.bounds import check
+from posteriori.errors import PosterioriError
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,18 @@ class Operator(ABC):
         """The shape of the images whose measurements, by an operator with these ``fields``, are ``measured``."""
         return measured
 
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """(top, left, height, width) of the part of an image (C, H, W) that y shows; the rest is what reaches into it.
+
+        Whole numbers of pixels, also where y has fewer.
+        """
+        return 0, 0, self.shape[-2], self.shape[-1]
+
+    def __matmul__(self, other: Operator) -> Operator:
+        """A @ B: x is measured by B, and that by A. Raises PosterioriError where A takes another shape than B gives."""
+        return Composition(other.shape, (*parts(self), *parts(other)))
+
     @cached_property
     def measured_shape(self) -> tuple[int, ...]:
         """The shape of one measurement A(x)."""
@@ -57,3 +71,54 @@ class Operator(ABC):
     def observed_entries(self, y: Tensor) -> Tensor:
         """The m observed entries of ``y``, (B, m)."""
         return y.flatten(1)
+
+
+@dataclass(frozen=True)
+class Composition(Operator):
+    """Operators one after the other, A = A_1 A_2 ... A_k: the last of ``parts`` takes the image, the first gives y.
+
+    Made by ``A_1 @ A_2``. Its name is theirs, joined by @.
+    """
+
+    parts: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for outer, inner in pairwise(self.parts):
+            if outer.shape != inner.measured_shape:
+                raise PosterioriError(
+                    f"{outer.name} is for {outer.shape}, and {inner.name} of {inner.shape} gives "
+                    f"{inner.measured_shape}: make {outer.name} for that shape"
+                )
+        object.__setattr__(self, "name", " @ ".join(part.name for part in self.parts))
+        object.__setattr__(self, "averages", all(part.averages for part in self.parts))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for part in reversed(self.parts):
+            x = part(x)
+        return x
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        for part in self.parts:
+            y = part.initial_estimate(y)
+        return y
+
+    def zero_filled(self, y: Tensor) -> Tensor:
+        return self.parts[0].zero_filled(y)
+
+    def observed_entries(self, y: Tensor) -> Tensor:
+        return self.parts[0].observed_entries(y)
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        top, left, height, width = self.parts[0].frame
+        for part in self.parts[1:]:
+            y, x, rows, columns = part.frame
+            down, right = rows // part.measured_shape[-2], columns // part.measured_shape[-1]
+            top, left, height, width = y + down * top, x + right * left, down * height, right * width
+        return top, left, height, width
+
+
+def parts(operator: Operator) -> tuple[Operator, ...]:
+    """The operators that ``operator`` is composed of, the one that gives y first; itself where it is not composed."""
+    return operator.parts if isinstance(operator, Composition) else (operator,)

@@ -12,12 +12,12 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.operators.svd import SVDOperator, svd
+from posteriori.operators.separable import Separable
 
 
 @final
 @dataclass(frozen=True)
-class GaussianBlur(SVDOperator):
+class GaussianBlur(Separable):
     """Deconvolution: the picture is convolved with a Gaussian.
 
     The report's deconvolution is sigma = 3, size = 61 at 256 x 256. As in the official DPS code the
@@ -56,41 +56,10 @@ class GaussianBlur(SVDOperator):
         return weights / weights.sum()
 
     @cached_property
-    @torch.inference_mode(False)  # they outlive it, and gradients pass by them
-    def _matrices(self) -> tuple[Tensor, ...]:
-        """K_h and K_w, float64."""
-        return tuple(_reflected(self.kernel, side) for side in self.shape[-2:])
-
-    @cached_property
     @torch.inference_mode(False)
-    def _factors(self) -> tuple[tuple[Tensor, ...], ...]:
-        """(U, s, V^T) along the height and along the width, float32."""
-        return tuple(tuple(factor.float() for factor in svd(matrix)) for matrix in self._matrices)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        k_h, k_w = self._matrices
-        return k_h.to(x) @ x @ k_w.T.to(x)
-
-    @property
-    def s(self) -> Tensor:
-        (_, s_h, _), (_, s_w, _) = self._factors
-        return s_h[:, None] * s_w
-
-    def U(self, c: Tensor) -> Tensor:
-        (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.to(c) @ c @ u_w.T.to(c)
-
-    def Ut(self, y: Tensor) -> Tensor:
-        (u_h, _, _), (u_w, _, _) = self._factors
-        return u_h.T.to(y) @ y @ u_w.to(y)
-
-    def V(self, c: Tensor) -> Tensor:
-        (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.T.to(c) @ c @ vt_w.to(c)
-
-    def Vt(self, x: Tensor) -> Tensor:
-        (_, _, vt_h), (_, _, vt_w) = self._factors
-        return vt_h.to(x) @ x @ vt_w.T.to(x)
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        height, width = self.shape[-2:]
+        return _reflected(self.kernel, height), _reflected(self.kernel, width)
 
     def initial_estimate(self, y: Tensor) -> Tensor:
         return y

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from posteriori.linalg import cg
-from posteriori.operators.base import Operator
+from posteriori.operators.base import Composition, Operator, parts
 
 
 class LinearOperator(Operator):
@@ -19,6 +20,11 @@ class LinearOperator(Operator):
     tolerance: ClassVar[float] = 1e-5
     #: and after this many steps: without rho, and with small singular values, they would go on to fit the noise
     iterations: ClassVar[int] = 100
+
+    @property
+    def svd(self) -> LinearOperator | None:
+        """The same A as an ``SVDOperator``, where its singular value decomposition is known."""
+        return None
 
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
@@ -32,3 +38,19 @@ class LinearOperator(Operator):
         """
         misfit = self.adjoint(y - self(z))
         return z + cg(lambda d: self.adjoint(self(d)) + rho * d, misfit, self.tolerance, self.iterations)
+
+    def __matmul__(self, other: Operator) -> Operator:
+        if isinstance(other, LinearOperator):
+            return LinearComposition(other.shape, (*parts(self), *parts(other)))
+        return super().__matmul__(other)
+
+
+@dataclass(frozen=True)
+class LinearComposition(Composition, LinearOperator):
+    """Linear operators one after the other: A^T = A_k^T ... A_2^T A_1^T."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        for part in self.parts:
+            assert isinstance(part, LinearOperator)  # __matmul__ sees to it
+            y = part.adjoint(y)
+        return y

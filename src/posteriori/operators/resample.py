@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, final
 
 import torch
@@ -11,12 +12,13 @@ from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.operators.separable import Separable
 from posteriori.operators.svd import SVDOperator
 
 
 @final
 @dataclass(frozen=True)
-class Downsample(SVDOperator):
+class Downsample(Separable):
     """Super-resolution: every block of pixels is replaced by its mean.
 
     y is (B, C, H / factor, W / factor), and A A^T = I / factor^2.
@@ -39,6 +41,15 @@ class Downsample(SVDOperator):
             raise PosterioriError(
                 f"factor is {self.factor}: give a divisor of both sides of {self.shape[-2]} x {self.shape[-1]}"
             )
+
+    @cached_property
+    @torch.inference_mode(False)
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        height, width = (torch.eye(side // self.factor, dtype=torch.float64) for side in self.shape[-2:])
+        block = torch.full((1, self.factor), 1 / self.factor, dtype=torch.float64)
+        return torch.kron(height, block), torch.kron(width, block)
+
+    __call__ = SVDOperator.__call__
 
     @property
     def s(self) -> Tensor:

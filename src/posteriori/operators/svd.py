@@ -25,6 +25,10 @@ class SVDOperator(LinearOperator):
     cutoff: ClassVar[float] = 1e-6
 
     @property
+    def svd(self) -> SVDOperator:
+        return self
+
+    @property
     @abstractmethod
     def s(self) -> Tensor:
         """The singular values, of the coefficients' shape or broadcasting to it."""

@@ -21,7 +21,7 @@ from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
 from posteriori.restore.scale import Range, check_scale
-from posteriori.settings.text import Spec, format_spec
+from posteriori.settings.text import Chain, format_spec
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Restoration:
     prior: Prior
     prior_record: dict[str, Any]
     method: Method
-    operator: Spec[Operator] | None
+    operator: Chain | None
     mask: MaskFile | None
     sigma: float
     seed: int
@@ -107,7 +107,7 @@ class Restoration:
         loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if self.operator and not self.simulate:
-            shape = self.operator.cls.image_shape(shape, **self.operator.fields)
+            shape = self.operator.image_shape(shape)
         setting = self._setting(shape)
         operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
         x = loaded.x

@@ -1,12 +1,13 @@
 """Samplers and operators as text: ``dps(scale=0.3)``, ``box-mask(size=50)``, ``sdedit(base=ddim(eta=0))``.
 
+    whole = spec { "@" spec }
     spec  = name [ "(" [ field "=" value { "," field "=" value } ] ")" ]
     name  = word | file.py:Class
     value = number | true | false | none | word | "words" | 'words' | spec
 
 Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
-against the annotations. The form is that of
-Python's calls, and Python's own parser reads it.
+against the annotations. Operators are composed by @, ``downsample(factor=2) @ gaussian-blur(sigma=1.5)``: the last one
+takes the picture. The form is that of Python's calls and products, and Python's own parser reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from inspect import get_annotations, getdoc
 from types import NoneType, UnionType
@@ -25,7 +26,7 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.names import nearest
 from posteriori.operators import OPERATORS
-from posteriori.operators.base import Operator
+from posteriori.operators.base import Composition, Operator
 from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
 from posteriori.settings.own import is_own, load
@@ -72,6 +73,32 @@ class Spec(Generic[T]):
         return built
 
 
+@dataclass(frozen=True)
+class Chain:
+    """What the text of an operator says: the specs that it composes, one or more, the one that gives y first."""
+
+    parts: tuple[Spec[Operator], ...]
+
+    @property
+    def name(self) -> str:
+        """That of the operator."""
+        return " @ ".join(part.cls.name for part in self.parts)
+
+    def build(self, shape: tuple[int, ...]) -> Operator:
+        """The operator for images of ``shape``. PosterioriError as ``Spec.build``."""
+        first, *rest = reversed(self.parts)
+        operator = first.build(shape)
+        for part in rest:
+            operator = part.build(operator.measured_shape) @ operator
+        return operator
+
+    def image_shape(self, measured: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the images whose measurements are ``measured``."""
+        for part in self.parts:
+            measured = part.cls.image_shape(measured, **part.fields)
+        return measured
+
+
 def read_sampler(text: str) -> Spec[Sampler]:
     """The sampler that ``text`` names and the fields given there, for ``presets.resolve(cls, ..., **fields)``.
 
@@ -97,9 +124,9 @@ def parse_sampler(text: str) -> Sampler:
     return read_sampler(text).build()
 
 
-def read_operator(text: str) -> Spec[Operator]:
+def read_operator(text: str) -> Chain:
     """The operator that ``text`` names and the fields given there. PosterioriError as ``read_sampler``."""
-    return _Reader(text.strip()).whole("operator", Operator)
+    return _Reader(text.strip()).chain()
 
 
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
@@ -112,6 +139,8 @@ def format_spec(thing: Sampler | Operator) -> str:
 
     An operator's shape is left out. PosterioriError for the operators that hold an array.
     """
+    if isinstance(thing, Composition):
+        return " @ ".join(map(format_spec, thing.parts))
     if thing.name in INSTEAD:
         raise PosterioriError(_no_text(thing.name))
     given = [f"{field.name}={format_value(getattr(thing, field.name))}" for field in class_fields(type(thing))]
@@ -194,6 +223,21 @@ class _Reader:
     text: str
 
     def whole(self, what: str, base: type[T]) -> Spec[T]:
+        return self.spec(self.parsed(what, base), what, base)
+
+    def chain(self) -> Chain:
+        return Chain(tuple(self.specs(self.parsed("operator", Operator))))
+
+    def specs(self, node: ast.expr) -> Iterator[Spec[Operator]]:
+        """Of the operators that ``node`` composes, in the text's order."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield from self.specs(node.left)
+            yield from self.specs(node.right)
+        else:
+            yield self.spec(node, "operator", Operator)
+
+    def parsed(self, what: str, base: type[T]) -> ast.expr:
+        """The tree of the whole text."""
         if not self.text:
             raise self.error(f"expected a {what}: {_either(_known(base))}, got the end", 0)
         # to the parser every word is a plain name of as many letters, so that places are those of the text
@@ -201,10 +245,12 @@ class _Reader:
         try:
             tree = ast.parse(plain, mode="eval")
         except SyntaxError as error:
+            if what == "operator" and self.text.endswith("@"):
+                raise self.error("expected an operator after this @, got the end", len(self.text) - 1) from None
             raise self.broken((error.offset or 1) - 1) from None
         except (MemoryError, RecursionError):
             raise self.error("this is nested too deeply", 0) from None
-        return self.spec(tree.body, what, base)
+        return tree.body
 
     def spec(self, node: ast.expr, what: str, base: type[T]) -> Spec[T]:
         known = _known(base)

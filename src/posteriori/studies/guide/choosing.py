@@ -228,7 +228,7 @@ def _text(setting: Setting) -> str:
 def entries(r: Result) -> Iterator[choosing.Choice]:
     """For choosing.toml."""
     p = r.problem
-    operator = read_operator(OPERATORS[p.operator]).cls.name
+    operator = read_operator(OPERATORS[p.operator]).name
     for goal, setting in r.drawn.items():
         psnr_of, lpips_of = (r.tested[setting][name].mean() for name in ("psnr", "lpips"))
         source = f"{len(r.classical)} held-out pictures: {psnr_of:.2f} dB, LPIPS {lpips_of:.4f}"

@@ -255,7 +255,7 @@ def entry(choice: Recommended) -> choosing.Choice:
     return choosing.Choice(
         "uncertainty",
         PRIOR,
-        read_operator(OPERATORS[choice.operator]).cls.name,
+        read_operator(OPERATORS[choice.operator]).name,
         SIGMA_Y,
         choice.point.text,
         choice.point.steps,
