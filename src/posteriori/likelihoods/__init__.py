@@ -2,7 +2,7 @@
 
 from posteriori.likelihoods.base import Additive, Likelihood, Linear, Marginal, Measured, Noise, Spectral
 from posteriori.likelihoods.flat import Flat
-from posteriori.likelihoods.gaussian import Gaussian, GaussianNoise
+from posteriori.likelihoods.gaussian import Gaussian, GaussianNoise, PerPixelNoise
 from posteriori.likelihoods.poisson import Poisson, PoissonNoise
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Marginal",
     "Measured",
     "Noise",
+    "PerPixelNoise",
     "Poisson",
     "PoissonNoise",
     "Spectral",

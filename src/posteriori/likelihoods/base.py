@@ -66,7 +66,7 @@ class Likelihood(ABC):
 
     @abstractmethod
     def misfit(self, x: Tensor) -> Tensor:
-        """The residual in the units of A(x), (B, m): times the noise's root mean square over the row.
+        """The residual in the units of A(x), (B, m): times a typical standard deviation of the row's noise.
 
         Where the noise has one standard deviation it is y - A(x), without noise as well. Step lengths are for it.
         """

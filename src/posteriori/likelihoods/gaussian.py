@@ -1,4 +1,4 @@
-"""Gaussian noise: y = A(x) + sigma n."""
+"""Gaussian noise: y = A(x) + sigma n, with one sigma or one for each entry of y."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, final
 
 import numpy as np
+import torch
 from annotated_types import Ge
 from torch import Tensor
 
@@ -17,7 +18,11 @@ from posteriori.likelihoods.base import Additive, Linear, Marginal, Measured, No
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.operators.svd import SVDOperator
+from posteriori.operators.weighted import weighted
 from posteriori.rng import Rng
+
+#: one standard deviation, or an array of one for each entry of y
+Sigma = float | Tensor | np.ndarray
 
 
 class Gaussian(Measured, Additive):
@@ -26,19 +31,38 @@ class Gaussian(Measured, Additive):
     What it can do is decided by its operator: ``Gaussian(y, operator, sigma)`` of a linear one is a ``LinearGaussian``
     and of one with an SVD an ``SVDGaussian``. PosterioriError for a ``y`` as in ``Measured``, and where sigma is no
     finite number from 0 up.
+
+    ``sigma`` may be an array that broadcasts to A(x), one sigma_i for each entry, infinite where y says nothing. That
+    is white noise on W A(x) with W = diag(s / sigma_i), and every sampler sees it so: ``misfit`` is W (y - A(x)), and
+    ``sigma`` is s, 1 / s^2 being the mean of 1 / sigma_i^2. ``sigma`` scales all of the noise. An SVD is kept by the
+    operators whose coefficients have an entry each (``SVDOperator.selects``): masks, and means of blocks.
     """
 
     noise: ClassVar[str] = "Gaussian noise"
+    #: the diagonal of W, where sigma is not one for all
+    _weights: Tensor | None = None
 
-    def __new__(cls, y: Tensor | np.ndarray, operator: Operator, sigma: float) -> Gaussian:
+    def __new__(cls, y: Tensor | np.ndarray, operator: Operator, sigma: Sigma) -> Gaussian:
         if cls is Gaussian and isinstance(operator, LinearOperator):
-            cls = SVDGaussian if operator.svd else LinearGaussian
+            single = not isinstance(sigma, Tensor | np.ndarray) or not sigma.ndim
+            svd = operator.svd
+            cls = SVDGaussian if isinstance(svd, SVDOperator) and (single or svd.selects) else LinearGaussian
         return super().__new__(cls)
 
-    def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: float):
-        sigma = GaussianNoise(sigma).sigma  # which has the bounds
+    def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: Sigma):
+        noise = gaussian_noise(sigma)  # which has the bounds
         super().__init__(y, operator)
-        self.sigma = float(sigma)
+        #: A, or W A where sigma is not one for all
+        self.white = operator
+        if isinstance(noise, GaussianNoise):
+            self.sigma = float(noise.sigma)
+        else:
+            each = noise.over(operator)
+            told = operator.observed_entries(each[None]).reciprocal().square()
+            self.sigma = float((told > 0).sum().item() / told.sum().item()) ** 0.5
+            self._weights = (self.sigma / each).to(self.y.dtype)
+            self.white = weighted(operator, self._weights)
+            self.y = self.white.zero_filled(self.y)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What copies and pickles call ``__new__`` with."""
@@ -49,13 +73,13 @@ class Gaussian(Measured, Additive):
         cls,
         x: Tensor,
         operator: Operator,
-        sigma: float,
+        sigma: Sigma,
         *,
         seed: int | Sequence[int] = 0,
         keys: Sequence[int] | None = None,
     ) -> Gaussian:
         """The likelihood of one measurement of each clean image ``x``, (N, *shape): see ``Noise.simulate``."""
-        return GaussianNoise(sigma).simulate(x, operator, seed=seed, keys=keys)
+        return gaussian_noise(sigma).simulate(x, operator, seed=seed, keys=keys)
 
     def with_sigma(self, sigma: float) -> Self:
         like = copy.copy(self)
@@ -68,19 +92,31 @@ class Gaussian(Measured, Additive):
         return self.misfit(x) / self.sigma
 
     def misfit(self, x: Tensor) -> Tensor:
-        return self.operator.observed_entries(self.y - self.operator(x))
+        return self.white.observed_entries(self.white_y - self.white(x))
 
     def log_prob(self, x: Tensor) -> Tensor:
         misfit = self.misfit(x)
-        return _log_normal(misfit.square().sum(1), misfit.shape[1], self.sigma**2)
+        return _log_normal(misfit.square().sum(1), misfit.shape[1], self.sigma**2) + self._log_volume
+
+    @property
+    def white_y(self) -> Tensor:
+        """W y, which is ``white`` of x and noise of one standard deviation, ``sigma``."""
+        return self.y if self._weights is None else self._weights.to(self.y) * self.y
+
+    @property
+    def _log_volume(self) -> float:
+        """log |W|: of the density of y over that of W y."""
+        if self._weights is None:
+            return 0.0
+        return self.white.observed_entries(self._weights[None]).double().log().sum().item()
 
 
 class LinearGaussian(Gaussian, Linear):
     """Gaussian noise on a linear operator's output."""
 
     def prox(self, z: Tensor, rho: float) -> Tensor:
-        assert isinstance(self.operator, LinearOperator)  # Gaussian.__new__ sees to it
-        return self.operator.prox(z, self.y, rho)
+        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ sees to it
+        return self.white.prox(z, self.white_y, rho)
 
 
 @final
@@ -92,14 +128,14 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
     def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
         if not var:
             return super().log_prob(x)
-        r = self.y - self.operator(x)
-        spectral, observed = self._svd.Ut(r), self.operator.observed_entries(r)
+        r = self.white_y - self.white(x)
+        spectral, observed = self._svd.Ut(r), self.white.observed_entries(r)
         variance = (self.sigma**2 + var * self._svd.s.to(r).square()).expand(spectral.shape[1:]).flatten()
         c = spectral.flatten(1)
         rest = observed.square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
         m = observed.shape[1] - c.shape[1]
         inside = -0.5 * (c.square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
-        return inside + (_log_normal(rest.clamp(min=0), m, self.sigma**2) if m else 0.0)
+        return inside + (_log_normal(rest.clamp(min=0), m, self.sigma**2) if m else 0.0) + self._log_volume
 
     def truncated(self) -> Self:
         like = copy.copy(self)
@@ -109,7 +145,7 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
     def spectrum(self) -> tuple[Tensor, Tensor]:
         kept = self._kept(self.y)
         s = self._svd.s.to(self.y).expand(kept.shape)[kept]
-        return self._svd.Ut(self.y)[:, kept] / s, self.sigma / s
+        return self._svd.Ut(self.white_y)[:, kept] / s, self.sigma / s
 
     def Vt(self, x: Tensor) -> Tensor:
         return self._svd.Vt(x)[:, self._kept(x)]
@@ -127,8 +163,8 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
 
     @property
     def _svd(self) -> SVDOperator:
-        assert isinstance(self.operator, LinearOperator)  # Gaussian.__new__ sees to both
-        svd = self.operator.svd
+        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ sees to both
+        svd = self.white.svd
         assert isinstance(svd, SVDOperator)
         return svd
 
@@ -145,6 +181,50 @@ class GaussianNoise(Noise[Gaussian]):
 
     def draw(self, clean: Tensor, rng: Rng) -> Tensor:
         return clean + self.sigma * rng.normal(clean.shape[1:])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PerPixelNoise(Noise[Gaussian]):
+    """Gaussian noise with a standard deviation for each entry: y_i = A(x)_i + sigma_i n_i.
+
+    ``sigma`` is on the [-1, 1] scale, above 0, and infinite where y says nothing: y is 0 there. It broadcasts to A(x).
+    PosterioriError for anything else.
+    """
+
+    sigma: Tensor | np.ndarray
+
+    def __post_init__(self) -> None:
+        each = torch.as_tensor(self.sigma).double()
+        object.__setattr__(self, "sigma", each)
+        if not (each > 0).all() or not each.isfinite().any():
+            raise PosterioriError(
+                "sigma is to be above 0 in every entry, on the [-1, 1] scale: give infinity where y says nothing"
+            )
+
+    def over(self, operator: Operator) -> Tensor:
+        """sigma for each entry of A(x), float64."""
+        try:
+            return torch.as_tensor(self.sigma).expand(operator.measured_shape).clone()
+        except RuntimeError:
+            raise PosterioriError(
+                f"sigma is {tuple(self.sigma.shape)}; {operator.name} gives {operator.measured_shape}: "
+                "give the same size"
+            ) from None
+
+    def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Gaussian:
+        return Gaussian(y, operator, self.sigma)
+
+    def draw(self, clean: Tensor, rng: Rng) -> Tensor:
+        sigma = torch.as_tensor(self.sigma).to(clean)
+        return torch.where(sigma.isinf(), 0.0, clean + sigma * rng.normal(clean.shape[1:]))
+
+
+def gaussian_noise(sigma: Sigma) -> GaussianNoise | PerPixelNoise:
+    """The noise of ``sigma``, one for all entries or one each; PosterioriError where it is none."""
+    if isinstance(sigma, Tensor | np.ndarray):
+        return PerPixelNoise(sigma) if sigma.ndim else GaussianNoise(float(sigma))
+    return GaussianNoise(sigma)
 
 
 def _log_normal(square: Tensor, m: int, variance: float) -> Tensor:

@@ -18,6 +18,7 @@ class Identity(SVDOperator):
 
     name: ClassVar[str] = "identity"
     averages: ClassVar[bool] = True
+    selects: ClassVar[bool] = True
 
     @property
     def s(self) -> Tensor:

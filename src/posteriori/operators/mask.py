@@ -19,6 +19,7 @@ from posteriori.operators.svd import SVDOperator
 @dataclass(frozen=True)
 class _Masking(SVDOperator):
     averages: ClassVar[bool] = True
+    selects: ClassVar[bool] = True
 
     @cached_property
     @abstractmethod

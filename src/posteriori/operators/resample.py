@@ -26,6 +26,7 @@ class Downsample(Separable):
 
     name: ClassVar[str] = "downsample"
     averages: ClassVar[bool] = True
+    selects: ClassVar[bool] = True
 
     factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
 

@@ -23,6 +23,8 @@ class SVDOperator(LinearOperator):
     kind: ClassVar[str] = "an operator with an SVD"
     #: singular values up to this are dropped where y is divided by them: from the pseudo-inverse
     cutoff: ClassVar[float] = 1e-6
+    #: whether U puts every coefficient into an entry of y for itself, so that weights of the entries are theirs
+    selects: ClassVar[bool] = False
 
     @property
     def svd(self) -> SVDOperator:

@@ -105,13 +105,13 @@ class GaussianMixture(Prior):
         Per component, with S = A C A^T + sigma_y^2 I: mean m + C A^T S^+ (y - A m), covariance
         C - C A^T S^+ A C, weight w N(y; A m, S) (Bishop 2006, eq. 2.113 to 2.117).
         """
-        operator = likelihood.operator
+        operator = likelihood.white
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator):
             raise PosterioriError("the exact posterior needs one measurement of a linear operator")
         # linear, so its matrix follows from the unit vectors
         d = self.means.shape[1]
         A = operator.observed_entries(operator(torch.eye(d).unflatten(1, self.shape))).T.double()
-        y = operator.observed_entries(likelihood.y)[0].double()
+        y = operator.observed_entries(likelihood.white_y)[0].double()
         AC = torch.einsum("md,kde->kme", A, self.covariances)
         S = AC @ A.T + likelihood.sigma**2 * torch.eye(len(A), dtype=torch.float64)
         eigenvalues, basis = torch.linalg.eigh(S)

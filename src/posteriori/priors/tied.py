@@ -116,14 +116,14 @@ class TiedMixture(Prior):
         for all: C - C A^T S^-1 A C (Bishop 2006, eq. 2.113 to 2.117), which differs from ``rest`` I only in the span
         of U and C A^T.
         """
-        operator = likelihood.operator
+        operator = likelihood.white
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator) or likelihood.sigma <= 0:
             raise PosterioriError("the exact posterior needs one measurement of a linear operator, with sigma > 0")
         A = operator.observed_entries(operator(torch.eye(len(self.axes)).unflatten(1, self.shape))).T.double()
         CA = self._along(A, lambda v: v).T
         S = A @ CA + likelihood.sigma**2 * torch.eye(len(A), dtype=torch.float64)
         gain = torch.linalg.solve(S, CA.T).T
-        off = operator.observed_entries(likelihood.y)[0].double() - self.means @ A.T
+        off = operator.observed_entries(likelihood.white_y)[0].double() - self.means @ A.T
         log_evidence = -0.5 * (off * torch.linalg.solve(S, off.T).T).sum(1)
         span = torch.linalg.qr(torch.cat([self.axes, CA], 1))[0]
         inside = self._along(span.T, lambda v: v) @ span - span.T @ gain @ CA.T @ span
