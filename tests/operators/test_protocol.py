@@ -1,10 +1,25 @@
 """What every operator keeps; the expected numbers come from its dense matrix."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
 import posteriori
-from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
+from posteriori.operators import (
+    CT,
+    MRI,
+    OPERATORS,
+    BoxMask,
+    Dense,
+    Downsample,
+    Fourier,
+    GaussianBlur,
+    Identity,
+    Mask,
+    MulticoilMRI,
+    WalshHadamard,
+)
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.operators.svd import SVDOperator
@@ -26,6 +41,15 @@ SET = [
     Dense((6,), normal(4, 6)),
     Dense((4,), normal(7, 4)),
     Dense((3, 2, 2), DOUBLED),
+    WalshHadamard((1, 8, 16), share=0.6),
+    Fourier(SHAPE),
+    Fourier((1, 9, 12), share=0.4),
+    Fourier((2, 8, 7), share=0.4),
+    MRI((3, 12, 15)),
+    MRI((2, 8, 12), mask="equispaced"),
+    MulticoilMRI((3, 8, 8), coils=2),
+    MulticoilMRI((2, 9, 8)),
+    CT((3, 8, 10), views=5),
 ]
 INSTANCES = [*SET, Identity(SHAPE), *(cls(SHAPE) for cls in OPERATORS if cls not in set(map(type, SET)))]
 
@@ -126,6 +150,29 @@ def test_zero_filled_and_observed_entries(operator):
     assert torch.equal(operator.observed_entries(operator.zero_filled(any_y)), operator.observed_entries(any_y))
     hidden = operator.zero_filled(torch.ones_like(y)) == 0
     assert operator.observed_entries(y).shape == (3, (~hidden[0]).sum())
+
+
+@each
+def test_images_of_the_measured_shape(operator):
+    """For square pictures, but for a matrix, which may measure those of any shape."""
+    if len(operator.shape) == 3 and len({*operator.shape[1:]}) == 1 and type(operator) in {*OPERATORS} - {Dense}:
+        given = {field.name: getattr(operator, field.name) for field in fields(operator) if field.name != "shape"}
+        assert type(operator).image_shape(operator.measured_shape, **given) == operator.shape
+
+
+@each
+def test_what_is_no_picture_is_drawn_as_one(operator):
+    y = operator(images(operator))
+    drawn = operator.drawing(y)
+    if drawn is None:
+        assert y.ndim == 4
+        return
+    label, picture = drawn
+    assert label
+    assert picture.ndim == 4
+    assert picture.shape[:2] == (3, 3)
+    assert torch.isfinite(picture).all()
+    assert picture.std() > 0.05
 
 
 @each

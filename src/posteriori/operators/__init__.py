@@ -12,5 +12,8 @@ from posteriori.operators.mask import BoxMask, Mask
 from posteriori.operators.blur import GaussianBlur
 from posteriori.operators.resample import Downsample
 from posteriori.operators.dense import Dense
+from posteriori.operators.compressed import Fourier, WalshHadamard
+from posteriori.operators.mri import MRI, MulticoilMRI
+from posteriori.operators.ct import CT
 
 OPERATORS: tuple[type[Operator], ...] = classes(globals(), Operator)

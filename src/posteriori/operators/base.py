@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posteriori.bounds import check
 from posteriori.errors import PosterioriError
+from posteriori.operators.drawing import in_rows
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ class Operator(ABC):
         """The m observed entries of ``y``, (B, m)."""
         return y.flatten(1)
 
+    def drawing(self, y: Tensor) -> tuple[str, Tensor] | None:
+        """What ``y`` is and how it is drawn for people, (B, 3, h, w) on [-1, 1]; None where y shows what x shows."""
+        return None if len(self.measured_shape) == 3 else ("measurement", in_rows(y))
 
 @dataclass(frozen=True)
 class Composition(Operator):
@@ -108,6 +112,10 @@ class Composition(Operator):
 
     def observed_entries(self, y: Tensor) -> Tensor:
         return self.parts[0].observed_entries(y)
+
+    def drawing(self, y: Tensor) -> tuple[str, Tensor] | None:
+        drawn = (part.drawing(y) for part in self.parts if part.measured_shape == y.shape[1:])
+        return next((own for own in drawn if own), None)
 
     @property
     def frame(self) -> tuple[int, int, int, int]:

@@ -1,0 +1,169 @@
+"""Magnetic resonance imaging: lines of k-space, seen by one coil or by several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, final
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.operators.base import Operator
+from posteriori.operators.kspace import KSpace, draw, inverse, is_complex, joined, parts, pixels, transform
+from posteriori.operators.linear import LinearOperator
+from posteriori.rng import Purpose, generator
+
+
+@dataclass(frozen=True)
+class _Lines(Operator):
+    """Which columns of k-space are measured: fastMRI's Cartesian masks.
+
+    Of N columns the round(centre N) in the middle are measured, one at least. The others are drawn independently with
+    the probability that makes N / acceleration the expected number ("random"), or are equally spaced so that they are
+    as many, from a random one on ("equispaced").
+    """
+
+    mask: Annotated[Literal["random", "equispaced"], "how the columns outside of the middle are chosen"] = "random"
+    acceleration: Annotated[float, Ge(1), "columns of k-space for each that is measured"] = 4.0
+    centre: Annotated[
+        float | None, Gt(0), Le(1), "share of the columns in the middle; none is 0.32 / acceleration: 0.08 at 4"
+    ] = None
+    seed: Annotated[int, Ge(0), "which columns"] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        width = pixels(self.shape)[1]
+        if self._middle > width / self.acceleration:
+            raise PosterioriError(
+                f"the middle has {self._middle} columns, and acceleration {self.acceleration:g} leaves "
+                f"{width / self.acceleration:.3g} of {width}: lower acceleration or centre"
+            )
+
+    @property
+    def _middle(self) -> int:
+        share = 0.32 / self.acceleration if self.centre is None else self.centre
+        return max(1, round(share * self.shape[2]))
+
+    @cached_property
+    @torch.inference_mode(False)
+    def keep(self) -> Tensor:
+        """True where k-space is measured, (H, W), the zero frequency at (H // 2, W // 2)."""
+        height, width = self.shape[1:]
+        middle, stream = self._middle, generator(self.seed, Purpose.OPERATOR)
+        rest, others = width / self.acceleration - middle, width - middle
+        if self.mask == "random":
+            columns = torch.rand(width, generator=stream, dtype=torch.float64) < rest / max(others, 1)
+        else:
+            columns = torch.zeros(width, dtype=torch.bool)
+            if rest > 0:
+                spacing = others / rest
+                first = int(torch.randint(round(spacing), (), generator=stream))
+                columns[torch.arange(first, width - 1, spacing, dtype=torch.float64).round().long()] = True
+        start = (width - middle + 1) // 2
+        columns[start : start + middle] = True
+        return columns.expand(height, width).clone()
+
+
+@final
+@dataclass(frozen=True)
+class MRI(_Lines, KSpace):
+    """Magnetic resonance imaging by one coil: columns of the image's Fourier transform.
+
+    y = M F x, (2, H, W): real and imaginary part, zero where M measures nothing, with the zero frequency in the
+    middle; F is the orthonormal discrete Fourier transform. An image of two channels is complex, real and imaginary
+    part. The channels of any other are real images of their own, and y is (C, 2, H, W). M keeps columns as fastMRI's
+    masks do: round(centre N) of the N columns in the middle, and of the others as many as make N / acceleration,
+    random or equally spaced; centre is 8% at acceleration 4 and 4% at 8.
+
+    Paper: Zbontar et al. 2018, "fastMRI: an open dataset and benchmarks for accelerated MRI", section 4.
+    """
+
+    name: ClassVar[str] = "mri"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MulticoilMRI(_Lines, LinearOperator):
+    """Magnetic resonance imaging by several coils, each with its own sensitivity.
+
+    y_c = M F (S_c x) for the coils c, (coils, 2, H, W) of a complex image (2, H, W), else (C, coils, 2, H, W); M and F
+    are those of ``mri``. The sensitivities S_c, complex (coils, H, W), are ``maps``; as measured ones are, they are to
+    be normalised to sum_c |S_c|^2 = 1. Where none are given they are simulated: the field of ``coils`` small loops at
+    equal angles on a circle of 1.5 times the radius of the field of view, |S_c| = 1 / distance with the phase of the
+    direction, normalised.
+
+    Paper: Zbontar et al. 2018, "fastMRI: an open dataset and benchmarks for accelerated MRI", eq. 3; Pruessmann et al.
+    1999, "SENSE: sensitivity encoding for fast MRI". The simulated maps are sigpy's birdcage_maps.
+    """
+
+    name: ClassVar[str] = "multicoil-mri"
+
+    coils: Annotated[int, Ge(1), "coils to simulate, where no maps are given"] = 4
+    maps: Annotated[Tensor | None, "sensitivities S_c, complex (coils, H, W); none simulates them"] = field(
+        default=None, repr=False
+    )
+
+    @classmethod
+    def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
+        return (2 if len(measured) == 4 else measured[0], *measured[-2:])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.maps is None:
+            return
+        maps = torch.as_tensor(self.maps)
+        if maps.ndim != 3 or maps.shape[1:] != self.shape[1:] or not maps.is_complex():
+            raise PosterioriError(
+                f"the maps are {tuple(maps.shape)} of {str(maps.dtype).removeprefix('torch.')}; images of {self.shape} "
+                f"need complex (coils, {self.shape[1]}, {self.shape[2]})"
+            )
+        if not maps.isfinite().all() or not maps.any():
+            raise PosterioriError("the maps hold NaN or infinity, or nothing but zeros: give finite sensitivities")
+        object.__setattr__(self, "maps", maps)
+        object.__setattr__(self, "coils", len(maps))
+
+    @cached_property
+    @torch.inference_mode(False)
+    def sensitivities(self) -> Tensor:
+        """S_c, (coils, H, W) complex."""
+        return birdcage(self.coils, *self.shape[1:]) if self.maps is None else self.maps
+
+    def _maps(self, near: Tensor) -> Tensor:
+        return self.sensitivities.to(near.device, torch.complex128 if near.dtype == torch.float64 else torch.complex64)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        z = joined(x) if is_complex(self.shape) else x
+        return self.zero_filled(parts(transform(self._maps(x) * z.unsqueeze(-3))))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        z = (self._maps(y).conj() * inverse(joined(self.zero_filled(y)))).sum(-3)
+        return parts(z) if is_complex(self.shape) else z.real
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        """The zero-filled image of each coil, combined by the sensitivities."""
+        return self.adjoint(y)
+
+    def zero_filled(self, y: Tensor) -> Tensor:
+        return y.where(self.keep.to(y.device), 0.0)
+
+    def observed_entries(self, y: Tensor) -> Tensor:
+        return y[..., self.keep.to(y.device)].flatten(1)
+
+    def drawing(self, y: Tensor) -> tuple[str, Tensor]:
+        return draw(y, self.shape)
+
+
+def birdcage(coils: int, height: int, width: int, radius: float = 1.5) -> Tensor:
+    """Simulated sensitivities, (coils, height, width) complex128, with sum_c |S_c|^2 = 1.
+
+    Coil c lies at the angle 2 pi c / coils, ``radius`` times half the field of view from its middle.
+    """
+    angle = (2 * math.pi / coils * torch.arange(coils, dtype=torch.float64))[:, None, None]
+    across, down = (2 * torch.arange(side, dtype=torch.float64) / side - 1 for side in (width, height))
+    right, below = across - radius * angle.cos(), down[:, None] - radius * angle.sin()
+    z = torch.polar(1 / (right.square() + below.square()).sqrt(), torch.atan2(right, -below) - angle)
+    return z / z.abs().square().sum(0).sqrt()
