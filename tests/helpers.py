@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from posteriori.names import classes
-from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
+from posteriori.operators import (
+    MRI,
+    BoxMask,
+    Dense,
+    Downsample,
+    Fourier,
+    GaussianBlur,
+    Identity,
+    Mask,
+    WalshHadamard,
+)
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.operators.svd import SVDOperator
@@ -64,7 +74,7 @@ def dense(operator: Operator) -> Tensor:
 
 
 def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[SVDOperator]:
-    """One of every operator, for images of at least 8 x 8."""
+    """One of every operator with an SVD, for images of at least 8 x 8."""
     mask = normal(1, *shape[1:], seed=3) > 0
     d = torch.Size(shape).numel()
     return [
@@ -74,6 +84,9 @@ def small_operators(shape: tuple[int, int, int] = IMAGE) -> list[SVDOperator]:
         GaussianBlur(shape, sigma=1.0, size=7),
         Downsample(shape, 2),
         Dense(shape, normal(d // 4, d, seed=4) / d**0.5),
+        WalshHadamard(shape, share=0.5),
+        Fourier(shape, share=0.5),
+        MRI(shape, acceleration=2.0),
     ]
 
 

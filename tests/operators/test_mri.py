@@ -6,6 +6,7 @@ import torch
 
 from posteriori.operators import MRI, MulticoilMRI
 from posteriori.operators.mri import birdcage
+from posteriori.settings.text import format_spec, parse_operator
 from tests.helpers import dense, normal
 
 SIZE = (2, 32, 320)
@@ -117,3 +118,10 @@ def test_simulated_maps_are_sigpys():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_maps_have_no_text():
+    text = format_spec(MulticoilMRI((1, 8, 8)))
+    assert format_spec(parse_operator(text, (1, 8, 8))) == text
+    with pytest.raises(ValueError, match="this multicoil-mri holds an array"):
+        format_spec(MulticoilMRI((1, 8, 8), maps=torch.ones(2, 8, 8) + 0j))

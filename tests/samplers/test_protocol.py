@@ -10,8 +10,9 @@ import torch
 
 import posteriori
 from posteriori.likelihoods import Flat, Gaussian
+from posteriori.likelihoods.base import Marginal, Spectral
 from posteriori.loop import sample
-from posteriori.operators import Identity
+from posteriori.operators import CT, Identity, MulticoilMRI
 from posteriori.priors.base import Denoised
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import Sampler
@@ -201,6 +202,17 @@ def test_finite_on_every_operator(sampler, operator):
     assert torch.isfinite(x).all()
     assert all(value.shape == (3,) and torch.isfinite(value).all() for stat in stats for value in stat.values())
     assert all("residual" in stat for stat in stats)
+
+
+@each(steps=5)
+@pytest.mark.parametrize("operator", [MulticoilMRI(IMAGE, coils=2), CT(IMAGE, views=8)], ids=lambda o: o.name)
+def test_finite_without_an_svd_or_refused(sampler, operator):
+    like = measured(operator)
+    if issubclass(sampler.requires, Spectral | Marginal):
+        with pytest.raises(ValueError, match=r"needs an operator with an SVD.*: take one of .*dps"):
+            run(sampler, like)
+    else:
+        assert torch.isfinite(run(sampler, like)).all()
 
 
 def nearness(sampler):

@@ -77,6 +77,7 @@ class Operator(ABC):
         """What ``y`` is and how it is drawn for people, (B, 3, h, w) on [-1, 1]; None where y shows what x shows."""
         return None if len(self.measured_shape) == 3 else ("measurement", in_rows(y))
 
+
 @dataclass(frozen=True)
 class Composition(Operator):
     """Operators one after the other, A = A_1 A_2 ... A_k: the last of ``parts`` takes the image, the first gives y.

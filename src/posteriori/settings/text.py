@@ -143,6 +143,8 @@ def format_spec(thing: Sampler | Operator) -> str:
         return " @ ".join(map(format_spec, thing.parts))
     if thing.name in INSTEAD:
         raise PosterioriError(_no_text(thing.name))
+    if any(isinstance(getattr(thing, field.name), Tensor) for field in class_fields(type(thing))):
+        raise PosterioriError(f"this {thing.name} holds an array, which a text cannot: use it in Python")
     given = [f"{field.name}={format_value(getattr(thing, field.name))}" for field in class_fields(type(thing))]
     return thing.name + (f"({', '.join(given)})" if given else "")
 
