@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.guidance.base import Guidance
 from posteriori.kernels import implicit
-from posteriori.likelihoods.base import Likelihood, Linear
+from posteriori.likelihoods.base import Conditional, Likelihood
 from posteriori.priors.base import Denoised, Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Steps
@@ -30,7 +30,8 @@ class DiffPIR(Guidance):
 
     Paper: Zhu et al. 2023, "Denoising diffusion models for plug-and-play image restoration", algorithm 1.
 
-    Operators: linear. Cost: one network call and one proximal step a step, no gradients.
+    Operators: linear; or one that rounds, without noise, where the data step is the mean of N(x0, sigma_bar^2 /
+    lambda I) within the cells of y. Cost: one network call and one proximal step a step, no gradients.
 
     lambda = 1 is the mean of N(x0, sigma_bar^2 I) given y. The code's rho_t has sigma_y on [0, 1] above sigma_bar on
     [-1, 1], so that its lambda is 4 of this one: its 1 is the default of 0.25. Its zeta is 0.1 for deblurring, the
@@ -44,7 +45,7 @@ class DiffPIR(Guidance):
     """
 
     name: ClassVar[str] = "diffpir"
-    requires: ClassVar[type[Likelihood]] = Linear
+    requires: ClassVar[type[Likelihood]] = Conditional
 
     steps: Steps = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "quadratic"
@@ -52,11 +53,12 @@ class DiffPIR(Guidance):
     zeta: Annotated[float, Ge(0), Le(1), "share of a level's noise variance that is drawn anew"] = 0.1
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
-    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
+    def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Conditional) -> Denoised:
         denoised = prior.estimate(x_t, t, self.clip)
-        return denoised.given(like.prox(denoised.x0, self.lambda_ * (like.sigma * t.alpha / t.sigma) ** 2))
+        std = t.sigma / (t.alpha * math.sqrt(self.lambda_)) if t.alpha * self.lambda_ else math.inf
+        return denoised.given(like.conditional_mean(denoised.x0, std))
 
-    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Conditional, rng: Rng) -> State:
         x_t, t = state.x, state.level
         denoised = self(x_t, t, prior, like)
         std = math.sqrt(self.zeta) * s.sigma

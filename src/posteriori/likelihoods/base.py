@@ -100,10 +100,23 @@ class Additive(Likelihood):
         return self.with_sigma(math.hypot(self.sigma, gamma))
 
 
-class Linear(Additive):
+class Conditional(Additive):
+    """What y makes of a Gaussian about x is known, exactly or nearly."""
+
+    needs: ClassVar[str] = "a linear operator and Gaussian noise, or an operator that rounds and no noise"
+
+    @abstractmethod
+    def conditional_mean(self, z: Tensor, std: float) -> Tensor:
+        """E[x | y] of x ~ N(z, std^2 I), (B, *shape); ``std`` may be infinite."""
+
+
+class Linear(Conditional):
     """A is linear, so that ``misfit`` is affine in x."""
 
     needs: ClassVar[str] = "a linear operator and Gaussian noise"
+
+    def conditional_mean(self, z: Tensor, std: float) -> Tensor:
+        return self.prox(z, (self.sigma / std) ** 2)
 
     @abstractmethod
     def prox(self, z: Tensor, rho: float) -> Tensor:

@@ -14,9 +14,10 @@ from annotated_types import Ge
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.likelihoods.base import Additive, Linear, Marginal, Measured, Noise, Spectral
+from posteriori.likelihoods.base import Additive, Conditional, Linear, Marginal, Measured, Noise, Spectral
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
+from posteriori.operators.rounding import Rounding
 from posteriori.operators.svd import SVDOperator
 from posteriori.operators.weighted import weighted
 from posteriori.rng import Rng
@@ -29,8 +30,8 @@ class Gaussian(Measured, Additive):
     """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale.
 
     What it can do is decided by its operator: ``Gaussian(y, operator, sigma)`` of a linear one is a ``LinearGaussian``
-    and of one with an SVD an ``SVDGaussian``. PosterioriError for a ``y`` as in ``Measured``, and where sigma is no
-    finite number from 0 up.
+    and of one with an SVD an ``SVDGaussian``; of one that rounds, without noise, it is ``Rounded``. PosterioriError for
+    a ``y`` as in ``Measured``, and where sigma is no finite number from 0 up.
 
     ``sigma`` may be an array that broadcasts to A(x), one sigma_i for each entry, infinite where y says nothing. That
     is white noise on W A(x) with W = diag(s / sigma_i), and every sampler sees it so: ``misfit`` is W (y - A(x)), and
@@ -47,6 +48,8 @@ class Gaussian(Measured, Additive):
             single = not isinstance(sigma, Tensor | np.ndarray) or not sigma.ndim
             svd = operator.svd
             cls = SVDGaussian if isinstance(svd, SVDOperator) and (single or svd.selects) else LinearGaussian
+        if cls is Gaussian and isinstance(operator, Rounding) and isinstance(sigma, int | float) and sigma == 0:
+            cls = Rounded
         return super().__new__(cls)
 
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, sigma: Sigma):
@@ -109,6 +112,15 @@ class Gaussian(Measured, Additive):
         if self._weights is None:
             return 0.0
         return self.white.observed_entries(self._weights[None]).double().log().sum().item()
+
+
+@final
+class Rounded(Gaussian, Conditional):
+    """No noise on the output of an operator that rounds: x lies in the cells of y."""
+
+    def conditional_mean(self, z: Tensor, std: float) -> Tensor:
+        assert isinstance(self.operator, Rounding)  # Gaussian.__new__ sees to it
+        return self.operator.conditional_mean(z, self.y, std)
 
 
 class LinearGaussian(Gaussian, Linear):

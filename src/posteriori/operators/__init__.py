@@ -11,6 +11,10 @@ from posteriori.operators.identity import Identity
 from posteriori.operators.mask import BoxMask, Mask
 from posteriori.operators.blur import GaussianBlur
 from posteriori.operators.resample import Downsample
+from posteriori.operators.jpeg import JPEG
+from posteriori.operators.bit_depth import BitDepth
+from posteriori.operators.tone import HDR, Gamma
+from posteriori.operators.phase import PhaseRetrieval
 from posteriori.operators.dense import Dense
 from posteriori.operators.compressed import Fourier, WalshHadamard
 from posteriori.operators.mri import MRI, MulticoilMRI

@@ -27,7 +27,7 @@ class Operator(ABC):
     name: ClassVar[str]
     #: what kind of operator it is, for messages
     kind: ClassVar[str] = "a nonlinear operator"
-    #: whether every observed entry of A(x) is a weighted mean of x's entries, and so within their range
+    #: whether every observed entry of A(x) is on [-1, 1] where x is: a weighted mean of x's entries, or a tone of one
     averages: ClassVar[bool] = False
 
     shape: tuple[int, ...]

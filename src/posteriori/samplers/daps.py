@@ -33,8 +33,8 @@ class DAPS(Sampler):
 
     Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1.
 
-    Operators: any, with Gaussian noise. Cost: steps * ode_steps network calls, 1,000 by default; gradients through A
-    only.
+    Operators and noise: any; ``tau`` is for Gaussian noise. Cost: steps * ode_steps network calls, 1,000 by default;
+    gradients through A only.
 
     The published likelihood is tempered: its gradient is -grad |y - A x|^2 / tau^2 with tau = 0.01 where the noise
     is 0.05, and without the half, so that y is taken to have noise of tau / sqrt(2) = 0.007. That is the default;
@@ -47,7 +47,7 @@ class DAPS(Sampler):
     """
 
     name: ClassVar[str] = "daps"
-    requires: ClassVar[type[Likelihood]] = Additive
+    requires: ClassVar[type[Likelihood]] = Likelihood
     strength: ClassVar[str] = "step_size"
 
     steps: Annotated[int, Ge(1), "noise levels, from sigma_max towards sigma_min"] = 200
@@ -69,14 +69,14 @@ class DAPS(Sampler):
     def path(self, schedule: Schedule) -> list[Level]:
         return schedule.falling(self.sigma_max, self.sigma_min, self.steps)
 
-    def step(self, state: State, s: Level, prior: Prior, like: Additive, rng: Rng) -> State:
+    def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
         x = state.x
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma, 0.01), self.ode_steps)):
             x = reverse(x, prior.estimate(x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
         x0 = x
         eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
-        target = like if self.tau is None else like.with_sigma(self.tau / math.sqrt(2))
+        target = like.with_sigma(self.tau / math.sqrt(2)) if self.tau and isinstance(like, Additive) else like
         for _ in range(self.langevin_steps):
             drift = (x0 - x) / t.sigma**2 + target.score(x)
             x = x + eta * drift + math.sqrt(2 * eta) * rng.normal(shape)

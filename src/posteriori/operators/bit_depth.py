@@ -1,0 +1,46 @@
+"""Few grey levels: A rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from posteriori.operators.rounding import Rounding, mean_within, rounded
+
+
+@final
+@dataclass(frozen=True)
+class BitDepth(Rounding):
+    """Dequantisation: every value is rounded to one of 2^bits levels, which reach from -1 to 1.
+
+    With L = 2^bits - 1 it is y = 2 round(L (x + 1) / 2) / L - 1, clipped to [-1, 1]. The cells of the first and the
+    last level are taken to end three steps beyond. Gradients pass the rounding and the clipping.
+    """
+
+    name: ClassVar[str] = "bit-depth"
+    averages: ClassVar[bool] = True
+
+    bits: Annotated[int, Ge(1), Le(16), "bits of a value of a channel; 8 is what pictures have"] = 3
+
+    @property
+    def step(self) -> float:
+        """From one level to the next, on the [-1, 1] scale."""
+        return 2 / (2**self.bits - 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        level = rounded((x + 1) / self.step)
+        inside = level.clamp(0, 2**self.bits - 1)
+        return (level + (inside - level).detach()) * self.step - 1
+
+    def initial_estimate(self, y: Tensor) -> Tensor:
+        return y
+
+    def conditional_mean(self, z: Tensor, y: Tensor, std: float) -> Tensor:
+        y, half = self(y), self.step / 2
+        low = torch.where(y < -1 + half, -1 - 6 * half, y - half)
+        high = torch.where(y > 1 - half, 1 + 6 * half, y + half)
+        return mean_within(z, low, high, std)
