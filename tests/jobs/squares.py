@@ -41,6 +41,8 @@ def work(job, tick):
         time.sleep(100)
     if job.how == "raises":
         raise FloatingPointError(f"{job.label} is too large")
+    if job.how == "tells its environment":
+        return Result(dict(os.environ))
     x = np.array(job.numbers)
     return Result({"sum": float((x**2).sum()), "worst": np.nan}, {"x": x**2})
 

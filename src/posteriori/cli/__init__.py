@@ -10,6 +10,7 @@ import typer
 from posteriori import __version__
 from posteriori.cli import demo, denoise, listing, priors, report, restore, sample, sweep, train, verify
 from posteriori.errors import PosterioriError
+from posteriori.jobs.threads import settle
 
 app = typer.Typer(
     name="posteriori",
@@ -54,6 +55,7 @@ def main() -> None:
 
     What is not among ``errors`` is a bug, and says so.
     """
+    settle()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:

@@ -37,7 +37,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(min=1, metavar="SECONDS", help="Give up a job after so long, and go on with the others."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: all).")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: its share of all).")]
 
 Batch = Annotated[
     str, typer.Option(help="Pictures in one network call: a number, or auto, what pays and the free memory holds.")

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from posteriori.jobs.executor import Do, Event, J, Report
+from posteriori.jobs.threads import settle, share
 
 #: seconds between two progress reports of a worker
 _PULSE = 0.2
@@ -23,7 +24,7 @@ _PULSE = 0.2
 class Processes:
     """``n`` processes, begun as they are needed; each takes one job after the other, and stays for the next ``run``.
 
-    A worker that dies, or is at one job for more than ``timeout`` seconds and is killed for it, fails that job; the
+    They share the processors' threads, and wait asleep for them (``threads.py``). A worker that dies, or is at one job for more than ``timeout`` seconds and is killed for it, fails that job; the
     others go on, with another worker.
     """
 
@@ -37,7 +38,7 @@ class Processes:
             while True:
                 while len(busy) < self.n and (job := next(queue, None)) is not None:
                     self._idle = [worker for worker in self._idle if worker.process.is_alive()]
-                    worker = self._idle.pop() if self._idle else _Worker()
+                    worker = self._idle.pop() if self._idle else _Worker(share(self.n))
                     busy.append(worker)
                     worker.give(do, job)
                 if not busy:
@@ -62,10 +63,10 @@ class Processes:
 class _Worker:
     """A process, the pipe to it, and what it is at."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid(), threads), daemon=True)
         self.does: Do[Any] | None = None
         self.process.start()
         theirs.close()
@@ -106,7 +107,8 @@ def _death(code: int | None) -> str:
     return f"lost its process, which ended with {'signal' if code and code < 0 else 'code'} {abs(code or 0)}"
 
 
-def _serve(pipe: Connection, parent: int) -> None:
+def _serve(pipe: Connection, parent: int, threads: int | None) -> None:
+    settle(threads)  # now, because torch is imported with the first job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops its workers
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     do: Do[Any] | None = None
