@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -103,3 +105,14 @@ def test_tape():
         tape.normal((3,))
     assert Tape(draws[:1]).resampling.normal((3,)) is draws[0]
     assert Tape([normal(2)]).uniform().shape == (2,)
+
+
+def test_draws_go_on_where_the_last_one_ended():
+    """However many numbers each of them takes, fewer or more than are read ahead."""
+    rng, own = Rng(5, [7, 9], 2), [generator(5, Purpose.SAMPLER, key, j) for key in (7, 9) for j in range(2)]
+    for size in (3, 0, 900, 16, 3000, 1, 1024):
+        u = torch.stack([torch.rand(-(-size // 16), 2, 8, generator=one) for one in own]).double()
+        radius, angle = (-2 * torch.log1p(-u[:, :, :1])).sqrt(), 2 * math.pi * u[:, :, 1:]
+        expected = torch.cat([radius * angle.cos(), radius * angle.sin()], 2).flatten(1)[:, :size]
+        assert torch.equal(rng.normal((size,)), expected.float())
+        assert torch.equal(rng.uniform(), torch.cat([torch.rand(1, generator=one) for one in own]))

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 
+#: so many numbers cost about as much as the call that draws them
+_AHEAD = 1024
+
 
 class Purpose(IntEnum):
     """What a stream is for: the same seed gives independent numbers for each."""
@@ -70,6 +73,7 @@ class Rng:
         self.images = list(zip(seeds, keys, strict=True))
         self.generators = [generator(own, purpose, key, j) for own, key in self.images for j in range(first, first + n)]
         self.device = device
+        self._ahead = torch.empty(len(self.generators), 0)
 
     def normal(self, shape: Iterable[int]) -> Tensor:
         """N(0, I), (B, *shape) float32, by Box and Muller's transform of uniform numbers.
@@ -79,18 +83,23 @@ class Rng:
         """
         shape = tuple(shape)
         size = math.prod(shape)
-        blocks = -(-size // 16), 2, 8  # torch's own order
-        drawn = [torch.rand(blocks, generator=own, dtype=torch.float32) for own in self.generators]
-        u = torch.stack(drawn).double()
+        u = self._next(-(-size // 16) * 16).unflatten(1, (-1, 2, 8)).double()  # torch's own order
         radius, angle = (-2 * torch.log1p(-u[:, :, 0])).sqrt(), 2 * math.pi * u[:, :, 1]
         draws = torch.stack([radius * angle.cos(), radius * angle.sin()], 2).flatten(1)[:, :size]
         return _moved(draws.float().reshape(len(draws), *shape), self.device)
 
     def uniform(self) -> Tensor:
         """A number of [0, 1) for each row, (B,) float32."""
-        return _moved(
-            torch.cat([torch.rand(1, generator=g, dtype=torch.float32) for g in self.generators]), self.device
-        )
+        return _moved(self._next(1)[:, 0].clone(), self.device)
+
+    def _next(self, count: int) -> Tensor:
+        """The next ``count`` numbers of [0, 1) of each row's generator, (B, count); small draws are read ahead."""
+        if count > self._ahead.shape[1]:
+            more = max(count - self._ahead.shape[1], _AHEAD)
+            drawn = [torch.rand(more, generator=own, dtype=torch.float32) for own in self.generators]
+            self._ahead = torch.cat([self._ahead, torch.stack(drawn)], 1)
+        taken, self._ahead = self._ahead[:, :count], self._ahead[:, count:]
+        return taken
 
     @cached_property
     def resampling(self) -> Rng:
