@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -156,6 +157,16 @@ def test_a_fault_is_reported_by_the_jobs_name_and_the_others_go_on(tmp_path, job
     assert missing([*jobs, bad], store) == [bad]
     assert [event.job for event in events if event.kind == "failure"] == [bad]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_worker_that_dies_between_two_runs_has_another_take_its_place(tmp_path, jobs):
+    store, events, workers = Store(tmp_path), [], Processes(1)
+    for own in (jobs[:2], jobs[2:]):
+        run(own, work, store, workers, events.append)
+        os.kill(events[-1].pid, signal.SIGKILL)
+    assert missing(jobs, store) == []
+    assert [event.kind for event in events].count("failure") == 0
+    assert len({event.pid for event in events}) == 2
 
 
 @pytest.mark.parametrize("name", ["1", "2"])

@@ -24,8 +24,9 @@ _PULSE = 0.2
 class Processes:
     """``n`` processes, begun as they are needed; each takes one job after the other, and stays for the next ``run``.
 
-    They share the processors' threads, and wait asleep for them (``threads.py``). A worker that dies, or is at one job for more than ``timeout`` seconds and is killed for it, fails that job; the
-    others go on, with another worker.
+    They share the processors' threads, and wait asleep for them (``threads.py``). A worker that dies, or is at one job
+    for more than ``timeout`` seconds and is killed for it, fails that job; the others go on, with another worker. One
+    that dies between two jobs fails none.
     """
 
     def __init__(self, n: int, timeout: float | None = None):
@@ -37,15 +38,15 @@ class Processes:
         try:
             while True:
                 while len(busy) < self.n and (job := next(queue, None)) is not None:
-                    self._idle = [worker for worker in self._idle if worker.process.is_alive()]
-                    worker = self._idle.pop() if self._idle else _Worker(share(self.n))
-                    busy.append(worker)
-                    worker.give(do, job)
+                    busy.append(self._given(do, job))
                 if not busy:
                     return
                 ready = wait([worker.pipe for worker in busy], timeout=0.5)
                 for worker in list(busy):
                     event = worker.heard() if worker.pipe in ready else worker.late(self.timeout)
+                    if worker.left:
+                        busy.remove(worker)
+                        busy.append(self._given(do, worker.job))
                     if event is None:
                         continue
                     report(event)
@@ -59,6 +60,19 @@ class Processes:
             for worker in busy:
                 worker.process.kill()
 
+    def _given(self, do: Do[J], job: J) -> _Worker:
+        """A worker that has ``job``: an idle one, unless it has died since, or a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.give(do, job)
+            except OSError:  # nobody is at the pipe's other end
+                continue
+            return worker
+        worker = _Worker(share(self.n))
+        worker.give(do, job)
+        return worker
+
 
 class _Worker:
     """A process, the pipe to it, and what it is at."""
@@ -68,23 +82,30 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, os.getpid(), threads), daemon=True)
         self.does: Do[Any] | None = None
+        self.able = self.left = False  # has begun a job; has died since the end of its last one
         self.process.start()
         theirs.close()
 
     def give(self, do: Do[Any], job: Any) -> None:
+        """Raises OSError where it is dead; it is killed where it cannot take the job."""
         self.job, self.began = job, math.inf
-        self.pipe.send((None if do is self.does else do, job))  # what to do is large, and sent once
+        try:
+            self.pipe.send((None if do is self.does else do, job))  # what to do is large, and sent once
+        except BaseException:
+            self.process.kill()
+            raise
         self.does = do
 
-    def heard(self) -> Event:
-        """What it says. Raises OSError where it could not even begin."""
+    def heard(self) -> Event | None:
+        """What it says; None where it has ``left``. Raises OSError where it could not even begin its first job."""
         try:
             kind, done, note, error = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
-            return self._fault(_death(self.process.exitcode))
+            self.left = self.able and self.began == math.inf
+            return None if self.left else self._fault(_death(self.process.exitcode))
         if kind == "begin":
-            self.began = time.monotonic()
+            self.began, self.able = time.monotonic(), True
         seconds = time.monotonic() - self.began if kind == "end" else 0.0
         return Event(kind, self.job, done, note, seconds, self.process.pid or 0, error)
 
