@@ -86,7 +86,6 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.restore.run import seconds_per_step
     from posteriori.settings.noise import format_noise
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]
@@ -106,8 +105,7 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
                 f"{factor:.3g} px of the file are 1 px of it",
             )
         )
-    if height * width >= LARGE and restoration.steps > 1:
-        seconds = restoration.steps * restoration.method.n * seconds_per_step(prior)
+    if height * width >= LARGE and (seconds := case.method.seconds(prior, case.operator, case.y)) is not None:
         lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))
     for name, text in lines:
         console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)

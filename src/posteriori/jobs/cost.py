@@ -21,6 +21,6 @@ def seconds_of_a_step(sampler: Sampler, prior: Prior, like: Likelihood, n: int =
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        sampler.step(state, second, prior, like, rng)
+        sampler.step(state, second, prior, like, rng).x.cpu()  # which waits for a GPU
         took = time.perf_counter() - started
     return took

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
+from posteriori.jobs.cost import seconds_of_a_step
 from posteriori.likelihoods import noise_model
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior, ShownResidual
@@ -59,6 +60,10 @@ class Settled(Protocol):
 
     def describe(self, prior: Prior) -> list[tuple[str, str]]:
         """(name, what to know of it) of the settings that were not typed."""
+        ...
+
+    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
+        """What the images of ``y``, (1, ...), will take, by a step that is timed; None where there is none."""
         ...
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
@@ -119,6 +124,15 @@ class Sampling:
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
+    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
+        sampler, n = self.resolved.sampler, self.asked.n
+        like = noise_model(self.sigma).likelihood(y, operator).to(prior.device)
+        if not isinstance(like, sampler.requires):  # which ``sample`` says
+            return None
+        together = n if sampler.interacting else 1
+        steps = len(sampler.path(prior.schedule)) - 1
+        return n // together * steps * seconds_of_a_step(sampler, prior, like.expand(together), together)
+
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
         counted, like, residual = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator), ShownResidual()
@@ -170,6 +184,9 @@ class OneCall:
     def describe(self, prior: Prior) -> list[tuple[str, str]]:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
         return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
+
+    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
+        return None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:

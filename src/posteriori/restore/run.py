@@ -20,7 +20,6 @@ from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import run
-from posteriori.priors.base import Prior
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import Source
 from posteriori.restore.intervals import write_intervals
@@ -216,14 +215,6 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
     return manifest
-
-
-def seconds_per_step(prior: Prior) -> float:
-    """How long one image takes through the network and its gradient back, timed once."""
-    x = torch.zeros(1, *prior.shape, device=prior.device, requires_grad=True)
-    started = time.perf_counter()
-    torch.autograd.grad(prior.denoise(x, prior.schedule.level(prior.schedule.end / 2)).x0.sum(), x)[0].cpu()
-    return time.perf_counter() - started
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:

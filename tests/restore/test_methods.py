@@ -1,0 +1,50 @@
+"""What a method says of its time."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+from tests.helpers import IMAGE, image_mixture
+
+from posteriori.observers import CountedPrior
+from posteriori.operators import GaussianBlur
+from posteriori.operators.base import Operator
+from posteriori.restore.methods import OnePass, Posterior
+from posteriori.settings.text import read_sampler
+
+Y = torch.zeros(1, *IMAGE)
+
+
+class Steep(Operator):
+    """Not linear."""
+
+    name: ClassVar[str] = "steep"
+
+    def __call__(self, x):
+        return x + x**3
+
+    def initial_estimate(self, y):
+        return y
+
+
+def settled(text, n, prior, operator):
+    return Posterior(read_sampler(text), 20, n).settled(prior, operator, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "images", "gradients", "times"),
+    [("dps", 3, 1, True, 60), ("ddnm", 3, 1, False, 60), ("tds", 4, 4, True, 20), ("mcgdiff", 4, 4, False, 20)],
+)
+def test_the_time_is_that_of_a_samplers_own_step(monkeypatch, text, n, images, gradients, times):
+    monkeypatch.setattr("time.perf_counter", iter([0.0, 100.0, 200.0, 202.0]).__next__)  # the first step warms up
+    prior, blur = CountedPrior(image_mixture()), GaussianBlur(IMAGE, sigma=1.0, size=7)
+    assert settled(text, n, prior, blur).seconds(prior, blur, Y) == 2 * times
+    assert prior.images % images == 0
+    assert 2 * images <= prior.images <= 4 * images
+    assert bool(prior.vjps) == gradients
+
+
+def test_one_call_and_what_cannot_be_done_have_no_time():
+    prior, steep, blur = image_mixture(), Steep(IMAGE), GaussianBlur(IMAGE, sigma=1.0, size=7)
+    assert OnePass().settled(prior, blur, 0.1).seconds(prior, blur, Y) is None
+    assert settled("ddrm", 1, prior, steep).seconds(prior, steep, Y) is None
