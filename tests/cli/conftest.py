@@ -1,3 +1,5 @@
+import resource
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -38,6 +40,17 @@ def face(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "face.png"
     save_image(load_image("astronaut", size=32), path)
     return path
+
+
+@contextmanager
+def full_disk(most):
+    """No file gets more than so many bytes: RLIMIT_FSIZE answers a write as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @dataclass

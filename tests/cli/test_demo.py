@@ -4,17 +4,21 @@ import json
 import pytest
 from PIL import Image
 
+from posteriori.settings import presets
 
-def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori):
+
+def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori, monkeypatch):
     out = tmp_path / "demo"
+    assert presets.DEFAULT_STEPS == 250
+    monkeypatch.setattr(presets, "DEFAULT_STEPS", 50)
     shown = posteriori("demo", "--prior", tiny_prior, "--out", out)
     assert shown.code == 0
     rows = json.loads((out / "results.json").read_text())
     assert [list(row) for row in rows] == [["method", "task", "psnr", "ssim", "lpips", "nfe", "seconds"]] * len(rows)
     found = {(row["method"], row["task"]): row for row in rows}
     for task in ("inpainting", "deconvolution"):
-        assert found["sdedit", task]["nfe"] == 126  # 250 of 1000 levels, from t* = 500 down
-        assert found["dps", task]["nfe"] == found["scoreald", task]["nfe"] == 250
+        assert found["sdedit", task]["nfe"] == 26  # 50 of 1000 levels, from t* = 500 down
+        assert found["dps", task]["nfe"] == found["scoreald", task]["nfe"] == 50
     assert found["single-pass", "denoising, t = 100"]["nfe"] == 1
     assert found["ddim", "unconditional sample"]["psnr"] is None
     with (out / "results.csv").open() as file:
@@ -24,7 +28,7 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori)
     assert sorted(out.iterdir()) == sorted([*pictures, *tables])
     for picture in pictures:
         Image.open(picture).verify()
-    assert "250 of 1000 steps" in shown.out
+    assert "50 of 1000 steps" in shown.out
     assert "no preset of dps was measured" in shown.err
 
 

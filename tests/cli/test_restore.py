@@ -468,7 +468,7 @@ def test_control_c_keeps_what_was_finished_and_a_second_command_has_to_wait(rest
     for name in names:
         save_image(load_image(name, size=32), tmp_path / f"{name}.png")
     files = [tmp_path / f"{name}.png" for name in names]
-    arguments = [*files, "--simulate", "--operator", BLUR, "--batch", 1, "--steps", 600]
+    arguments = [*files, "--simulate", "--operator", BLUR, "--batch", 1, "--steps", 300]
     running = start(tiny_prior, tmp_path, *map(str, arguments))
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/astronaut").exists() and time.monotonic() < deadline:

@@ -1,13 +1,11 @@
 """``posteriori sweep`` and what it shares with ``report``: its table and figure, and every wrong input in one line."""
 
 import csv
-import resource
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.conftest import full_disk
 
 from posteriori.studies.sweep import read_axis
 
@@ -128,13 +126,11 @@ def test_a_wrong_report_is_one_line(report, tmp_path, arguments, says):
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_a_full_disk_is_said_and_what_was_finished_is_kept(tiny_prior, tmp_path):
-    """RLIMIT_FSIZE answers a write as a full disk does."""
-    command = [sys.executable, "-c", "from posteriori.cli import main; main()", "sweep", "dps", *BLUR, "--steps", "3"]
-    command += ["--prior", str(tiny_prior), "--vary", "scale=1,2", "--out", str(tmp_path / "out"), "--quiet"]
-    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))  # noqa: E731
-    answer = subprocess.run(command, capture_output=True, text=True, preexec_fn=small, check=False)
-    assert answer.returncode == 1
-    assert "make room and run the same command again; what was finished is kept" in answer.stderr
+def test_a_full_disk_is_said_and_what_was_finished_is_kept(sweep, tmp_path):
+    command = ("dps", "--vary", "scale=1,2", "--pictures", 2, "--out", "out", "--quiet")
+    with full_disk(600):
+        answer = sweep(*command)
+    assert answer.code == 1
+    assert "make room and run the same command again; what was finished is kept" in answer.err
     assert not list((tmp_path / "out").rglob("*.npz"))
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert sweep(*command).code == 0

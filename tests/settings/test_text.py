@@ -240,9 +240,9 @@ def test_any_text_is_read_or_refused_in_one_line(text):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_a_damaged_text_is_read_or_refused_in_one_line(data):
-    text = format_spec(data.draw(st.one_of(*map(built, SAMPLERS))))
+@given(st.one_of(*map(built, SAMPLERS)), st.data())
+def test_a_damaged_text_is_read_or_refused_in_one_line(sampler, data):
+    text = format_spec(sampler)
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 5))
     damaged = text[:at] + data.draw(st.text("()=,'\" a1.e-", max_size=3)) + text[at + cut :]

@@ -2,36 +2,29 @@
 
 import csv
 import json
+import os
 import re
-import subprocess
-import sys
-import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from tests.cli.conftest import random_prior
 
-from posteriori.studies.engine.store import LOG
-from posteriori.studies.report.plan import second_round
-
-#: a report of seconds: its second argument is where to, its first the prior
-SMALL = """
-import sys
-from pathlib import Path
 from posteriori.cli.experiment import campaign
-from posteriori.studies.engine.execute import Loader
-from posteriori.studies.report.experiment import reproduce
-from posteriori.studies.report.page import write
-from posteriori.studies.report.plan import Scope
 from posteriori.jobs.executors import executor
+from posteriori.jobs.lock import claimed_folder
+from posteriori.studies.engine.execute import Loader
+from posteriori.studies.engine.store import LOG
+from posteriori.studies.report import experiment as reproduction
+from posteriori.studies.report import page
+from posteriori.studies.report.plan import Scope, second_round
 
-if __name__ == "__main__":
-    prior, out, jobs = sys.argv[1], Path(sys.argv[2]), executor(sys.argv[3])
-    scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 60), ddim=6, fewer=2)
-    with campaign(out, Loader(prior, threads=1), 2, jobs, True) as run:
-        write(reproduce(run, None, scope, (0,)), out, command=["report"])
-"""
+
+def small(prior, out, jobs="1"):
+    """A report of seconds."""
+    scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 12), ddim=6, fewer=2)
+    with campaign(out, Loader(str(prior), threads=1), 2, executor(jobs), True) as run:
+        page.write(reproduction.reproduce(run, None, scope, (0,)), out, command=["report"])
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +32,18 @@ def prior(tmp_path_factory):
     return random_prior(tmp_path_factory.mktemp("prior") / "tiny", attention=False)
 
 
-@pytest.fixture(scope="module")
-def start(prior, tmp_path_factory):
-    script = tmp_path_factory.mktemp("script") / "small.py"
-    script.write_text(SMALL)
-
-    def run(out, jobs=1):
-        command = [sys.executable, str(script), str(prior), str(out), str(jobs)]
-        with (out / "stderr.txt").open("a") as said:
-            return subprocess.Popen(command, stderr=said)
-
-    return run
+@pytest.fixture(autouse=True, scope="module")
+def few_steps():
+    """For the prior's own samples, which half of the time would go into."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduction, "_SAMPLE_STEPS", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
-def whole(start, tmp_path_factory):
+def whole(prior, few_steps, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    process = start(out)
-    assert process.wait(200) == 0, (out / "stderr.txt").read_text()
+    small(prior, out)
     return out
 
 
@@ -65,9 +52,10 @@ def files(out, *folders):
             if path.name not in (LOG, "timings.csv")}  # fmt: skip
 
 
-def test_two_processes_make_the_same_tables(start, whole, tmp_path):
-    process = start(tmp_path, jobs=2)
-    assert process.wait(250) == 0, (tmp_path / "stderr.txt").read_text()
+def test_two_processes_make_the_same_tables(prior, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "draw", lambda *_: {})
+    monkeypatch.setattr(page, "_sections", lambda *_: [])
+    small(prior, tmp_path, "2")
     assert files(tmp_path, "tables", "runs") == files(whole, "tables", "runs")
     assert len(list((tmp_path / "tables").glob("*.csv"))) == 8
     ends = [json.loads(line) for line in (tmp_path / "runs" / LOG).read_text().splitlines()]
@@ -92,14 +80,14 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_no_other_file_and_says_what_its_pictures_show(whole):
-    page = Page((whole / "index.html").read_text())
-    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    html = Page((whole / "index.html").read_text())
+    images = [attributes for tag, attributes in html.tags if tag == "img"]
     assert len(images) == len(list((whole / "figures").glob("*.png"))) == len(list((whole / "figures").glob("*.pdf")))
     assert all(each["src"].startswith("data:image/png;base64,") and each["alt"] for each in images)
-    assert not [tag for tag, a in page.tags if tag == "link" or (tag == "script" and "src" in a)]
-    assert "Table 1" in page.text
+    assert not [tag for tag, a in html.tags if tag == "link" or (tag == "script" and "src" in a)]
+    assert "Table 1" in html.text
     for number in range(1, 9):
-        assert f"Figure {number}." in page.text
+        assert f"Figure {number}." in html.text
 
 
 def test_every_figure_of_report_md_is_there(whole):
@@ -137,14 +125,8 @@ def test_the_search_goes_further_where_the_best_is_at_an_end_and_finer_where_it_
     assert second_round(0.0) == (-0.5, 0.5)
 
 
-def test_a_second_report_on_the_same_folder_is_refused_with_the_firsts_process(start, tmp_path):
-    first = start(tmp_path)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / ".lock.pid").is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.2)
-    second = start(tmp_path)
-    assert second.wait(60) == 1
-    first.kill()
-    first.wait()
-    assert f"(process {first.pid})" in (tmp_path / "stderr.txt").read_text()
+def test_a_second_report_on_the_same_folder_is_refused_with_the_firsts_process(prior, tmp_path):
+    refused = rf"is being written by another posteriori command \(process {os.getpid()}\)"
+    with claimed_folder(tmp_path), pytest.raises(OSError, match=refused):
+        small(prior, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
