@@ -52,7 +52,7 @@ def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
     found = manifest(entry)
     assert found["input"]["sha256"] == hashlib.sha256(face.read_bytes()).hexdigest()
     settings = found["settings"]
-    assert settings["operator"] == "gaussian-blur(sigma=1.0, size=61)"
+    assert settings["operator"] == "gaussian-blur(sigma=1.0, size=61, border=reflect)"
     assert settings["noise"] == {"sigma": 0.05, "range": [-1, 1], "of 255": pytest.approx(6.375)}
     assert settings["sampler"].startswith("dps(scale=")
     assert settings["sources"]["scale"] == "the paper's value times 32/256 px times 1000/2 steps"

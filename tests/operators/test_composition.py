@@ -41,8 +41,8 @@ def test_one_product_whatever_the_brackets():
 @pytest.mark.parametrize(
     "text",
     [
-        "downsample(factor=2) @ gaussian-blur(sigma=1.0, size=5)",
-        "box-mask(size=1, top=0, left=2) @ downsample(factor=2) @ gaussian-blur(sigma=1.0, size=5) @ identity",
+        "downsample(factor=2) @ gaussian-blur(sigma=1.0, size=5, border=reflect)",
+        "box-mask(size=1, top=0, left=2) @ downsample(factor=2) @ box-blur(size=5, border=circular) @ identity",
     ],
 )
 def test_it_is_read_back_as_written(text):

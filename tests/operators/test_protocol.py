@@ -10,6 +10,7 @@ from posteriori.operators import (
     CT,
     MRI,
     OPERATORS,
+    Blur,
     BoxMask,
     Dense,
     Downsample,
@@ -17,17 +18,18 @@ from posteriori.operators import (
     GaussianBlur,
     Identity,
     Mask,
+    MotionBlur,
     MulticoilMRI,
     WalshHadamard,
 )
 from posteriori.operators.base import Operator
 from posteriori.operators.linear import LinearOperator
 from posteriori.operators.rounding import Rounding
-from posteriori.operators.svd import SVDOperator
 from tests.helpers import Quantiser, WithoutSVD, dense, named, normal
 
 SHAPE = (3, 16, 16)
 DOUBLED = normal(3, 12, seed=5)[[0, 1, 2, 0, 1]]  # rank 3 out of 5 rows
+LOPSIDED = normal(3, 4, seed=6) + 1
 #: those that these tests need with other settings than their own
 SET = [
     Identity((5,)),
@@ -54,7 +56,12 @@ SET = [
 ]
 INSTANCES = [*SET, Identity(SHAPE), *(cls(SHAPE) for cls in OPERATORS if cls not in set(map(type, SET)))]
 
+#: beside each operator as it is by default
 OTHERS = [
+    *(Blur((2, 8, 9), LOPSIDED, border=border) for border in ("reflect", "circular", "replicate", "valid")),
+    *(GaussianBlur((1, 10, 8), sigma=0.6, border=border) for border in ("circular", "replicate", "valid")),
+    Blur((1, 6, 7), border="valid"),
+    MotionBlur((1, 16, 12), size=9, seed=1, border="circular"),
     Downsample((2, 8, 6), 2) @ GaussianBlur((2, 8, 6), sigma=1.0, size=5),
     Dense((4,), normal(7, 4)) @ Dense((6,), normal(4, 6)),
     Mask((1, 8, 8), normal(1, 8, 8) > 0) @ Quantiser((1, 8, 8)),
@@ -65,7 +72,8 @@ OTHERS = [
 
 
 def name(operator):
-    return f"{operator.name.replace(' ', '')}-{'x'.join(map(str, operator.shape))}"
+    called = getattr(operator, "name", type(operator).__name__).replace(" ", "")
+    return f"{called}-{getattr(operator, 'border', '')}-{'x'.join(map(str, operator.shape))}"
 
 
 def of_type(kind):
@@ -73,7 +81,9 @@ def of_type(kind):
     return pytest.mark.parametrize("operator", [o for o in [*INSTANCES, *OTHERS] if isinstance(o, kind)], ids=name)
 
 
-each, linear, with_svd = of_type(Operator), of_type(LinearOperator), of_type(SVDOperator)
+each, linear = of_type(Operator), of_type(LinearOperator)
+SPECTRAL = [o.svd for o in [*INSTANCES, *OTHERS] if isinstance(o, LinearOperator) and o.svd]
+with_svd = pytest.mark.parametrize("operator", SPECTRAL, ids=name)
 
 
 def images(operator, n=3, seed=0):
@@ -210,7 +220,7 @@ def test_gradients_are_those_of_differences(operator):
         (lambda: GaussianBlur(SHAPE, sigma=float("nan")), "give a finite number above 0"),
         (lambda: GaussianBlur(SHAPE, sigma=1.0, size=4), "size is 4: give an odd number"),
         (lambda: GaussianBlur(SHAPE, sigma=1.0, size=-1), "size is -1: give at least 1"),
-        (lambda: GaussianBlur(SHAPE, sigma=8.0, size=61), "reaches 30 pixels cannot be reflected"),
+        (lambda: GaussianBlur(SHAPE, sigma=8.0, size=61), "reaches 30 pixels is too wide for 16 x 16"),
         (lambda: Downsample(SHAPE, 3), "give a divisor of both sides of 16 x 16"),
         (lambda: Downsample(SHAPE, 0), "factor is 0: give at least 1"),
         (lambda: Dense((4,), torch.ones(2, 3)), r"matrix is \(2, 3\); images of \(4,\) need \(m, 4\)"),

@@ -211,7 +211,7 @@ def test_what_is_wrong_is_said_in_one_line(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("blur", "no operator is called 'blur': there are gaussian-blur, "),
+        ("bluur", "no operator is called 'bluur': there are blur, "),
         ("identity(size=3)", "identity has no field 'size': it has none"),
         ("box-mask(shape=3)", "box-mask has no field 'shape': it has "),
         ("box-mask(size=1.5)", "size takes a whole number or none, got '1.5'"),

@@ -9,7 +9,9 @@ from posteriori.operators.base import Operator
 
 from posteriori.operators.identity import Identity
 from posteriori.operators.mask import BoxMask, Mask
-from posteriori.operators.blur import GaussianBlur
+from posteriori.operators.blur import BoxBlur, GaussianBlur
+from posteriori.operators.convolution import Blur, Defocus
+from posteriori.operators.motion import MotionBlur
 from posteriori.operators.resample import Downsample
 from posteriori.operators.jpeg import JPEG
 from posteriori.operators.bit_depth import BitDepth

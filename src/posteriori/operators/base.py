@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +30,9 @@ class Operator(ABC):
     kind: ClassVar[str] = "a nonlinear operator"
     #: whether every observed entry of A(x) is on [-1, 1] where x is: a weighted mean of x's entries, or a tone of one
     averages: ClassVar[bool] = False
+
+    #: values of fields for measurements that are not simulated, where they are to be others than the defaults
+    for_files: ClassVar[Mapping[str, Any]] = {}
 
     shape: tuple[int, ...]
 

@@ -1,7 +1,8 @@
-"""Gaussian blur with reflect padding: A X = K_h X K_w^T with small dense matrices that hold the padding."""
+"""Blurs whose kernel is a product, K = k k^T: A X = K_h X K_w^T with small dense matrices that hold the border."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, final
@@ -12,12 +13,32 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.operators.border import Bordered, convolution
 from posteriori.operators.separable import Separable
+
+
+@dataclass(frozen=True)
+class _SeparableBlur(Bordered, Separable):
+    """By one kernel along the height and along the width."""
+
+    averages: ClassVar[bool] = True
+    cutoff: ClassVar[float] = 3e-2
+
+    @property
+    @abstractmethod
+    def kernel(self) -> np.ndarray:
+        """The one-dimensional kernel, float64, summing to 1."""
+
+    @cached_property
+    @torch.inference_mode(False)
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        height, width = (convolution(self.kernel, side, self.border) for side in self.shape[-2:])
+        return height, width
 
 
 @final
 @dataclass(frozen=True)
-class GaussianBlur(Separable):
+class GaussianBlur(_SeparableBlur):
     """Deconvolution: the picture is convolved with a Gaussian.
 
     The report's deconvolution is sigma = 3, size = 61 at 256 x 256. As in the official DPS code the
@@ -29,8 +50,6 @@ class GaussianBlur(Separable):
     """
 
     name: ClassVar[str] = "gaussian-blur"
-    averages: ClassVar[bool] = True
-    cutoff: ClassVar[float] = 3e-2
 
     sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian, in pixels"] = 3.0
     size: Annotated[int, Ge(1), "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61
@@ -39,37 +58,37 @@ class GaussianBlur(Separable):
         super().__post_init__()
         if self.size % 2 == 0:
             raise PosterioriError(f"size is {self.size}: give an odd number of pixels")
-        if self._radius >= min(self.shape[-2:]):
-            raise PosterioriError(
-                f"a blur that reaches {self._radius} pixels cannot be reflected at the border of "
-                f"{self.shape[-2]} x {self.shape[-1]}: lower sigma or size"
-            )
 
     @property
     def _radius(self) -> int:
         return int(min(self.size // 2, 4 * self.sigma + 0.5))
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        return 2 * self._radius + 1, 2 * self._radius + 1
+
     @cached_property
     def kernel(self) -> np.ndarray:
-        """The one-dimensional kernel, float64, summing to 1."""
         weights = np.exp(-0.5 * (np.arange(-self._radius, self._radius + 1) / self.sigma) ** 2)
         return weights / weights.sum()
 
+
+@final
+@dataclass(frozen=True)
+class BoxBlur(_SeparableBlur):
+    """Deconvolution: every pixel is replaced by the mean of the square around it.
+
+    y = k * x with k = 1 / size^2 on size x size pixels; of an even size, the square reaches further down and right.
+    """
+
+    name: ClassVar[str] = "box-blur"
+
+    size: Annotated[int, Ge(1), "side of the square, in pixels"] = 5
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        return self.size, self.size
+
     @cached_property
-    @torch.inference_mode(False)
-    def matrices(self) -> tuple[Tensor, Tensor]:
-        height, width = self.shape[-2:]
-        return _reflected(self.kernel, height), _reflected(self.kernel, width)
-
-    def initial_estimate(self, y: Tensor) -> Tensor:
-        return y
-
-
-def _reflected(kernel: np.ndarray, side: int) -> Tensor:
-    """(side, side) matrix of convolution with reflect padding."""
-    radius = len(kernel) // 2
-    columns = np.pad(np.arange(side), radius, mode="reflect")
-    matrix = np.zeros((side, side))
-    for row in range(side):
-        np.add.at(matrix[row], columns[row : row + len(kernel)], kernel)
-    return torch.from_numpy(matrix)
+    def kernel(self) -> np.ndarray:
+        return np.full(self.size, 1 / self.size)

@@ -37,7 +37,10 @@ class Case:
         return x.mean(-3, keepdim=True).expand_as(x).contiguous() if self.loaded.grey else x
 
     def window(self, x: Tensor) -> Tensor:
-        """The part of the images ``x`` (..., H, W) that was in the file, without what padding added."""
+        """The part of the images ``x`` (..., H, W) that was in the file: not what padding added, or lies beyond it."""
+        if self.truth is None and x.shape[-2:] == self.operator.shape[-2:]:
+            top, left, height, width = self.operator.frame
+            x = x[..., top : top + height, left : left + width]
         scale = x.shape[-1] // self.loaded.x.shape[-1]  # of an image to its measurement
         top, left, height, width = (scale * side for side in self.loaded.window)
         return x[..., top : top + height, left : left + width]
@@ -70,7 +73,9 @@ def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, 
         np.save(folder / "std.npy", std.numpy())
         title = f"standard deviation of {n} samples"
         heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
-    if shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
+    if shown.shape[-2:] != mean.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
+        label, shown = "measurement, its edge repeated", case.operator.initial_estimate(y)
+    elif shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
         label, shown = "measurement, bicubic", F.interpolate(shown, mean.shape[-2:], mode="bicubic")
     else:
         label = "measurement"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.arrays import SUFFIX as ARRAY
+from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
-from posteriori.files import first_line
 from posteriori.images.files import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
 from posteriori.images.fit import Fit, fit
 from posteriori.restore.scale import Range, rescaled
-
-ARRAY = ".npy"
 
 #: of 255: what JPEG may leave of a mask's black
 SLACK = 16
@@ -128,20 +125,7 @@ def load(
 
 
 def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
-    if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
-        raise PosterioriError(f"{path} is no NumPy array: give what numpy.save writes")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
-            array = np.load(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
-        problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
-        raise PosterioriError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
-    if not isinstance(array, np.ndarray):
-        raise PosterioriError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
-    if array.dtype.kind not in kinds:
-        whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
-        raise PosterioriError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")
+    array = read_array(data, path, kinds)
     if shape is None:
         shape = array.shape[-3:]
         if len(shape) != 3 or shape[0] != 3 or not array.size:

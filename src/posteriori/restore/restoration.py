@@ -40,7 +40,8 @@ class Restoration:
     ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
     one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
-    goes on with the same groups. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
+    goes on with the same groups. Pictures of any size that are not simulated are measured by the operators' own defaults
+    for files, such as a blur's border. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
 
     prior: Prior
@@ -60,6 +61,8 @@ class Restoration:
     def __post_init__(self) -> None:
         if self._any_size and self.fit:
             raise PosterioriError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
+        if self._any_size and self.operator and not self.simulate:
+            object.__setattr__(self, "operator", self.operator.for_files())
         if not self._any_size:
             self._setting(self.prior.shape)  # what is wrong with the operator at this size is known before any work
 

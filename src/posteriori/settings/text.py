@@ -3,7 +3,7 @@
     whole = spec { "@" spec }
     spec  = name [ "(" [ field "=" value { "," field "=" value } ] ")" ]
     name  = word | file.py:Class
-    value = number | true | false | none | word | "words" | 'words' | spec
+    value = number | true | false | none | word | "words" | 'words' | file | spec
 
 Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
 against the annotations. Operators are composed by @, ``downsample(factor=2) @ gaussian-blur(sigma=1.5)``: the last one
@@ -16,13 +16,14 @@ import ast
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from inspect import get_annotations, getdoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from posteriori.arrays import Array
 from posteriori.errors import PosterioriError
 from posteriori.names import nearest
 from posteriori.operators import OPERATORS
@@ -91,6 +92,10 @@ class Chain:
         for part in rest:
             operator = part.build(operator.measured_shape) @ operator
         return operator
+
+    def for_files(self) -> Chain:
+        """This for measurements that are not simulated: their operators' own defaults, where no value is given."""
+        return Chain(tuple(replace(part, fields={**part.cls.for_files, **part.fields}) for part in self.parts))
 
     def image_shape(self, measured: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the images whose measurements are ``measured``."""
@@ -178,7 +183,14 @@ def accepts(kind: Any) -> str:
         return _either(map(accepts, get_args(kind)))
     if issubclass(kind, Sampler):
         return _either(_known(kind))
-    return {int: "a whole number", float: "a number", bool: "true or false", NoneType: "none", Tensor: "an array"}[kind]
+    return {
+        Array: "a file",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        NoneType: "none",
+        Tensor: "an array",
+    }[kind]
 
 
 def about(cls: type[Sampler | Operator]) -> tuple[str, str]:
@@ -208,7 +220,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(_fits(value, option) for option in get_args(kind))
     if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is kind
+    return type(value) is (str if kind is Array else kind)
 
 
 def _literal(token: str) -> Any:
@@ -286,6 +298,11 @@ class _Reader:
         value = _literal(token)
         if not _fits(value, field.type):
             raise self.error(f"{field.name} takes {accepts(field.type)}, got {token!r}", at)
+        if isinstance(value, str) and Array in (field.type, *get_args(field.type)):
+            try:
+                return Array(value)
+            except (OSError, PosterioriError) as error:
+                raise self.error(str(error), at) from None
         return float(value) if field.type is float else value
 
     def own(self, name: str, base: type[T], at: int) -> type[T]:
