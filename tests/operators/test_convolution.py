@@ -8,6 +8,7 @@ from scipy.ndimage import convolve, uniform_filter
 from scipy.signal import convolve2d
 
 from posteriori.arrays import Array
+from posteriori.images.files import load_image
 from posteriori.likelihoods.gaussian import Gaussian, LinearGaussian, SVDGaussian
 from posteriori.operators import Blur, BoxBlur, Defocus, GaussianBlur, MotionBlur
 from posteriori.settings.text import format_spec, parse_operator, read_operator
@@ -147,3 +148,22 @@ def test_an_array_is_known_by_its_content():
     assert Array(np.ones((2, 3))) == Array(torch.ones(2, 3))
     assert hash(Array(np.ones((2, 3)))) == hash(Array(Array(np.ones((2, 3)))))
     assert Array(np.ones((2, 3))) != Array(np.ones((3, 2)))
+
+
+def test_a_photograph_rings_along_its_frame_unless_the_light_from_beyond_is_modelled():
+    scene = load_image("coffee")[..., 100:180, 150:240]
+    blur = Defocus(tuple(scene.shape[1:]), radius=4.0, border="valid")
+    top, left, height, width = blur.frame
+    seen = slice(top, top + height), slice(left, left + width)
+    y = blur(scene) + 0.01 * normal(1, *blur.measured_shape)
+    edge = torch.ones(height, width, dtype=torch.bool)
+    edge[8:-8, 8:-8] = False
+    error = {}
+    for border in ("valid", "reflect", "replicate", "circular"):
+        operator = blur if border == "valid" else Defocus(blur.measured_shape, radius=4.0, border=border)
+        x = operator.prox(operator.initial_estimate(y), y, 3e-3)
+        x = x[..., seen[0], seen[1]] if border == "valid" else x
+        off = (x - scene[..., seen[0], seen[1]]).square()
+        error[border] = off[..., edge].mean().sqrt()
+    assert error["valid"] < error["replicate"]
+    assert all(error["valid"] < 0.8 * error[border] for border in ("reflect", "circular")), error

@@ -40,7 +40,7 @@ class Restoration:
     ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
     one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
-    goes on with the same groups. Pictures of any size that are not simulated are measured by the operators' own defaults
+    goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
     for files, such as a blur's border. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
 
