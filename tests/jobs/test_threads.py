@@ -50,7 +50,7 @@ def settled_by(code, **given):
     return dict(zip(NAMES, eval(done.stdout.splitlines()[-1]), strict=True))
 
 
-COMMAND = "from posteriori.cli import main\nsys.argv[1:] = ['--version']\ntry:\n    main()\nexcept SystemExit:\n    pass"
+COMMAND = "from posteriori.cli import main\nsys.argv[1:] = ['--version']\ntry: main()\nexcept SystemExit: pass"
 
 
 def test_a_command_waits_asleep():
