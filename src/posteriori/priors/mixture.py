@@ -40,13 +40,11 @@ class GaussianMixture(Prior):
             raise PosterioriError(
                 f"covariances are {tuple(covariances.shape)}; {K} means of {d} entries need ({K}, {d}, {d})"
             )
-        weights = torch.ones(K) if weights is None else weights
-        if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
-            raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
         self.shape = tuple(means.shape[1:])
         self.schedule = schedule or linear_betas()
         self.means = means.double().flatten(1)
         self.covariances = covariances.double()
+        weights = checked(weights, K)
         self.weights = (weights / weights.sum()).double()
         eigenvalues, self._basis = torch.linalg.eigh(self.covariances)
         if bool((eigenvalues < -1e-8 * eigenvalues.abs().max()).any()):
@@ -135,6 +133,14 @@ class GaussianMixture(Prior):
             (self.weights.log() + log_evidence).softmax(0),
             schedule=self.schedule,
         )
+
+
+def checked(weights: Tensor | None, K: int) -> Tensor:
+    """The weights of K components, (K,), before they are normalised; equal ones where none are given."""
+    weights = torch.ones(K) if weights is None else weights
+    if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
+        raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
+    return weights
 
 
 def _possible(deviation: Tensor, kept: Tensor, y: Tensor, means: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from posteriori.errors import PosterioriError
 from posteriori.likelihoods import Gaussian
 from posteriori.operators.linear import LinearOperator
 from posteriori.priors.base import Denoised, Prior
+from posteriori.priors.mixture import checked
 from posteriori.schedule import Level, Schedule, linear_betas
 
 
@@ -43,14 +44,12 @@ class TiedMixture(Prior):
             raise PosterioriError(f"axes are {tuple(axes.shape)}: {d} entries and {r} variances need ({d}, {r})")
         if bool((variances < 0).any()) or rest < 0:
             raise PosterioriError("a variance is negative: give numbers from 0 up")
-        weights = torch.ones(K) if weights is None else weights
-        if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
-            raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
         self.shape = tuple(means.shape[1:])
         self.schedule = schedule or linear_betas()
         self.means = means.double().flatten(1)
         self.axes, self.variances, self.rest = axes.double(), variances.double(), float(rest)
-        self.weights = weights.double() / weights.double().sum()
+        weights = checked(weights, K).double()
+        self.weights = weights / weights.sum()
 
     @classmethod
     def isotropic(cls, means: Tensor, variance: float, weights: Tensor | None = None) -> TiedMixture:
