@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from posteriori.operators import *  # noqa: F403
     from posteriori.priors.mixture import GaussianMixture as GaussianMixture
     from posteriori.samplers import *  # noqa: F403
+    from posteriori.settings.deepinv import from_deepinv as from_deepinv
     from posteriori.settings.presets import preset as preset
 
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "hub.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "loop": ("sample",),
+    "settings.deepinv": ("from_deepinv",),
     "settings.presets": ("preset",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -125,3 +125,9 @@ def test_maps_have_no_text():
     assert format_spec(parse_operator(text, (1, 8, 8))) == text
     with pytest.raises(ValueError, match="this multicoil-mri holds an array"):
         format_spec(MulticoilMRI((1, 8, 8), maps=torch.ones(2, 8, 8) + 0j))
+
+
+def test_other_maps_are_another_operator():
+    maps = [torch.full((1, 8, 8), value) + 0j for value in (1.0, 2.0)]
+    assert MulticoilMRI((1, 8, 8), maps=maps[0]) != MulticoilMRI((1, 8, 8), maps=maps[1])
+    assert MRI((1, 8, 8)) == MRI((1, 8, 8)) != MRI((1, 8, 8), seed=1)

@@ -17,7 +17,7 @@ from posteriori.errors import PosterioriError
 from posteriori.operators.drawing import in_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its subclasses' fields count too, and those that hold an array are no other's equal
 class Operator(ABC):
     """A forward operator A for images of one ``shape``, (C, H, W) or (d,).
 

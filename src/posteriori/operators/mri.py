@@ -18,7 +18,7 @@ from posteriori.operators.linear import LinearOperator
 from posteriori.rng import Purpose, generator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Lines(Operator):
     """Which columns of k-space are measured: fastMRI's Cartesian masks.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
+from posteriori.operators.drawing import decades, in_colour
 
 #: Fienup's feedback, and how often he goes round for an initial estimate: a multiple changes little at 64 pixels
 _BETA, _ROUNDS = 0.9, 200
@@ -81,6 +82,9 @@ class PhaseRetrieval(Operator):
             x = torch.where(allowed, found, x - _BETA * found)
         x = self._inside(found).clamp(low, 1).to(y.dtype)
         return 2 * x - 1 if self.values == "0..1" else x
+
+    def drawing(self, y: Tensor) -> tuple[str, Tensor]:
+        return "Fourier magnitudes, logarithm", in_colour(decades(y.abs()))
 
 
 def _transform(x: Tensor) -> Tensor:

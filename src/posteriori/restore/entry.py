@@ -38,6 +38,8 @@ class Case:
 
     def window(self, x: Tensor) -> Tensor:
         """The part of the images ``x`` (..., H, W) that was in the file: not what padding added, or lies beyond it."""
+        if self.truth is None and self.operator.drawing(self.y):
+            return x
         if self.truth is None and x.shape[-2:] == self.operator.shape[-2:]:
             top, left, height, width = self.operator.frame
             x = x[..., top : top + height, left : left + width]
@@ -51,15 +53,17 @@ def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, 
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
     std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. A
-    measurement of fewer pixels is compared as its bicubic enlargement. Among the figures are two checks, of the
-    residual and of what the prior says, and warnings of what looks wrong.
+    measurement of fewer pixels is compared as its bicubic enlargement. One that is no picture is drawn as its operator
+    says, and the initial estimate stands beside it. Among the figures are two checks, of the residual and of what the
+    prior says, and warnings of what looks wrong.
     """
     y, n = case.y, len(x)
     residual, shift = check_residual(case.operator, y, x, sigma), check_prior(case.prior, x)
     said = warnings(residual, shift, sigma, simulated=case.truth is not None)
     figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())
-    shown = case.window(y) if y.shape[1:] == x.shape[1:] else y
+    drawn = case.operator.drawing(y)
+    shown = drawn[1] if drawn else case.window(y) if y.shape[1:] == x.shape[1:] else y
     x = case.window(x)
     mean = x.mean(0, keepdim=True)
     save_image(shown, folder / "measurement.png")
@@ -73,19 +77,23 @@ def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, 
         np.save(folder / "std.npy", std.numpy())
         title = f"standard deviation of {n} samples"
         heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
-    if shown.shape[-2:] != mean.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
+    if drawn:
+        label = drawn[0]
+    elif shown.shape[-2:] != mean.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
         label, shown = "measurement, its edge repeated", case.operator.initial_estimate(y)
     elif shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
         label, shown = "measurement, bicubic", F.interpolate(shown, mean.shape[-2:], mode="bicubic")
     else:
         label = "measurement"
-    panels = [(label, shown), ("restored" if n == 1 else f"mean of {n} samples", mean)]
+    first = [("initial estimate", case.window(case.operator.initial_estimate(y)))] if drawn else []
+    panels = [(label, shown), *first, ("restored" if n == 1 else f"mean of {n} samples", mean)]
     if n > 1:
         panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
     if case.truth is not None:
         truth = case.window(case.truth)
         save_image(truth, folder / "truth.png")
-        comparable = [(label, image) for label, image in panels if image.shape == truth.shape]
+        pictures = panels[1:] if drawn else panels
+        comparable = [(label, image) for label, image in pictures if image.shape == truth.shape]
         scores = {label: score(image, truth) for label, image in comparable}
         figures["metrics"] = {
             "measurement": scores.get(label),
