@@ -71,7 +71,12 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
             if outcome.error or outcome.there:  # no work, hence no part of the time left
                 progress.update(task, total=(progress.tasks[task].total or 0) - steps)
 
-        restore(restoration, sources, out, overwrite=manner.overwrite, announce=announce, report=report, told=told)
+        def say(text: str) -> None:
+            if not manner.quiet:
+                progress.console.print(f"posteriori: {text}", soft_wrap=True)
+
+        watched = {"announce": announce, "report": report, "told": told, "say": say}
+        restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
         write_summary(out)
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
     if manner.as_json:

@@ -59,6 +59,7 @@ def sample(
             batch=batch or batch_for(network),
             overwrite=overwrite,
             watched=lambda rows: added(progress, "sampling", rows),
+            say=lambda text: None if quiet else progress.console.print(f"posteriori: {text}", soft_wrap=True),
         )
     if not quiet:
         typer.echo(f"{n} pictures of {network.name}: {out / 'grid.png'}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: what a disk says that takes no more
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -25,6 +28,33 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+class Halving:
+    """Does work with at most ``rows`` at once; where memory runs out, again with half as many, from then on.
+
+    ``say`` is told of it in one line.
+    """
+
+    def __init__(self, rows: int, say: Callable[[str], object] = lambda _: None):
+        self.rows, self.say = rows, say
+
+    def __call__(self, work: Callable[[int], T], count: int) -> T:
+        """``work(rows)`` of ``count`` rows in all. Raises MemoryError where one is too many."""
+        while True:
+            tried = min(self.rows, count)
+            try:
+                return work(tried)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            # outside of the handler, which holds what the work had allocated
+            if tried == 1:
+                raise MemoryError(
+                    "out of memory with one image at once: give fewer --samples, a smaller picture or a smaller prior"
+                )
+            self.rows = tried // 2
+            self.say(f"out of memory with {tried} images at once: going on with {self.rows}")
 
 
 @contextmanager

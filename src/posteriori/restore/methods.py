@@ -190,10 +190,11 @@ class OneCall:
 
     @torch.no_grad()
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
-        x0 = prior.denoise(y.to(prior.device), self.level).x0
+        rows = y.to(prior.device).split(batch)
+        x0 = torch.cat([prior.denoise(each, self.level).x0 for each in rows])
         if not torch.isfinite(x0).all():
             raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
         if prior.bounds:
             x0 = x0.clamp(*prior.bounds)
         tick(None)
-        return Drawn(x0[:, None], 1, len(x0))
+        return Drawn(x0[:, None], len(rows), len(rows[0]))

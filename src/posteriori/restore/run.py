@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -17,13 +18,14 @@ from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
 from posteriori.jobs.executor import Event, Report, Tick
 from posteriori.jobs.executors import Serial
-from posteriori.jobs.faults import out_of_memory
+from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import run
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import Source
 from posteriori.restore.intervals import write_intervals
 from posteriori.restore.manifest import MANIFEST, peak_memory, versions
+from posteriori.restore.methods import Drawn
 from posteriori.restore.restoration import Restoration
 from posteriori.settings.own import code_of
 
@@ -92,12 +94,14 @@ def restore(
     announce: Callable[[Case], object],
     report: Report,
     told: Callable[[Outcome], object],
+    say: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
-    ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, and ``told``
-    every outcome. What the same settings made of the same input is left as it is. Raises FileExistsError, before any
-    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
+    ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, ``told``
+    every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. What the
+    same settings made of the same input is left as it is. Raises FileExistsError, before any work, where a name is
+    taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
     """
     groups = restoration.groups(sources)
     there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
@@ -133,7 +137,7 @@ def restore(
         if event.kind == "end" and isinstance(event.job, Batch):
             finished(case.source for case in event.job.cases)
 
-    run(batches(), _solve, entries, Serial(), tell, place=out)
+    run(batches(), partial(_solve, Halving(restoration.rows, say)), entries, Serial(), tell, place=out)
 
 
 def _finished(
@@ -172,7 +176,7 @@ def _finished(
     return found, kept
 
 
-def _solve(batch: Batch, tick: Tick) -> Restored:
+def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
     restoration, first, done = batch.restoration, batch.cases[0], 0
     started, n = time.perf_counter(), restoration.method.n
 
@@ -182,13 +186,13 @@ def _solve(batch: Batch, tick: Tick) -> Restored:
         tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
 
     y = torch.cat([case.y for case in batch.cases])
-    try:
-        drawn = first.method(first.prior, first.operator, y, restoration.seed, restoration.rows, step)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        rows = min(len(y) * n, restoration.rows)
-        raise MemoryError(f"out of memory with {rows} images at once: lower --batch or --samples") from None
+
+    def draw(rows: int) -> Drawn:
+        nonlocal done
+        done = 0
+        return first.method(first.prior, first.operator, y, restoration.seed, rows, step)
+
+    drawn = halving(draw, len(y) * n)
     cost = {
         "network_calls": drawn.calls,
         "rows_per_call": drawn.rows,

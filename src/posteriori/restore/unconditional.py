@@ -18,6 +18,7 @@ from posteriori.images.files import save_image
 from posteriori.images.sheets import sheet
 from posteriori.jobs.executor import Report, Tick
 from posteriori.jobs.executors import Serial
+from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store
@@ -57,11 +58,13 @@ def draw(
     batch: int,
     overwrite: bool,
     watched: Callable[[Mapping[str, float]], Report],
+    say: Callable[[str], object] = lambda _: None,
 ) -> Tensor:
     """Writes ``n`` samples, their grid and manifest.json into ``out``; ``record`` is the prior's. (n, 3, H, W), exact.
 
     Samples are kept in ``out``/.jobs, exact, and pictures are made of them. ``watched`` is given the rows and steps of
-    each batch that is to be drawn, by key, and makes what is told of the progress. Raises FileExistsError where ``out``
+    each batch that is to be drawn, by key, and makes what is told of the progress; ``say`` is
+    told that memory ran out. Raises FileExistsError where ``out``
     holds samples that other settings made, unless ``overwrite``.
     """
     text, own = format_spec(sampler), arithmetic(prior)
@@ -90,7 +93,7 @@ def draw(
             )
     write_json({"settings": settings, "versions": versions()}, out / MANIFEST)
     started = time.perf_counter()
-    left = missing(jobs, store)
+    left, halving = missing(jobs, store), Halving(batch, say)
     steps = len(sampler.path(prior.schedule)) - 1
 
     def work(job: Draw, tick: Tick) -> Result:
@@ -98,7 +101,11 @@ def draw(
             tick(step / steps, job.label)
 
         like = Flat(job.n, prior.shape, first=job.first)
-        x = sample(prior, like, sampler, seed=seed, callbacks=[watch], progress=False)[:, 0]
+
+        def drawn(rows: int) -> Tensor:
+            return sample(prior, like, sampler, seed=seed, batch=rows, callbacks=[watch], progress=False)
+
+        x = halving(drawn, job.n)[:, 0]
         return Result(arrays={"x": x.cpu().numpy()})
 
     run(left, work, store, Serial(), watched({job.key: float(job.n * steps) for job in left}), place=out)
