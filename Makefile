@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= ../shared/data
+# for make bench, e.g. BENCH="--official CLONE --site DIR --note 'the machine was idle'"; --help lists them
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test processors lint golden bench guide clean
@@ -31,9 +33,9 @@ golden: .venv/installed ## record again how far the samplers are from exact ones
 	$(BIN)/posteriori verify --quick --out out/golden
 	cp out/golden/verification.csv tests/golden/verification-quick.csv
 
-bench: .venv/installed-bench ## slow checks, and figures on the data in DATA
+bench: .venv/installed-bench ## slow checks, and benches/results.md on the data in DATA; BENCH takes options (goes on)
 	$(BIN)/pytest -m slow
-	$(BIN)/python benches/speed.py
+	$(BIN)/python -m posteriori.studies.bench --data $(DATA) --out out/speed --page benches $(BENCH)
 	$(BIN)/python -m posteriori.studies.guide.faces --data $(DATA) --out out/bench
 
 guide: .venv/installed-bench ## measure again what docs/ says of the samplers, on the data in DATA (hours; goes on)

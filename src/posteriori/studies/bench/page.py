@@ -1,0 +1,202 @@
+"""results.md for people, and results.json for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from posteriori import __version__
+from posteriori.files import atomic_path
+from posteriori.jobs.key import Job
+from posteriori.jobs.store import Store
+from posteriori.studies.bench import clock, quality
+from posteriori.studies.bench.plan import Plan
+from posteriori.studies.bench.rate import Rate
+from posteriori.studies.bench.scaling import BATCH, STRAIGHT, Line, Scaling, verdict
+from posteriori.studies.bench.start import Start
+from posteriori.studies.bench.steptable import step_tables
+from posteriori.studies.guide.cells import filled
+from posteriori.studies.table import Table
+
+#: figures of a job, None where it has not been done
+Read = Callable[[Job], dict[str, Any] | None]
+LATER = "Not measured yet: `make bench` goes on where it was."
+
+
+@dataclass(frozen=True)
+class _Section:
+    title: str
+    parts: Sequence[str]
+
+
+def write(planned: Plan, results: Path, folder: Path, note: str) -> None:
+    """Writes both files into ``folder`` from what lies in ``results``."""
+    store = Store(results)
+
+    def read(job: Job) -> dict[str, Any] | None:
+        found = store.read(job)
+        return found.figures if found else None
+
+    parts = [
+        f"# What posteriori {__version__} costs on one machine",
+        filled(_introduction(note)),
+        *_flat(_Section("A step beside others' codes", step_tables(planned, read) or [LATER])),
+        *_flat(_Section("Share of the machine's matrix rate", _rates(planned.timings["rate"], read))),
+        *_flat(_Section("On a GPU", _gpu(planned.timings["gpu"], read))),
+        *_flat(_Section("Time to quality", _quality(planned.cases, results))),
+        *_flat(_Section("Cost against the amount of work", _scaling(planned.timings["scaling"], read))),
+        *_flat(_Section("Cold starts", _starts(planned.timings["start"], read))),
+    ]
+    with atomic_path(folder / "results.md") as path:
+        path.write_text("\n\n".join(parts) + "\n", "utf-8")
+    with atomic_path(folder / "results.json") as path:
+        path.write_text(json.dumps(_programs(planned, results, read), indent=1) + "\n", "utf-8")
+
+
+def _flat(section: _Section) -> list[str]:
+    return [f"## {section.title}", *section.parts]
+
+
+def _introduction(note: str) -> str:
+    return f"""
+    Written by `make bench` on {date.today().isoformat()}; results.json has every digit. The machine: {clock.machine()};
+    {", ".join(f"{name} {_version(name)}" for name in ("diffusers", "numpy"))}. {note}
+
+    Works that are compared run in turns in one process, and a figure is the median over the rounds. On one thread it is
+    the process's own time on the processor, which busy neighbours add less to; on more it is the wall's.
+    """
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _rates(jobs: Sequence[Job], read: Read) -> list[str]:
+    rows, parts = [], []
+    for job in jobs:
+        figures = read(job)
+        if figures and isinstance(job, Rate):
+            rows.append(rate_row(job, figures))
+            slow = ", ".join(f"{name} {share:.0%}" for name, share in figures["profile"])
+            parts.append(f"- {job.network}, batch {job.batch}, {job.dtype}: {slow}")
+    if not rows:
+        return [LATER]
+    text = """
+    One DPS step in turns with a product of two square matrices, on one thread. FLOPs are those of convolutions and
+    products, counted by torch, with a multiplication and an addition each; the share is the step's rate over the
+    product's.
+    """
+    slowest = "Where a step's time goes, by torch's operations (own time, the largest six):"
+    return [filled(text), Table("", "", RATE_COLUMNS, rows).markdown(), slowest, "\n".join(parts)]
+
+
+RATE_COLUMNS = ("network", "batch", "arithmetic", "seconds a step", "GFLOP a step", "step, GFLOP/s", "product, GFLOP/s",
+                "share")  # fmt: skip
+
+
+def rate_row(job: Rate, figures: Mapping[str, Any]) -> tuple[str, ...]:
+    flops, took = figures["flops"] / 1e9, figures["seconds"]
+    return (job.network, str(job.batch), job.dtype, f"{took:.3g}", f"{flops:.4g}", f"{flops / took:.3g}",
+            f"{figures['rate'] / 1e9:.3g}", f"{figures['share']:.0%}")  # fmt: skip
+
+
+def _gpu(jobs: Sequence[Job], read: Read) -> list[str]:
+    if not jobs:
+        return ["Not measured: torch finds no GPU on this machine. Where it finds one, the same command fills this."]
+    rows = [rate_row(job, figures) for job in jobs if isinstance(job, Rate) and (figures := read(job))]
+    return [Table("", "", RATE_COLUMNS, rows).markdown()] if rows else [LATER]
+
+
+def _quality(cases: Sequence[quality.Case], results: Path) -> list[str]:
+    parts = [filled(QUALITY.format(psnr=quality.PSNR, lpips=quality.LPIPS))]
+    for case in cases:
+        best, found = quality.reference(case, results), quality.reached(case, results)
+        first, end = case.pictures
+        parts.append(f"### {case.task.capitalize()} with {case.prior}, {end - first} pictures of {case.size} pixels")
+        if best is None:
+            parts.append(LATER)
+            continue
+        slow = best.mean("seconds")
+        enough, short = [own for own in found if own.enough], [own for own in found if not own.enough]
+        rows = [quality_row(own, slow) for own in [best, *enough[:5]]]
+        parts.append(Table("", "", QUALITY_COLUMNS, rows).markdown())
+        if enough:
+            one, ratio = enough[0], enough[0].mean("seconds") / slow
+            parts.append(f"The fastest is `{one.candidate}` in {one.steps} steps, at 1/{1 / ratio:.0f} of the time.")
+        if short:
+            missed = "; ".join(
+                f"`{own.candidate}` ({own.steps} steps: {own.mean('psnr'):.2f} dB, {own.mean('lpips'):.4f})"
+                for own in short
+            )
+            parts.append(filled(f"Not as good in any number of steps that was tried: {missed}."))
+    return parts
+
+
+QUALITY = """
+Seconds of one core for a picture, in batches, until a sampler is as good as DPS in 1000 steps: its mean PSNR at most
+{psnr} dB below and its mean LPIPS at most {lpips} above, on held-out pictures that chose no setting, with noise of
+sigma 0.05. Settings are those of presets.toml unless the name says others. Each sampler is tried in more and more
+steps until it is as good; the five that get there soonest are below.
+"""
+QUALITY_COLUMNS = ("sampler", "steps", "seconds", "of DPS's", "network calls", "vjps", "PSNR (dB)", "LPIPS")
+
+
+def quality_row(own: quality.Reached, slow: float) -> tuple[str, ...]:
+    took = own.mean("seconds")
+    return (f"`{own.candidate}`", str(own.steps), f"{took:.3g}", f"{took / slow:.3f}", f"{own.mean('calls'):.0f}",
+            f"{own.mean('vjps'):.0f}", f"{own.mean('psnr'):.2f}", f"{own.mean('lpips'):.4f}")  # fmt: skip
+
+
+def _scaling(jobs: Sequence[Job], read: Read) -> list[str]:
+    rows = []
+    for job in jobs:
+        figures = read(job)
+        if figures and isinstance(job, Scaling):
+            pairs = zip(job.values, figures["seconds"], strict=True)
+            times = ", ".join(f"{value}: {took:.3g}" for value, took in pairs)
+            said = verdict(job.axis, job.amounts, figures["seconds"], Line(**figures["line"]))
+            rows.append((job.axis, job.network, times, said))
+    if not rows:
+        return [LATER]
+    text = f"""The DPS loop on one thread, warm, in the arithmetic that a prior takes here. Pictures are in batches of
+    {BATCH}; a size is the side in pixels, its amount the pixels. A line through the origin is fitted by least squares
+    of the relative errors, and called straight where the largest is within {STRAIGHT:.0%}."""
+    return [filled(text), Table("", "", ("against", "network", "seconds", "is it in proportion"), rows).markdown()]
+
+
+def _starts(jobs: Sequence[Job], read: Read) -> list[str]:
+    for job in jobs:
+        figures = read(job)
+        if figures and isinstance(job, Start):
+            text = (
+                f"`posteriori --help` takes {figures['help']:.2f} s, `restore` of one picture in one step on faces-64 "
+            )
+            return [filled(f"{text}{figures['restore']:.1f} s, each in a new process, on the wall's clock.")]
+    return [LATER]
+
+
+def _programs(planned: Plan, results: Path, read: Read) -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": clock.machine(), "code": clock.code(), "date": date.today().isoformat()}
+    found["missing"] = planned.missing
+    found["timings"] = [
+        clock.about(job) | {"figures": figures}
+        for jobs in planned.timings.values()
+        for job in jobs
+        if (figures := read(job))
+    ]
+    found["quality"] = [
+        {"prior": case.prior, "task": case.task, "sampler": own.candidate, "steps": own.steps, "as_good": own.enough}
+        | {name: own.mean(name) for name in ("seconds", "calls", "vjps", "psnr", "lpips")}
+        for case in planned.cases
+        if (best := quality.reference(case, results))
+        for own in [best, *quality.reached(case, results)]
+    ]
+    return found

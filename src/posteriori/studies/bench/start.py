@@ -1,0 +1,44 @@
+"""What a command takes before it does anything: ``--help``, and one step of ``restore``, in a cold process each."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.store import Result
+from posteriori.studies.bench.clock import Timing
+
+_RESTORE = ("restore", "astronaut", "--prior", "faces-64", "--operator", "gaussian-blur(sigma=1.5)", "--sampler",
+            "dps", "--steps", "1", "--simulate", "--fit", "resize", "--quiet")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Timing):
+    """Wall-clock seconds, medians of ``rounds``: help and restore."""
+
+    rounds: int = 3
+
+    @property
+    def label(self) -> str:
+        return "cold starts"
+
+    def measure(self, tick: Tick) -> Result:
+        helps, restores = [], []
+        for i in range(self.rounds):
+            tick(i / self.rounds, f"round {i + 1} of {self.rounds}")
+            helps.append(_seconds("--help"))
+            with tempfile.TemporaryDirectory() as folder:
+                restores.append(_seconds(*_RESTORE, "--out", folder))
+        return Result({"help": statistics.median(helps), "restore": statistics.median(restores)})
+
+
+def _seconds(*arguments: str) -> float:
+    command = [sys.executable, "-c", "from posteriori.cli import main; main()", *arguments]
+    started = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    return time.perf_counter() - started
