@@ -9,10 +9,12 @@ from posteriori.operators.base import Operator
 
 from posteriori.operators.identity import Identity
 from posteriori.operators.mask import BoxMask, Mask
+from posteriori.operators.patterns import LineMask, Outpaint, RandomMask
 from posteriori.operators.blur import BoxBlur, GaussianBlur
 from posteriori.operators.convolution import Blur, Defocus
 from posteriori.operators.motion import MotionBlur
-from posteriori.operators.resample import Downsample
+from posteriori.operators.resample import Bicubic, Decimate, Downsample
+from posteriori.operators.colour import Bayer, ChannelLoss, Grey
 from posteriori.operators.jpeg import JPEG
 from posteriori.operators.bit_depth import BitDepth
 from posteriori.operators.tone import HDR, Gamma

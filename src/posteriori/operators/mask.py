@@ -17,7 +17,9 @@ from posteriori.operators.svd import SVDOperator
 
 
 @dataclass(frozen=True)
-class _Masking(SVDOperator):
+class Masking(SVDOperator):
+    """A keeps the entries of x where ``keep`` is true."""
+
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 
@@ -56,7 +58,7 @@ class _Masking(SVDOperator):
 
 @final
 @dataclass(frozen=True)
-class BoxMask(_Masking):
+class BoxMask(Masking):
     """Inpainting: a square is hidden.
 
     The report hides 50 x 50 of 256 x 256. Where nothing is given the box is centred and takes
@@ -96,7 +98,7 @@ class BoxMask(_Masking):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Mask(_Masking):
+class Mask(Masking):
     """Inpainting: the pixels where a mask is false are hidden.
 
     It is a tensor or an array of booleans, or of zeros and one other number.

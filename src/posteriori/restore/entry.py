@@ -34,7 +34,11 @@ class Case:
 
     def shade(self, x: Tensor) -> Tensor:
         """The images ``x`` (..., 3, H, W) of a grey input in grey: the nearest that are, and nearer to a grey truth."""
-        return x.mean(-3, keepdim=True).expand_as(x).contiguous() if self.loaded.grey else x
+        return (
+            x.mean(-3, keepdim=True).expand_as(x).contiguous()
+            if self.loaded.grey and self.operator.measured_shape[0] == 3
+            else x
+        )
 
     def window(self, x: Tensor) -> Tensor:
         """The part of the images ``x`` (..., H, W) that was in the file: not what padding added, or lies beyond it."""

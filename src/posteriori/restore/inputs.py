@@ -113,7 +113,7 @@ def load(
     picture = read_picture(data, source.path)
     height, width = picture.pixels.shape[:2]
     shape = shape or (3, height, width)
-    if len(shape) != 3 or shape[0] != 3:
+    if len(shape) != 3 or shape[0] not in (1, 3):
         raise PosterioriError(
             f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})"
         )

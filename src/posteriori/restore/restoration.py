@@ -114,6 +114,8 @@ class Restoration:
         setting = self._setting(shape)
         operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
         x = loaded.x
+        if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
+            x = x.mean(1, keepdim=True)
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.sigma, self.range, source.path)
         noise = noise_model(self.sigma)
