@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posteriori.samplers import *  # noqa: F403
     from posteriori.settings.deepinv import from_deepinv as from_deepinv
     from posteriori.settings.presets import preset as preset
+    from posteriori.settings.probe import check as check
 
 _HOMES = {
     "images.files": ("load_image", "save_image"),
@@ -33,6 +34,7 @@ _HOMES = {
     "loop": ("sample",),
     "settings.deepinv": ("from_deepinv",),
     "settings.presets": ("preset",),
+    "settings.probe": ("check",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import posteriori
+from posteriori.operators.linear import LinearOperator
 from posteriori.sampler import Sampler
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler, read_sampler
 from posteriori.studies.engine.plan import Run
@@ -164,3 +166,21 @@ def test_a_faulty_sampler_is_told_in_one_line(code, message, tmp_path, monkeypat
     with pytest.raises(ValueError, match=message) as error:
         parse_sampler("my.py:Mine")
     assert "\n" not in str(error.value)
+
+
+def test_an_operator_in_python_is_checked_as_one_in_a_file_is():
+    posteriori.check(posteriori.Bicubic((3, 8, 8), 2))
+
+    @dataclass(frozen=True)
+    class Wrong(LinearOperator):
+        def __call__(self, x):
+            return 2 * x
+
+        def adjoint(self, y):
+            return y
+
+        def initial_estimate(self, y):
+            return y
+
+    with pytest.raises(ValueError, match=r"\AWrong: adjoint\(y\) is not the adjoint of A\(x\).*differ\Z"):
+        posteriori.check(Wrong((3, 4, 4)))

@@ -26,14 +26,22 @@ class _Faulty(PosterioriError):
     """What is wrong with a class."""
 
 
-@lru_cache
 @torch.inference_mode(False)
 @torch.enable_grad()
-def probe(thing: Sampler | Operator) -> None:
-    """PosterioriError, one line with the shapes, where ``thing`` does not do what every sampler or operator does."""
-    name = f"{thing.name.partition('#')[0]}:{type(thing).__name__}"
+def check(thing: Sampler | Operator) -> None:
+    """Tries an operator or a sampler of your own on random numbers, for its shape.
+
+    Of an operator: A(x) has a row for each x, is finite, the same at every call and in a batch, and differentiable;
+    ``adjoint`` is A's, by the gradient of A; ``prox`` and ``initial_estimate`` give images. Of a sampler: three steps.
+    Raises PosterioriError, one line with the shapes, for the first that does not hold.
+    """
+    name = f"{getattr(thing, 'name', '').partition('#')[0]}:{type(thing).__name__}".lstrip(":")
     with torch.random.fork_rng(devices=[]):
         _probe_operator(thing, name) if isinstance(thing, Operator) else _probe_sampler(thing, name)
+
+
+#: ``check``, once for each class and its fields
+probe = lru_cache(check)
 
 
 def _probe_operator(A: Operator, name: str) -> None:
