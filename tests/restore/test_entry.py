@@ -1,0 +1,39 @@
+"""What is written for a measurement that is no picture."""
+
+import pytest
+import torch
+from tests.helpers import IMAGE, image_mixture
+
+from posteriori.images.files import load_image
+from posteriori.operators import CT, MRI, Identity
+from posteriori.restore.entry import Case, write_entry
+from posteriori.restore.inputs import Loaded, Source
+
+
+def case(operator, *, simulated):
+    prior = image_mixture()
+    truth = prior.draw(1).float().clamp(-1, 1)
+    y = operator(truth)
+    x = truth if simulated else y
+    loaded = Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), {"kind": "array"})
+    return Case(Source("y.npy", "y"), loaded, prior, operator, None, y, truth if simulated else None), truth
+
+
+@pytest.mark.parametrize("operator", [MRI(IMAGE), CT(IMAGE, views=40)], ids=lambda operator: operator.name)
+@pytest.mark.parametrize("simulated", [True, False])
+def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
+    own, truth = case(operator, simulated=simulated)
+    figures = write_entry(tmp_path, own, truth, 0.05)
+    _, drawing = operator.drawing(own.y)
+    drawn = load_image(str(tmp_path / "measurement.png"))
+    assert drawn.shape == drawing.shape
+    assert (drawn - drawing.clamp(-1, 1)).abs().max() < 1 / 127
+    assert load_image(str(tmp_path / "restored.png")).shape == (1, *IMAGE), "it is whole, however wide y is"
+    assert (tmp_path / "comparison.png").exists()
+    if simulated:
+        assert figures["metrics"]["measurement"] is None
+
+
+def test_a_picture_is_scored(tmp_path):
+    own, truth = case(Identity(IMAGE), simulated=True)
+    assert write_entry(tmp_path, own, truth + torch.zeros(()), 0.05)["metrics"]["measurement"]["psnr"] is not None
