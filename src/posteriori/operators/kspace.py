@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
@@ -124,11 +126,13 @@ class KSpace(SVDOperator):
 
 
 def draw(y: Tensor, shape: tuple[int, ...]) -> tuple[str, Tensor]:
-    """k-space (B, ..., 2, H, W) of images of ``shape`` by its magnitude; coils, where there are any, side by side."""
+    """k-space (B, ..., 2, H, W) of images of ``shape`` by its magnitude; coils, where there are any, in a grid."""
     magnitude = y.square().sum(-3).sqrt()
     magnitude = magnitude[:, None] if is_complex(shape) else magnitude
     if magnitude.ndim == 5:
-        magnitude = torch.cat(magnitude.unbind(2), -1)
+        columns = math.ceil(math.sqrt(magnitude.shape[2]))
+        full = F.pad(magnitude, (0, 0, 0, 0, 0, -magnitude.shape[2] % columns))
+        magnitude = full.unflatten(2, (-1, columns)).transpose(3, 4).flatten(4, 5).flatten(2, 3)
     return "k-space, log magnitude", in_colour(decades(magnitude))
 
 
