@@ -82,6 +82,8 @@ class Sampler(ABC):
     count: ClassVar[str] = "steps"
     #: whether a measurement's n samples are drawn together, as particles, so that each depends on n
     interacting: ClassVar[bool] = False
+    #: whether all samples of a measurement are one estimate, without randomness
+    point: ClassVar[bool] = False
     #: fields that are L2 step lengths over the whole image, proportional to its side
     lengths: ClassVar[tuple[str, ...]] = ()
 

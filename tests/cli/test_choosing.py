@@ -22,7 +22,7 @@ NOISES = (0.01, 0.05, 0.2)
 def test_every_choice_is_a_sampler_that_takes_the_operator(prior):
     measured = {own.name: Gaussian(own(torch.zeros(1, *IMAGE)), own, 0.1) for own in small_operators()}
     for operator, goal, sigma in product(MEASURED, GOALS, (0.0, *NOISES, 1.0)):
-        choice = choose(f"auto:{goal}", prior, operator, sigma, one_call=False)
+        choice = choose(f"auto:{goal}", prior, operator, sigma, samples=2)
         spec = read_sampler(choice.sampler)
         assert isinstance(measured[operator], spec.build().requires)
         assert spec.build().with_steps(choice.steps)
@@ -101,7 +101,7 @@ def test_the_derived_choice_is_about_as_near_to_the_truth_as_an_exact_sample(ope
     prior = GaussianMixture(torch.zeros(1, *SHAPE), covariance[None])
     truth = prior.draw(32, seed=1)
     y = Gaussian.simulate(truth, operator, sigma, seed=2).y
-    chosen = choose("auto", "", operator.name, sigma, one_call=False)
+    chosen = choose("auto", "", operator.name, sigma, samples=2)
     sampler = read_sampler(chosen.sampler).build().with_steps(chosen.steps)
     x = sample(prior, Gaussian(y, operator, sigma), sampler, progress=False)[:, 0]
     least = prior.posterior(Gaussian(y[:1], operator, sigma)).covariance().trace() / 192

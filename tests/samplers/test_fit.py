@@ -12,7 +12,7 @@ from tests.helpers import IMAGE, Quantiser, WithoutSVD, image_mixture, small_ope
 PRIOR, BLUR = image_mixture(), small_operators()[3]
 ANY = {"ddim", "sdedit", "scoreald", "dps", "reddiff"}
 ADDITIVE = ANY | {"annealed-langevin", "daps"}
-LINEAR = ADDITIVE | {"repaint", "diffpir", "pigdm", "mmps", "tmpd", "reverse"}
+LINEAR = ADDITIVE | {"repaint", "diffpir", "pigdm", "mmps", "tmpd", "reverse", "dpir"}
 X = PRIOR.draw(2, seed=1).clamp(-1, 1)
 FITTING = [
     (Poisson.simulate(X, BLUR, 50.0), ANY),

@@ -124,9 +124,8 @@ def restore(
     network, record = load(prior, device, dtype)
     choice = None
     if spec is None:
-        one_call = samples == 1 and steps is None
         named = degraded.name if degraded else Mask.name
-        choice = choose(sampler, network.name, named, sigma, one_call=one_call)
+        choice = choose(sampler, network.name, named, sigma, samples=samples, steps=steps)
         spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
     if spec is None:
         method = OnePass(choice)
@@ -134,6 +133,8 @@ def restore(
         count = spec.cls.count
         if steps is not None and spec.fields.get(count, steps) != steps:
             raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
+        if spec.cls.point and samples > 1:
+            raise typer.BadParameter(f"{spec.cls.name} gives one estimate: leave --samples out, or take another")
         asked = steps or (choice.steps if choice else default_steps(spec.cls))
         method = Posterior(spec, asked, samples, choice)
     restoration = Restoration(

@@ -22,6 +22,7 @@ from posteriori.guidance.tmpd import TMPD
 from posteriori.samplers.reverse import Reverse
 from posteriori.samplers.daps import DAPS
 from posteriori.samplers.reddiff import REDDiff
+from posteriori.samplers.dpir import DPIR
 from posteriori.samplers.tds import TDS
 from posteriori.samplers.mcgdiff import MCGDiff
 from posteriori.samplers.pnpdm import PnPDM

@@ -14,6 +14,8 @@ from posteriori.settings.presets import SAME_AS
 
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
+#: fidelity where one picture is asked for, and a point estimate may be the best
+ESTIMATE = "estimate"
 AUTO = "auto"
 #: not a sampler: one network call, whose E[x_0 | x_0 + sigma n] is the mean of what denoising asks for
 DENOISER = "denoiser"
@@ -62,19 +64,22 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
-def choose(sampler: str, prior: str, operator: str, sigma: float, *, one_call: bool = True) -> Choice:
+def choose(
+    sampler: str, prior: str, operator: str, sigma: float, *, samples: int = 1, steps: int | None = None
+) -> Choice:
     """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
-    Of a noisy picture it is the denoiser itself, unless several samples or steps are asked for: then ``one_call`` will
-    not do. Otherwise it is the choice measured at the nearest noise; where none is within a factor of sqrt(5), or
-    nothing was measured for this prior and operator, a setting that is derived for any.
+    Of a noisy picture it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
+    Otherwise it is the choice measured at the nearest noise, which may be a point estimate where one sample is asked
+    for. Where no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting
+    that is derived for any.
 
     Raises PosterioriError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
-    if operator == Identity.name and sigma > 0 and one_call and goal != "uncertainty":
+    if operator == Identity.name and sigma > 0 and samples == 1 and steps is None and goal != "uncertainty":
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
     key = goal, prior, SAME_AS.get(operator, operator)
@@ -82,7 +87,9 @@ def choose(sampler: str, prior: str, operator: str, sigma: float, *, one_call: b
     far = {choice: abs(math.log(choice.noise / sigma)) for choice in found} if sigma > 0 else {}
     nearest = min(far, key=far.__getitem__, default=None)
     if nearest and far[nearest] <= math.log(FAR) * (1 + 1e-9):
-        return nearest
+        estimate = nearest.prior, nearest.operator, nearest.noise, ESTIMATE
+        points = (c for c in choices() if (c.prior, c.operator, c.noise, c.goal) == estimate)
+        return next(points, nearest) if samples == 1 and goal == GOALS[0] else nearest
     derived, steps, why = _DERIVED[goal]
     noises = f" at noise {sigma:.3g}" if found else ""
     source = f"nothing was measured with {prior or 'this prior'}{noises}; {why}"

@@ -1,0 +1,65 @@
+"""DPIR: plug-and-play restoration by half-quadratic splitting, with the prior as the denoiser and no noise drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
+
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.likelihoods.base import Likelihood, Linear
+from posteriori.priors.base import Prior
+from posteriori.rng import Rng
+from posteriori.sampler import Sampler, State, Steps
+from posteriori.schedule import Level, Schedule
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DPIR(Sampler):
+    """A data step and a denoising step in turn, at noise levels that fall by one factor.
+
+    With D(z, sigma) the prior's E[x_0 | x_0 + sigma n = z] and sigma_k >= sigma_y,
+
+        z_k = argmin_z |y - A z|^2 + lambda sigma_y^2 / sigma_k^2 |z - x_(k-1)|^2,   x_k = D(z_k, sigma_k)
+
+    x_0 is the operator's initial estimate, and the result is one point estimate: every sample is the same. It fills no
+    hole from afar, since sigma_max is small: take another for inpainting.
+
+    Paper: Zhang et al. 2021, "Plug-and-play image restoration with deep denoiser prior", eqs. 6 and 7, algorithm 1.
+
+    Operators: linear. Cost: one network call and one data step a step, no gradients.
+
+    The paper's sigma_k fall from 49/255 on [0, 1], which is sigma_max here, to sigma_y in 8 steps for deblurring and 24
+    for super-resolution. Here they fall to sigma_min, and one below sigma_y is sigma_y: the levels do not depend on the
+    measurement. Its code also flips and turns the image between steps, since its network is not equivariant.
+    """
+
+    name: ClassVar[str] = "dpir"
+    requires: ClassVar[type[Likelihood]] = Linear
+    point: ClassVar[bool] = True
+
+    steps: Steps = 16
+    lambda_: Annotated[float, Ge(0), "the prior's weight in the data step"] = 0.23
+    sigma_max: Annotated[float, Gt(0), "the first denoiser's noise, on the [-1, 1] scale"] = 0.384
+    sigma_min: Annotated[float, Gt(0), "the last one's, where sigma_y is not above it"] = 0.01
+    clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma_min > self.sigma_max:
+            raise PosterioriError(f"sigma_min {self.sigma_min} is above sigma_max {self.sigma_max}: give a smaller one")
+
+    def path(self, schedule: Schedule) -> list[Level]:
+        return schedule.geometric(self.sigma_max, self.sigma_min, self.steps)
+
+    def init(self, t: Level, prior: Prior, like: Linear, rng: Rng, n: int) -> State:
+        return State(like.initial_estimate(), t, n)
+
+    def step(self, state: State, s: Level, prior: Prior, like: Linear, rng: Rng) -> State:
+        sigma = max(state.level.sigma, like.sigma)
+        z: Tensor = like.prox(state.x, self.lambda_ * (like.sigma / sigma) ** 2)
+        x = prior.estimate(z, prior.schedule.at_noise(sigma), self.clip).x0
+        return State(x, s, state.n, x)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from posteriori.errors import PosterioriError
+from posteriori.likelihoods import Gaussian
+from posteriori.loop import sample
+from posteriori.operators import Dense
+from posteriori.priors.mixture import GaussianMixture
+from posteriori.samplers import DPIR
+from tests.helpers import covariance, normal
+
+MEAN, C = normal(4, seed=1), covariance(4)
+PRIOR = GaussianMixture(MEAN[None], C[None])
+OPERATOR = Dense((4,), normal(2, 4, seed=2))
+
+
+@pytest.mark.parametrize("sigma_y", [0.02, 0.3])
+def test_the_chain_is_half_quadratic_splitting(sigma_y):
+    like = Gaussian(normal(3, 2, seed=3), OPERATOR, sigma_y)
+    found = sample(PRIOR, like, DPIR(steps=8, sigma_min=0.05), progress=False)[:, 0]
+    A, y, m, cov, eye = OPERATOR.matrix.double().numpy(), like.y.double().numpy(), MEAN.numpy(), C.numpy(), np.eye(4)
+    x = like.initial_estimate().double().numpy()
+    for sigma_k in np.maximum(np.geomspace(0.384, 0.05, 8), sigma_y):
+        rho = 0.23 * sigma_y**2 / sigma_k**2
+        z = np.linalg.solve(A.T @ A + rho * eye, A.T @ y.T + rho * x.T).T
+        x = m + (z - m) @ np.linalg.solve(cov + sigma_k**2 * eye, cov)  # E[x_0 | x_0 + sigma_k n = z] of N(m, cov)
+    np.testing.assert_allclose(found.numpy(), x, atol=2e-4)
+
+
+def test_without_noise_the_estimate_explains_the_measurement():
+    like = Gaussian(OPERATOR(PRIOR.draw(3).float()), OPERATOR, 0.0)
+    x = sample(PRIOR, like, DPIR(steps=30, sigma_min=1e-3), progress=False)[:, 0]
+    assert like.misfit(x).abs().max() < 1e-2
+
+
+def test_levels_fall():
+    with pytest.raises(PosterioriError, match=r"sigma_min 0\.5 is above sigma_max 0\.384"):
+        DPIR(sigma_min=0.5)
+    assert torch.tensor([level.sigma for level in DPIR(steps=5).path(PRIOR.schedule)]).diff().max() < 0
