@@ -28,7 +28,7 @@ def intensity(operator, x):
 @each
 def test_log_prob_is_poissons(operator):
     like, x = Poisson.simulate(pictures(3), operator, 20.0), pictures(3, seed=1)
-    counts = (20 * operator.observed_entries(like.y).double()).round()
+    counts = (10 * (operator.observed_entries(like.y).double() + 1)).round()
     rate = 20 * intensity(operator, x)
     expected = torch.distributions.Poisson(rate).log_prob(counts).sum(1)
     torch.testing.assert_close(expected, torch.from_numpy(stats.poisson.logpmf(counts, rate)).sum(1))
@@ -60,7 +60,7 @@ def test_the_misfit_is_the_residual_on_the_images_scale(operator):
     expected = like.residual(x).double() * std.square().mean(1, keepdim=True).sqrt()
     torch.testing.assert_close(like.misfit(x).double(), expected, atol=1e-5, rtol=1e-5)
     plain = torch.full((3, *IMAGE), 0.25)  # one noise in all entries
-    expected = operator.observed_entries(2 * like.y - 1 - operator(plain))
+    expected = operator.observed_entries(like.y - operator(plain))
     torch.testing.assert_close(like.misfit(plain), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_counts_are_quantiles_of_the_normal_numbers_of_gaussian_noise():
     x, operator = pictures(2), PICTURES[3]
     for peak in (0.3, 40.0, 3e5):
         z = Rng(3, [8, 9], purpose=Purpose.MEASUREMENT).normal(IMAGE).double()
-        expected = stats.poisson.ppf(stats.norm.cdf(z), peak * intensity(operator, x).view(z.shape))
-        found = Poisson.simulate(x, operator, peak, seed=3, keys=[8, 9]).y.double() * peak
+        expected = 2 * stats.poisson.ppf(stats.norm.cdf(z), peak * intensity(operator, x).view(z.shape)) / peak - 1
+        found = Poisson.simulate(x, operator, peak, seed=3, keys=[8, 9]).y.double()
         torch.testing.assert_close(found, torch.from_numpy(expected), atol=1e-4, rtol=1e-6)
     noisy = Gaussian.simulate(x, operator, 1.0, seed=3, keys=[8, 9]).y
     torch.testing.assert_close(noisy - operator(x), z.float(), atol=1e-6, rtol=1e-5)
@@ -77,7 +77,7 @@ def test_counts_are_quantiles_of_the_normal_numbers_of_gaussian_noise():
 
 def test_counts_have_poissons_frequencies():
     x = torch.full((1, 200, 200), 0.2)[None]
-    counts = (5 * Poisson.simulate(x, Identity((1, 200, 200)), 5.0).y).round().long().flatten()
+    counts = (2.5 * (Poisson.simulate(x, Identity((1, 200, 200)), 5.0).y + 1)).round().long().flatten()
     expected = 40_000 * stats.poisson.pmf(range(12), 3.0)
     found = torch.bincount(counts.clamp(max=11), minlength=12).numpy()
     expected[11] = 40_000 - expected[:11].sum()
@@ -118,8 +118,8 @@ def test_a_peak_is_above_0(peak):
 
 
 def test_counts_are_not_negative():
-    with pytest.raises(ValueError, match=r"y goes down to -0.1: give counts over peak, from 0 up"):
-        Poisson(torch.full((1, *IMAGE), -0.1), Identity(IMAGE), 10.0)
+    with pytest.raises(ValueError, match=r"y goes down to -1.1: give 2 counts / peak - 1, from -1 up"):
+        Poisson(torch.full((1, *IMAGE), -1.1), Identity(IMAGE), 10.0)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.hub.folder import load_folder, record_shift, save_folder
-from posteriori.likelihoods import Gaussian
+from posteriori.likelihoods import Gaussian, GaussianNoise
 from posteriori.operators import BoxMask, GaussianBlur, Identity
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet
@@ -31,10 +31,10 @@ def test_the_shift_of_a_gaussian_prior_is_known(v):
 def test_the_residual_of_the_truth_is_one_and_without_noise_it_is_the_rms(operator):
     truth = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     y = Gaussian.simulate(truth, operator, 0.05, seed=1).y
-    found = check_residual(operator, y, truth, 0.05)
+    found = check_residual(operator, y, truth, GaussianNoise(0.05))
     low, high = found["95% of true images"]
     assert low < found["samples"][0] < high
-    exact = check_residual(operator, operator(truth), truth + 0.01, 0.0)
+    exact = check_residual(operator, operator(truth), truth + 0.01, GaussianNoise(0.0))
     assert exact["samples"][0] == pytest.approx(0.01, rel=1e-3)
     assert exact["95% of true images"] is None
 

@@ -56,6 +56,7 @@ def denoise(
 
     The pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
     """
+    from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Identity
     from posteriori.restore.inputs import find_sources
     from posteriori.restore.methods import OnePass
@@ -82,7 +83,7 @@ def denoise(
         method=OnePass(),
         operator=Chain((Spec(Identity, {}),)),
         mask=None,
-        sigma=parsed,
+        noise=GaussianNoise(parsed),
         seed=seed,
         simulate=simulate,
         fit=fit,

@@ -63,7 +63,9 @@ def restore(
         str | None,
         typer.Option(
             help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
-            "or 0 with --mask: what is kept stays as it is)."
+            "or 0 with --mask: what is kept stays as it is); or a model: 'poisson(peak=30)', "
+            "'poisson-gaussian(peak=30, sigma=0.02)', 'speckle(looks=10)', 'salt-and-pepper(share=0.1)', "
+            "'quantisation(bits=4)'."
         ),
     ] = None,
     simulate: Simulate = False,
@@ -98,13 +100,16 @@ def restore(
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on with the pictures that were not finished.
     """
+    from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Mask
+    from posteriori.operators.linear import LinearOperator
+    from posteriori.operators.rounding import Rounding
     from posteriori.restore.inputs import MaskFile, find_sources
     from posteriori.restore.intervals import IntervalRequest
     from posteriori.restore.methods import OnePass, Posterior
     from posteriori.restore.restoration import Restoration
     from posteriori.settings.choosing import DENOISER, choose, is_auto
-    from posteriori.settings.noise import parse_noise
+    from posteriori.settings.noise import read_noise
     from posteriori.settings.presets import default_steps
     from posteriori.settings.text import read_operator, read_sampler
 
@@ -118,14 +123,17 @@ def restore(
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     noise = noise or ("0" if mask and not simulate else "0.05")
     degraded = None if mask else read_operator(operator or "")
-    sigma, sources = parse_noise(noise), find_sources(files)
+    model, sources = read_noise(noise), find_sources(files)
     mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
     spec = None if is_auto(sampler) else read_sampler(sampler)
     network, record = load(prior, device, dtype)
     choice = None
     if spec is None:
         named = degraded.name if degraded else Mask.name
-        choice = choose(sampler, network.name, named, sigma, samples=samples, steps=steps)
+        parts = [part.cls for part in degraded.parts] if degraded else []
+        rounds = len(parts) == 1 and issubclass(parts[0], Rounding) and not model.level
+        linear = isinstance(model, GaussianNoise) and (rounds or all(issubclass(p, LinearOperator) for p in parts))
+        choice = choose(sampler, network.name, named, model.level, samples=samples, steps=steps, linear=linear)
         spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
     if spec is None:
         method = OnePass(choice)
@@ -143,7 +151,7 @@ def restore(
         method=method,
         operator=degraded,
         mask=mask_file,
-        sigma=sigma,
+        noise=model,
         seed=seed,
         simulate=simulate,
         fit=fit,

@@ -91,14 +91,14 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.settings.noise import format_noise
+    from posteriori.settings.noise import describe_noise
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]
     height, width = prior.shape[-2:]
     tiles = f" in {prior.tiles} tiles" if prior.tiles > 1 else ""
     lines = [
         ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
-        ("noise", f"sigma {format_noise(restoration.sigma)}"),
+        ("noise", describe_noise(restoration.noise)),
         *case.method.describe(prior),
     ]
     if restoration.fit == "resize" and not restoration.simulate and "fit" in case.loaded.about:

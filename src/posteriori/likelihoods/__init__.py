@@ -1,31 +1,21 @@
-"""p(y | x): the likelihoods that ship, and the noise models that they are simulated with."""
+"""p(y | x): the likelihoods that ship, and the noise models that they are simulated with.
+
+A noise model's line is all that a new one needs: the text form of ``--noise`` and its listing follow.
+"""
+# ruff: noqa: F401
 
 from posteriori.likelihoods.base import Additive, Likelihood, Linear, Marginal, Measured, Noise, Spectral
 from posteriori.likelihoods.flat import Flat
 from posteriori.likelihoods.gaussian import Gaussian, GaussianNoise, PerPixelNoise
-from posteriori.likelihoods.poisson import Poisson, PoissonNoise
+from posteriori.likelihoods.impulse import SaltAndPepper, SaltAndPepperNoise
+from posteriori.likelihoods.poisson import Poisson, PoissonGaussian, PoissonGaussianNoise, PoissonNoise
+from posteriori.likelihoods.quantisation import QuantisationNoise, Quantised
+from posteriori.likelihoods.speckle import Speckle, SpeckleNoise
+from posteriori.names import classes
 
-__all__ = [
-    "Additive",
-    "Flat",
-    "Gaussian",
-    "GaussianNoise",
-    "Likelihood",
-    "Linear",
-    "Marginal",
-    "Measured",
-    "Noise",
-    "PerPixelNoise",
-    "Poisson",
-    "PoissonNoise",
-    "Spectral",
-    "noise_model",
-]
+NOISES: tuple[type[Noise], ...] = classes(globals(), Noise)
 
 
 def noise_model(sigma: float) -> Noise[Measured]:
-    """The noise that the setting ``sigma``, on the [-1, 1] scale, stands for.
-
-    Every run and every study makes its likelihoods with this noise model.
-    """
+    """The noise that the setting ``sigma``, on the [-1, 1] scale, stands for in studies."""
     return GaussianNoise(sigma)

@@ -6,6 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -214,11 +215,20 @@ class Measured(Likelihood):
 M = TypeVar("M", bound=Measured, covariant=True)
 
 
+@dataclass(frozen=True)
 class Noise(ABC, Generic[M]):
     """A noise model: what is random in y given A(x). Its fields are its parameters."""
 
+    #: what ``--noise`` and manifests call it; one that holds an array has none
+    name: ClassVar[str]
+
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    @abstractmethod
+    def level(self) -> float:
+        """A standard deviation on the [-1, 1] scale, that of middle grey where it depends on A(x): for presets."""
 
     @abstractmethod
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> M:

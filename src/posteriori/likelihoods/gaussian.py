@@ -186,7 +186,13 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
 class GaussianNoise(Noise[Gaussian]):
     """White Gaussian noise: y = A(x) + sigma n, n ~ N(0, I)."""
 
+    name: ClassVar[str] = "gaussian"
+
     sigma: Annotated[float, Ge(0), "standard deviation, on the [-1, 1] scale"]
+
+    @property
+    def level(self) -> float:
+        return self.sigma
 
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Gaussian:
         return Gaussian(y, operator, self.sigma)
@@ -213,6 +219,11 @@ class PerPixelNoise(Noise[Gaussian]):
             raise PosterioriError(
                 "sigma is to be above 0 in every entry, on the [-1, 1] scale: give infinity where y says nothing"
             )
+
+    @property
+    def level(self) -> float:
+        told = torch.as_tensor(self.sigma)[torch.as_tensor(self.sigma).isfinite()]
+        return float(told.reciprocal().square().mean()) ** -0.5
 
     def over(self, operator: Operator) -> Tensor:
         """sigma for each entry of A(x), float64."""

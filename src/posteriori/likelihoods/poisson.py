@@ -1,7 +1,8 @@
-"""Poisson noise: photons are counted."""
+"""Poisson noise: photons are counted, and where the sensor adds its own, read noise."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
@@ -13,7 +14,8 @@ from scipy.special import ndtr, pdtr
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.likelihoods.base import Measured, Noise
+from posteriori.likelihoods.base import Noise
+from posteriori.likelihoods.independent import Independent
 from posteriori.operators.base import Operator
 from posteriori.rng import Rng
 
@@ -22,17 +24,16 @@ DARK = 1e-3
 
 
 @final
-class Poisson(Measured):
-    """Counts of photons: peak y ~ Poisson(peak I) with the intensity I = (A(x) + 1) / 2, at least 0.001.
+class Poisson(Independent):
+    """Counts of photons: k ~ Poisson(peak I) with the intensity I = (A(x) + 1) / 2, at least 0.001; y = 2 k / peak - 1.
 
-    ``y`` is (N, ...) of the operator's output, counts over ``peak``: 0 for none, and about 1 where A(x) is white. The
-    noise of an entry has the standard deviation sqrt(I / peak), 2 sqrt(I / peak) on the [-1, 1] scale. A is to give
-    A(x) on that scale, as one does whose entries are weighted means of x's. PosterioriError for a ``y`` as in
-    ``Measured`` or below 0, and where peak is no finite number above 0.
+    ``y`` is (N, ...) of the operator's output, -1 for no photon, and about 1 where A(x) is white. The noise of an entry
+    has the standard deviation 2 sqrt(I / peak). A is to give A(x) on the [-1, 1] scale, as one does whose entries are
+    weighted means of x's. PosterioriError for a ``y`` as in ``Measured`` or below -1 where it is observed, and where
+    peak is no finite number above 0.
 
-    The residual is Pearson's, (y - I) / sqrt(I / peak), of unit variance at every intensity; one that is stabilised,
-    2 sqrt(k + 3/8) (Anscombe 1948), has less than that below about four counts. The variance is held in its gradient,
-    so that the gradient of -|residual|^2 / 2 is the one of ``log_prob``: iteratively reweighted least squares.
+    The residual has unit variance at every intensity; one that is stabilised, 2 sqrt(k + 3/8) (Anscombe 1948), has less
+    than that below about four counts. The gradient of -|residual|^2 / 2 is the one of ``log_prob``.
 
     Source: McCullagh and Nelder 1989, "Generalized linear models", sections 2.4.1 and 2.5. Chung et al. 2023,
     "Diffusion posterior sampling for general noisy inverse problems", section 3.2, weigh by y where I stands here.
@@ -43,8 +44,9 @@ class Poisson(Measured):
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, peak: float):
         peak = PoissonNoise(peak).peak  # which has the bounds
         super().__init__(y, operator)
-        if (self.y < 0).any():
-            raise PosterioriError(f"y goes down to {self.y.min():.4g}: give counts over peak, from 0 up")
+        least = operator.observed_entries(self.y).min()
+        if least < -1 - 1e-5:
+            raise PosterioriError(f"y goes down to {least:.4g}: give 2 counts / peak - 1, from -1 up")
         self.peak = float(peak)
 
     @classmethod
@@ -60,48 +62,94 @@ class Poisson(Measured):
         """The likelihood of one measurement of each clean image ``x``, (N, *shape): see ``Noise.simulate``."""
         return PoissonNoise(peak).simulate(x, operator, seed=seed, keys=keys)
 
-    def initial_estimate(self) -> Tensor:
-        return self.operator.initial_estimate(2 * self.y - 1)
+    def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        rate = _intensity(a)
+        return 2 * rate - 1, 4 * rate / self.peak
 
-    def residual(self, x: Tensor) -> Tensor:
-        y, intensity = self._entries(x)
-        return (y - intensity) / (intensity.detach() / self.peak).sqrt()
+    def log_density(self, y: Tensor, a: Tensor) -> Tensor:
+        count, rate = (self.peak * (y + 1) / 2).clamp(min=0), self.peak * _intensity(a)
+        return count * rate.log() - rate - torch.lgamma(count + 1)
 
-    def misfit(self, x: Tensor) -> Tensor:
-        y, intensity = self._entries(x)
-        held = intensity.detach()
-        return 2 * (y - intensity) * (held.mean(1, keepdim=True) / held).sqrt()
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        y, intensity = self._entries(x)
-        count, rate = self.peak * y, self.peak * intensity
-        return (count * rate.log() - rate - torch.lgamma(count + 1)).sum(1)
+@final
+class PoissonGaussian(Independent):
+    """Counts and read noise: y = 2 k / peak - 1 + sigma n with k as in ``Poisson`` and n ~ N(0, 1).
 
-    def _entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """y and the intensity of the m observed entries, (B, m) each."""
-        return self.operator.observed_entries(self.y), _intensity(self.operator.observed_entries(self.operator(x)))
+    The density is the normal one of that mean and variance, 4 I / peak + sigma^2: near the true one from about 10
+    counts on, or where sigma is a count or more.
+
+    Source: Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data", eq. 5
+    and section II-C.
+    """
+
+    noise: ClassVar[str] = "Poisson-Gaussian noise"
+
+    def __init__(self, y: Tensor | np.ndarray, operator: Operator, peak: float, sigma: float):
+        noise = PoissonGaussianNoise(peak, sigma)  # which has the bounds
+        super().__init__(y, operator)
+        self.peak, self.sigma = float(noise.peak), float(noise.sigma)
+
+    def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        rate = _intensity(a)
+        return 2 * rate - 1, 4 * rate / self.peak + self.sigma**2
+
+    def log_density(self, y: Tensor, a: Tensor) -> Tensor:
+        mean, variance = self.moments(a)
+        return -0.5 * ((y - mean).square() / variance + (2 * math.pi * variance).log())
 
 
 @final
 @dataclass(frozen=True)
 class PoissonNoise(Noise[Poisson]):
-    """Photons counted: peak y ~ Poisson(peak I), I = (A(x) + 1) / 2, at least 0.001."""
+    """Photons counted: y = 2 k / peak - 1, k ~ Poisson(peak I), I = (A(x) + 1) / 2, at least 0.001."""
+
+    name: ClassVar[str] = "poisson"
 
     peak: Annotated[float, Gt(0), "the mean count where A(x) is white"]
+
+    @property
+    def level(self) -> float:
+        return 2 * math.sqrt(0.5 / self.peak)
 
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Poisson:
         return Poisson(y, operator, self.peak)
 
     def draw(self, clean: Tensor, rng: Rng) -> Tensor:
-        """The count's quantile at Phi(z), with z the normal number that Gaussian noise would have."""
-        z = rng.normal(clean.shape[1:]).cpu().double().numpy()
-        rate, u = self.peak * _intensity(clean.cpu().double()).numpy(), ndtr(z)
-        count = np.maximum(np.rint(rate + np.sqrt(rate) * z + (z**2 - 1) / 6), 0)  # Cornish and Fisher's, 1 or 2 off
-        while (low := pdtr(count, rate) < u).any():
-            count += low
-        while (high := (count > 0) & (pdtr(np.maximum(count - 1, 0), rate) >= u)).any():
-            count -= high
-        return torch.from_numpy(count / self.peak).to(clean)
+        return (2 * _counts(clean, self.peak, rng) / self.peak - 1).to(clean)
+
+
+@final
+@dataclass(frozen=True)
+class PoissonGaussianNoise(Noise[PoissonGaussian]):
+    """Photons counted by a sensor with read noise: that of poisson, and sigma n, n ~ N(0, I), added."""
+
+    name: ClassVar[str] = "poisson-gaussian"
+
+    peak: Annotated[float, Gt(0), "the mean count where A(x) is white"]
+    sigma: Annotated[float, Gt(0), "standard deviation of the read noise, on the [-1, 1] scale"]
+
+    @property
+    def level(self) -> float:
+        return math.sqrt(2 / self.peak + self.sigma**2)
+
+    def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> PoissonGaussian:
+        return PoissonGaussian(y, operator, self.peak, self.sigma)
+
+    def draw(self, clean: Tensor, rng: Rng) -> Tensor:
+        counts = 2 * _counts(clean, self.peak, rng) / self.peak - 1
+        return (counts.to(clean.device) + self.sigma * rng.normal(clean.shape[1:]).double()).to(clean)
+
+
+def _counts(clean: Tensor, peak: float, rng: Rng) -> Tensor:
+    """Counts at ``clean`` A(x), float64: the quantile at Phi(z), with z the normal number of Gaussian noise."""
+    z = rng.normal(clean.shape[1:]).cpu().double().numpy()
+    rate, u = peak * _intensity(clean.cpu().double()).numpy(), ndtr(z)
+    count = np.maximum(np.rint(rate + np.sqrt(rate) * z + (z**2 - 1) / 6), 0)  # Cornish and Fisher's, 1 or 2 off
+    while (low := pdtr(count, rate) < u).any():
+        count += low
+    while (high := (count > 0) & (pdtr(np.maximum(count - 1, 0), rate) >= u)).any():
+        count -= high
+    return torch.from_numpy(count)
 
 
 def _intensity(clean: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posteriori.likelihoods import noise_model
+from posteriori.likelihoods import GaussianNoise, Noise
 from posteriori.metrics import chi_square_range
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -48,13 +48,16 @@ def check_prior(prior: Prior, x: Tensor) -> Figures:
     }
 
 
-def check_residual(operator: Operator, y: Tensor, x: Tensor, sigma: float) -> Figures:
-    """The residual of each image of ``x`` (n, *shape) for y (1, ...) of noise ``sigma``; its rms where that is 0."""
-    like = noise_model(sigma).likelihood(y, operator)
-    r = like.residual(x) if sigma else like.misfit(x)
+def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Figures:
+    """The residual of each image of ``x`` (n, *shape) for y (1, ...) of ``noise``; its rms where that is 0."""
+    like = noise.likelihood(y, operator)
+    r = like.residual(x) if noise.level else like.misfit(x)
     rms = r.square().mean(1).sqrt()
-    if not sigma:
+    if not noise.level:
         text = "rms of y - A x on the [-1, 1] scale: there is no noise to compare it with"
+        return {"is": text, "samples": rms.tolist(), "95% of true images": None}
+    if not isinstance(noise, GaussianNoise):  # whose squares have another spread than chi-square
+        text = "rms of y - E[y | x] over its standard deviation: about 1 where what is left over is the noise"
         return {"is": text, "samples": rms.tolist(), "95% of true images": None}
     return {
         "is": "|y - A x| / (sigma sqrt(m)) of each image: about 1 where what is left over is the noise",

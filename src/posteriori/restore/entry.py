@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posteriori.images.files import save_image
 from posteriori.images.sheets import comparison, heat_map
+from posteriori.likelihoods import Noise
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.restore.checks import check_prior, check_residual, warnings
@@ -52,18 +53,18 @@ class Case:
         return x[..., top : top + height, left : left + width]
 
 
-def write_entry(folder: Path, case: Case, x: Tensor, sigma: float) -> dict[str, Any]:
+def write_entry(folder: Path, case: Case, x: Tensor, noise: Noise) -> dict[str, Any]:
     """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
-    std.png (with its scale) and std.npy. ``sigma`` is the measurement's noise, which residuals are compared with. A
+    std.png (with its scale) and std.npy. ``noise`` is the measurement's, which residuals are compared with. A
     measurement of fewer pixels is compared as its bicubic enlargement. One that is no picture is drawn as its operator
     says, and the initial estimate stands beside it. Among the figures are two checks, of the residual and of what the
     prior says, and warnings of what looks wrong.
     """
     y, n = case.y, len(x)
-    residual, shift = check_residual(case.operator, y, x, sigma), check_prior(case.prior, x)
-    said = warnings(residual, shift, sigma, simulated=case.truth is not None)
+    residual, shift = check_residual(case.operator, y, x, noise), check_prior(case.prior, x)
+    said = warnings(residual, shift, noise.level, simulated=case.truth is not None)
     figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())
     drawn = case.operator.drawing(y)

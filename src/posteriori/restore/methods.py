@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.jobs.cost import seconds_of_a_step
-from posteriori.likelihoods import noise_model
+from posteriori.likelihoods import Noise
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior, ShownResidual
 from posteriori.operators.base import Operator
@@ -46,8 +46,8 @@ class Method(Protocol):
         """Ticks of a call."""
         ...
 
-    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
-        """This for one prior, operator, size and noise ``sigma`` on [-1, 1], all that depends on them looked up."""
+    def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
+        """This for one prior, operator, size and ``noise``, all that depends on them looked up."""
         ...
 
 
@@ -90,19 +90,19 @@ class Posterior:
         count = sampler.count
         return len((sampler if count in self.spec.fields else sampler.with_steps(self.asked)).path(schedule)) - 1
 
-    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
+    def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
         given = {"steps": self.asked} | self.spec.fields
-        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=sigma, **given), sigma)
+        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=noise.level, **given), noise)
 
 
 @final
 @dataclass(frozen=True)
 class Sampling:
-    """Posterior sampling with the ``resolved`` sampler, of measurements with noise ``sigma``."""
+    """Posterior sampling with the ``resolved`` sampler, of measurements with ``noise``."""
 
     asked: Posterior
     resolved: Resolved[Sampler]
-    sigma: float
+    noise: Noise
 
     def record(self, prior: Prior) -> dict[str, Any]:
         asked, sampler = self.asked, self.resolved.sampler
@@ -126,7 +126,7 @@ class Sampling:
 
     def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
         sampler, n = self.resolved.sampler, self.asked.n
-        like = noise_model(self.sigma).likelihood(y, operator).to(prior.device)
+        like = self.noise.likelihood(y, operator).to(prior.device)
         if not isinstance(like, sampler.requires):  # which ``sample`` says
             return None
         together = n if sampler.interacting else 1
@@ -135,7 +135,7 @@ class Sampling:
 
     def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, like, residual = CountedPrior(prior), noise_model(self.sigma).likelihood(y, operator), ShownResidual()
+        counted, like, residual = CountedPrior(prior), self.noise.likelihood(y, operator), ShownResidual()
         passes, done = (1 if sampler.interacting else -(-len(y) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
@@ -145,7 +145,7 @@ class Sampling:
                 tick(residual(state))
 
         x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
-        if not self.sigma:
+        if not self.noise.level:
             x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
@@ -166,8 +166,8 @@ class OnePass:
     def steps(self, schedule: Schedule) -> int:
         return 1
 
-    def settled(self, prior: Prior, operator: Operator, sigma: float) -> Settled:
-        return OneCall(prior.schedule.at_noise(sigma), self.choice)
+    def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
+        return OneCall(prior.schedule.at_noise(noise.level), self.choice)
 
 
 @final

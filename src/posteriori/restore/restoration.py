@@ -11,7 +11,7 @@ from torch import Tensor
 from posteriori import __version__
 from posteriori.errors import PosterioriError
 from posteriori.images.fit import Fit
-from posteriori.likelihoods import noise_model
+from posteriori.likelihoods import GaussianNoise, Noise
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -37,7 +37,7 @@ class Setting:
 class Restoration:
     """Everything that decides the pictures. ``operator`` is None where ``mask`` makes one for each picture.
 
-    ``simulate``: inputs are clean pictures, to be degraded with noise ``sigma`` on [-1, 1] first. Pictures are
+    ``simulate``: inputs are clean pictures, to be degraded with ``noise`` first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
     one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
@@ -49,7 +49,7 @@ class Restoration:
     method: Method
     operator: Chain | None
     mask: MaskFile | None
-    sigma: float
+    noise: Noise
     seed: int
     simulate: bool
     fit: Fit | None
@@ -90,10 +90,16 @@ class Restoration:
             "range": self.range,
             "seed": self.seed,
             "interval": self.interval and asdict(self.interval),
-            "noise": {"sigma": self.sigma, "range": [-1, 1], "of 255": self.sigma / 2 * 255},
+            "noise": self._noise,
             "batch": self.rows,
             **arithmetic(self.prior),
         }
+
+    @property
+    def _noise(self) -> dict[str, Any]:
+        level = self.noise.level
+        model = {} if isinstance(self.noise, GaussianNoise) else {"model": format_spec(self.noise)}
+        return model | {"sigma": level, "range": [-1, 1], "of 255": level / 2 * 255}
 
     @property
     def rows(self) -> int:
@@ -117,9 +123,8 @@ class Restoration:
         if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
             x = x.mean(1, keepdim=True)
         if loaded.about["kind"] == "array":
-            check_scale(x, operator, self.sigma, self.range, source.path)
-        noise = noise_model(self.sigma)
-        y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
+            check_scale(x, operator, self.noise.level, self.range, source.path)
+        y = self.noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
         return Case(source, loaded, setting.prior, operator, setting.method, y, x if self.simulate else None)
 
     def _measured_shape(self) -> tuple[int, ...] | None:
@@ -136,7 +141,7 @@ class Restoration:
             prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
             operator = self.operator.build(shape) if self.operator else None
             # settings are those of any mask
-            method = self.method.settled(prior, operator or Mask(shape), self.sigma)
+            method = self.method.settled(prior, operator or Mask(shape), self.noise)
             self._settings[shape] = Setting(prior, operator, method)
         return self._settings[shape]
 

@@ -214,7 +214,7 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
         "versions": versions(),
     }
     with atomic_folder(out / case.source.name) as folder:
-        manifest |= write_entry(folder, case, x, restoration.sigma)
+        manifest |= write_entry(folder, case, x, restoration.noise)
         if restoration.interval:
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)

@@ -64,21 +64,36 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
+#: the same where the noise is not Gaussian, or the operator not linear
+_GENERAL = ("dps", 250, "it takes any operator and noise")
+
+
 def choose(
-    sampler: str, prior: str, operator: str, sigma: float, *, samples: int = 1, steps: int | None = None
+    sampler: str,
+    prior: str,
+    operator: str,
+    sigma: float,
+    *,
+    samples: int = 1,
+    steps: int | None = None,
+    linear: bool = True,
 ) -> Choice:
     """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
     Of a noisy picture it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
     Otherwise it is the choice measured at the nearest noise, which may be a point estimate where one sample is asked
     for. Where no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting
-    that is derived for any.
+    that is derived for any. ``linear``: the operator is, and the noise Gaussian, or DiffPIR has its data step; else it is
+    DPS, whatever the goal.
 
     Raises PosterioriError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+    if not linear:
+        name, count, why = _GENERAL
+        return Choice(goal, prior, operator, sigma, name, count, f"nothing was measured with this noise; {why}")
     if operator == Identity.name and sigma > 0 and samples == 1 and steps is None and goal != "uncertainty":
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)

@@ -1,4 +1,4 @@
-"""Noise levels as people write them: sigma on [-1, 1], or as a fraction of the picture's range."""
+"""Noise as people write it: sigma on [-1, 1], a fraction of the picture's range, or a model with its parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import re
 
 from posteriori.errors import PosterioriError
+from posteriori.likelihoods import GaussianNoise, Noise
+from posteriori.settings.text import format_spec, parse_noise_model
 
 _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _NOISE = re.compile(rf"{_NUMBER}(?:\s*/\s*{_NUMBER})?", re.ASCII | re.IGNORECASE)
@@ -27,6 +29,27 @@ def parse_noise(text: str) -> float:
             "or a fraction of the picture's range, e.g. 25/255"
         )
     return sigma
+
+
+def read_noise(text: str) -> Noise:
+    """The noise of ``text``: Gaussian for a level as in ``parse_noise``, or a model's, like ``poisson(peak=30)``.
+
+    Raises PosterioriError, one line, for anything else.
+    """
+    name = text.strip().partition("(")[0].strip()
+    if not name[:1].isalpha() or name in ("nan", "inf"):
+        return GaussianNoise(parse_noise(text))
+    noise = parse_noise_model(text)
+    if isinstance(noise, GaussianNoise) and noise.sigma > _LARGEST:
+        raise PosterioriError(f"sigma is {noise.sigma:g}: give one on the [-1, 1] scale, 0 to {_LARGEST:g}")
+    return noise
+
+
+def describe_noise(noise: Noise) -> str:
+    """What is printed of a noise: its model, if it is not Gaussian, and its level in both forms."""
+    if isinstance(noise, GaussianNoise):
+        return f"sigma {format_noise(noise.sigma)}"
+    return f"{format_spec(noise)}: at middle grey, sigma {format_noise(noise.level)}"
 
 
 def format_noise(sigma: float) -> str:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from posteriori.arrays import Array
 from posteriori.errors import PosterioriError
+from posteriori.likelihoods import NOISES, Noise
 from posteriori.names import nearest
 from posteriori.operators import OPERATORS
 from posteriori.operators.base import Composition, Operator
@@ -32,7 +33,7 @@ from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
 from posteriori.settings.own import is_own, load
 
-T = TypeVar("T", bound=Sampler | Operator)
+T = TypeVar("T", bound=Sampler | Operator | Noise)
 
 #: what to use for the operators that hold an array, which a line of text cannot
 INSTEAD = {
@@ -134,12 +135,22 @@ def read_operator(text: str) -> Chain:
     return _Reader(text.strip()).chain()
 
 
+def parse_noise_model(text: str) -> Noise:
+    """The noise model of ``text``, like ``poisson(peak=30)``. PosterioriError as ``read_sampler``."""
+    spec = _Reader(text.strip()).whole("noise", Noise)
+    missing = [field for field in class_fields(spec.cls) if field.default is MISSING and field.name not in spec.fields]
+    if missing:
+        wanted = ", ".join(f"{field.name}=VALUE, {accepts(field.type)}, {field.meaning}" for field in missing)
+        raise PosterioriError(f"{spec.cls.name} has no default: give {spec.cls.name}({wanted})")
+    return spec.build()
+
+
 def parse_operator(text: str, shape: tuple[int, ...]) -> Operator:
     """The operator of ``text`` for images of ``shape``. PosterioriError as ``read_sampler``."""
     return read_operator(text).build(shape)
 
 
-def format_spec(thing: Sampler | Operator) -> str:
+def format_spec(thing: Sampler | Operator | Noise) -> str:
     """The text of a sampler or operator, with every field, so that it outlives a change of defaults.
 
     An operator's shape is left out. PosterioriError for the operators that hold an array.
@@ -161,7 +172,7 @@ def format_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def class_fields(cls: type[Sampler | Operator]) -> list[Field]:
+def class_fields(cls: type[Sampler | Operator | Noise]) -> list[Field]:
     """The fields that a text can give: the class's own, then the inherited ones. An operator's shape is none."""
     hints = get_type_hints(cls, include_extras=True)
     own = get_annotations(cls)
@@ -193,7 +204,7 @@ def accepts(kind: Any) -> str:
     }[kind]
 
 
-def about(cls: type[Sampler | Operator]) -> tuple[str, str]:
+def about(cls: type[Sampler | Operator | Noise]) -> tuple[str, str]:
     """(summary, paper) of a class: the first paragraph of its docstring, and the one that starts with "Paper: "."""
     paragraphs = [" ".join(p.split()) for p in (getdoc(cls) or "").split("\n\n")]
     return paragraphs[0], next((p.removeprefix("Paper: ") for p in paragraphs if p.startswith("Paper: ")), "")
@@ -201,7 +212,7 @@ def about(cls: type[Sampler | Operator]) -> tuple[str, str]:
 
 def _known(base: type[T]) -> dict[str, type[T]]:
     """The classes of ``base`` that ship, by name."""
-    return {cls.name: cls for cls in (*SAMPLERS, *OPERATORS) if issubclass(cls, base)}
+    return {cls.name: cls for cls in (*SAMPLERS, *OPERATORS, *NOISES) if issubclass(cls, base)}
 
 
 def _no_text(name: str) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from posteriori.hub.load import load_prior
 from posteriori.images.files import read_picture
-from posteriori.likelihoods import Gaussian
+from posteriori.likelihoods import Gaussian, GaussianNoise
 from posteriori.loop import sample
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -83,7 +83,7 @@ def main() -> None:
     prior = load_prior(asked.prior).at(truth.shape[-1])
     flagged: dict[str, list[bool]] = {}
     for kind, operator, y, x, sigma in restorations(prior, truth):
-        residual, shift = check_residual(operator, y, x, sigma), check_prior(prior, x)
+        residual, shift = check_residual(operator, y, x, GaussianNoise(sigma)), check_prior(prior, x)
         said = warnings(residual, shift, sigma, simulated=False)
         flagged.setdefault(kind, []).append(bool(said))
         figures = f"{residual['samples'][0]:.2f} {shift['samples'][0]:.2f}"

@@ -1,0 +1,41 @@
+"""What noises share whose entries are independent given A(x): their mean, variance and density, entry by entry."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from posteriori.likelihoods.base import Measured
+
+
+class Independent(Measured):
+    """y_i depends on a_i = A(x)_i alone.
+
+    The residual is Pearson's, (y - E[y | a]) over its standard deviation, which is held in the gradient: iteratively
+    reweighted least squares (McCullagh and Nelder 1989, "Generalized linear models", section 2.5).
+    """
+
+    @abstractmethod
+    def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """E[y | a] and Var[y | a]."""
+
+    @abstractmethod
+    def log_density(self, y: Tensor, a: Tensor) -> Tensor:
+        """log p(y | a)."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        y, a = self._entries(x)
+        mean, variance = self.moments(a)
+        return (y - mean) / variance.detach().sqrt()
+
+    def misfit(self, x: Tensor) -> Tensor:
+        _, variance = self.moments(self._entries(x)[1].detach())
+        return self.residual(x) * variance.mean(1, keepdim=True).sqrt()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.log_density(*self._entries(x)).sum(1)
+
+    def _entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y and A(x) in the m observed entries, (B, m) each."""
+        return self.operator.observed_entries(self.y), self.operator.observed_entries(self.operator(x))

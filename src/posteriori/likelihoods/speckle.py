@@ -1,0 +1,78 @@
+"""Speckle: noise that multiplies, as in radar, ultrasound and laser light."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, final
+
+import numpy as np
+import torch
+from annotated_types import Gt
+from scipy.special import gammaincinv, ndtr
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.likelihoods.base import Noise
+from posteriori.likelihoods.independent import Independent
+from posteriori.likelihoods.poisson import DARK
+from posteriori.operators.base import Operator
+from posteriori.rng import Rng
+
+
+@final
+class Speckle(Independent):
+    """y = 2 I g - 1 with the intensity I = (A(x) + 1) / 2, at least 0.001, and g ~ Gamma(looks), of mean 1.
+
+    ``y`` is on the [-1, 1] scale, -1 for no light and without an upper end. The noise of an entry has the standard
+    deviation 2 I / sqrt(looks); one look is fully developed speckle, exponential. PosterioriError for a ``y`` as in
+    ``Measured`` or below -1 where it is observed, and where looks is no finite number above 0.
+
+    Source: Goodman 2007, "Speckle phenomena in optics", sections 3.2 and 4.2.
+    """
+
+    noise: ClassVar[str] = "speckle"
+
+    def __init__(self, y: Tensor | np.ndarray, operator: Operator, looks: float):
+        looks = SpeckleNoise(looks).looks  # which has the bounds
+        super().__init__(y, operator)
+        least = operator.observed_entries(self.y).min()
+        if least < -1 - 1e-5:
+            raise PosterioriError(f"y goes down to {least:.4g}: give intensities from black, -1, up")
+        self.looks = float(looks)
+
+    def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        intensity = _intensity(a)
+        return 2 * intensity - 1, 4 * intensity.square() / self.looks
+
+    def log_density(self, y: Tensor, a: Tensor) -> Tensor:
+        looks, light, intensity = self.looks, ((y + 1) / 2).clamp(min=1e-12), _intensity(a)
+        shape = looks * math.log(looks) - math.lgamma(looks) - math.log(2)  # y is 2 wide
+        return shape + (looks - 1) * light.log() - looks * intensity.log() - looks * light / intensity
+
+
+@final
+@dataclass(frozen=True)
+class SpeckleNoise(Noise[Speckle]):
+    """Speckle: the intensity (A(x) + 1) / 2 is multiplied by gamma-distributed numbers of mean 1."""
+
+    name: ClassVar[str] = "speckle"
+
+    looks: Annotated[float, Gt(0), "images that were averaged; the relative noise is 1 / sqrt(looks)"]
+
+    @property
+    def level(self) -> float:
+        return 1 / math.sqrt(self.looks)
+
+    def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Speckle:
+        return Speckle(y, operator, self.looks)
+
+    def draw(self, clean: Tensor, rng: Rng) -> Tensor:
+        """The quantile at Phi(z), with z the normal number that Gaussian noise would have."""
+        z = rng.normal(clean.shape[1:]).cpu().double().numpy()
+        factor = torch.from_numpy(gammaincinv(self.looks, ndtr(z)) / self.looks)
+        return (2 * _intensity(clean.cpu().double()) * factor - 1).to(clean)
+
+
+def _intensity(clean: Tensor) -> Tensor:
+    return ((clean + 1) / 2).clamp(min=DARK)
