@@ -93,7 +93,7 @@ def choose(
         raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
     if not linear:
         name, count, why = _GENERAL
-        return Choice(goal, prior, operator, sigma, name, count, f"nothing was measured with this noise; {why}")
+        return Choice(goal, prior, operator, sigma, name, count, f"nothing was measured for it and this noise; {why}")
     if operator == Identity.name and sigma > 0 and samples == 1 and steps is None and goal != "uncertainty":
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
