@@ -83,7 +83,7 @@ def choose(
     Of a noisy picture it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
     Otherwise it is the choice measured at the nearest noise, which may be a point estimate where one sample is asked
     for. Where no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting
-    that is derived for any. ``linear``: the operator is, and the noise Gaussian, or DiffPIR has its data step; else it is
+    that is derived for any. ``linear``: the operator is and the noise Gaussian, or DiffPIR has a data step; else it is
     DPS, whatever the goal.
 
     Raises PosterioriError for an unknown goal.
