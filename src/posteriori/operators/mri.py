@@ -126,6 +126,18 @@ class MulticoilMRI(_Lines, LinearOperator):
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "coils", len(maps))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MulticoilMRI) or self._settings != other._settings:
+            return False
+        return self.maps is other.maps or torch.equal(self.sensitivities, other.sensitivities)
+
+    def __hash__(self) -> int:
+        return hash(self._settings)
+
+    @property
+    def _settings(self) -> tuple[Any, ...]:
+        return self.shape, self.mask, self.acceleration, self.centre, self.seed, self.coils
+
     @cached_property
     @torch.inference_mode(False)
     def sensitivities(self) -> Tensor:
