@@ -26,6 +26,7 @@ def test_seeds_choose_other_coefficients():
     chosen = [WalshHadamard((1, 16, 16), seed=seed).chosen for seed in (0, 0, 1)]
     assert torch.equal(chosen[0], chosen[1])
     assert not torch.equal(chosen[0], chosen[2])
+    assert {int(order[0]) for order in chosen} == {0}, "the mean is always measured"
     keep = [Fourier((1, 16, 16), seed=seed).keep for seed in (0, 0, 1)]
     assert torch.equal(keep[0], keep[1])
     assert not torch.equal(keep[0], keep[2])

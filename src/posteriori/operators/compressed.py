@@ -26,13 +26,14 @@ Seed = Annotated[int, Ge(0), "which of them: the seed of a random order"]
 class WalshHadamard(SVDOperator):
     """Compressed sensing: a random share of each channel's Walsh-Hadamard coefficients.
 
-    y = (H vec(x))[first m of a random order], (C, m) for m = round(share H W), where the n x n matrix H of entries
+    y = (H vec(x))[first m of an order], (C, m) for m = round(share H W), where the n x n matrix H of entries
     +-1 / sqrt(n) is the Hadamard matrix in natural order, of the n = H W pixels row by row. H is orthonormal, so that
-    noise of sigma on a coefficient is noise of sigma on a pixel. The order is one for all channels. Nothing sees to it
-    that the mean of the picture, coefficient 0, is measured. H W is a power of two.
+    noise of sigma on a coefficient is noise of sigma on a pixel. The order is one for all channels: coefficient 0, which is
+    the picture's mean, and the others at random; without the mean, nothing tells how bright the picture is. H W is a
+    power of two.
 
-    Paper: Kawar et al. 2022, "Denoising diffusion restoration models", appendix D; the order of its code, which
-    divides by the side of a square picture.
+    Paper: Kawar et al. 2022, "Denoising diffusion restoration models", appendix D; its code draws
+    coefficient 0 with the others, and divides by the side of a square picture.
     """
 
     name: ClassVar[str] = "walsh-hadamard"
@@ -66,8 +67,8 @@ class WalshHadamard(SVDOperator):
     @torch.inference_mode(False)
     def chosen(self) -> Tensor:
         """The coefficients that are measured, (m,), in the order of y."""
-        n = math.prod(self.shape[1:])
-        return torch.randperm(n, generator=generator(self.seed, Purpose.OPERATOR))[: self._m]
+        others = torch.randperm(math.prod(self.shape[1:]) - 1, generator=generator(self.seed, Purpose.OPERATOR)) + 1
+        return torch.cat([torch.zeros(1, dtype=torch.int64), others])[: self._m]
 
     @property
     def s(self) -> Tensor:
