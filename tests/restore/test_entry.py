@@ -5,6 +5,7 @@ import torch
 from tests.helpers import IMAGE, image_mixture
 
 from posteriori.images.files import load_image
+from posteriori.likelihoods import GaussianNoise
 from posteriori.operators import CT, MRI, Identity
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import Loaded, Source
@@ -23,7 +24,7 @@ def case(operator, *, simulated):
 @pytest.mark.parametrize("simulated", [True, False])
 def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
     own, truth = case(operator, simulated=simulated)
-    figures = write_entry(tmp_path, own, truth, 0.05)
+    figures = write_entry(tmp_path, own, truth, GaussianNoise(0.05))
     _, drawing = operator.drawing(own.y)
     drawn = load_image(str(tmp_path / "measurement.png"))
     assert drawn.shape == drawing.shape
@@ -36,4 +37,7 @@ def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
 
 def test_a_picture_is_scored(tmp_path):
     own, truth = case(Identity(IMAGE), simulated=True)
-    assert write_entry(tmp_path, own, truth + torch.zeros(()), 0.05)["metrics"]["measurement"]["psnr"] is not None
+    assert (
+        write_entry(tmp_path, own, truth + torch.zeros(()), GaussianNoise(0.05))["metrics"]["measurement"]["psnr"]
+        is not None
+    )

@@ -376,7 +376,7 @@ def test_a_refused_picture_is_named(tmp_path):
     source = save(tmp_path / "x.png", noise(5, 6))
     with pytest.raises(ValueError, match=r"x\.png is 6 x 5 pixels, and 6 x 4 are needed: choose --fit crop"):
         load(source, SHAPE, None, arrays=True)
-    for shape in ((1, 5, 6), (7,)):
+    for shape in ((2, 5, 6), (7,)):
         with pytest.raises(ValueError, match=r"x\.png is a picture, and this operator measures \(.*\): give an array"):
             load(source, shape, None, arrays=True)
     with pytest.raises(FileNotFoundError, match=r"no\.png cannot be read"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.helpers import IMAGE, image_mixture
 
+from posteriori.likelihoods import GaussianNoise
 from posteriori.observers import CountedPrior
 from posteriori.operators import GaussianBlur
 from posteriori.operators.base import Operator
@@ -28,7 +29,7 @@ class Steep(Operator):
 
 
 def settled(text, n, prior, operator):
-    return Posterior(read_sampler(text), 20, n).settled(prior, operator, 0.05)
+    return Posterior(read_sampler(text), 20, n).settled(prior, operator, GaussianNoise(0.05))
 
 
 @pytest.mark.parametrize(
@@ -46,5 +47,5 @@ def test_the_time_is_that_of_a_samplers_own_step(monkeypatch, text, n, images, g
 
 def test_one_call_and_what_cannot_be_done_have_no_time():
     prior, steep, blur = image_mixture(), Steep(IMAGE), GaussianBlur(IMAGE, sigma=1.0, size=7)
-    assert OnePass().settled(prior, blur, 0.1).seconds(prior, blur, Y) is None
+    assert OnePass().settled(prior, blur, GaussianNoise(0.1)).seconds(prior, blur, Y) is None
     assert settled("ddrm", 1, prior, steep).seconds(prior, steep, Y) is None

@@ -28,9 +28,9 @@ class WalshHadamard(SVDOperator):
 
     y = (H vec(x))[first m of an order], (C, m) for m = round(share H W), where the n x n matrix H of entries
     +-1 / sqrt(n) is the Hadamard matrix in natural order, of the n = H W pixels row by row. H is orthonormal, so that
-    noise of sigma on a coefficient is noise of sigma on a pixel. The order is one for all channels: coefficient 0, which is
-    the picture's mean, and the others at random; without the mean, nothing tells how bright the picture is. H W is a
-    power of two.
+    noise of sigma on a coefficient is noise of sigma on a pixel. The order is one for all channels: coefficient 0,
+    which is the picture's mean, and the others at random. Without the mean, nothing tells how bright a picture is.
+    H W is a power of two.
 
     Paper: Kawar et al. 2022, "Denoising diffusion restoration models", appendix D; its code draws
     coefficient 0 with the others, and divides by the side of a square picture.
