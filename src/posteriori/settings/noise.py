@@ -6,7 +6,7 @@ import math
 import re
 
 from posteriori.errors import PosterioriError
-from posteriori.likelihoods import GaussianNoise, Noise
+from posteriori.likelihoods import NOISES, GaussianNoise, Noise
 from posteriori.settings.text import format_spec, parse_noise_model
 
 _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
@@ -36,9 +36,13 @@ def read_noise(text: str) -> Noise:
 
     Raises PosterioriError, one line, for anything else.
     """
-    name = text.strip().partition("(")[0].strip()
-    if not name[:1].isalpha() or name in ("nan", "inf"):
-        return GaussianNoise(parse_noise(text))
+    name, parenthesis, _ = text.strip().partition("(")
+    if not parenthesis and name not in (cls.name for cls in NOISES):
+        try:
+            return GaussianNoise(parse_noise(text))
+        except PosterioriError as error:
+            names = ", ".join(cls.name for cls in NOISES)
+            raise PosterioriError(f"{error}; or a model with its parameters, one of {names}") from None
     noise = parse_noise_model(text)
     if isinstance(noise, GaussianNoise) and noise.sigma > _LARGEST:
         raise PosterioriError(f"sigma is {noise.sigma:g}: give one on the [-1, 1] scale, 0 to {_LARGEST:g}")
