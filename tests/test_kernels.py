@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from posteriori.kernels import forward, implicit, reverse, small_std
+from posteriori.kernels import bridge, forward, implicit, reverse, small_std
 from posteriori.schedule import CLEAN, Level
 from tests.helpers import LINEAR, normal
 
@@ -178,3 +178,25 @@ def test_learned_needs_a_fraction():
     x = normal(1, 3)
     with pytest.raises(ValueError, match="needs a prior that learned its variance"):
         reverse(x, x, *VP, lambda: x, variance="learned")
+
+
+@pytest.mark.parametrize(
+    ("t", "s", "r"),
+    [
+        (LINEAR.level(900), LINEAR.level(400), LINEAR.level(50)),
+        (LINEAR.level(400), LINEAR.level(50), CLEAN),
+        (Level(3, 1.0, 5.0), Level(2, 1.0, 2.0), Level(1, 1.0, 0.5)),
+        (Level(1.0, 0.0, 1.0), Level(0.5, 0.5, 0.5), Level(0.1, 0.9, 0.1)),
+    ],
+)
+def test_the_bridge_is_the_conditional_law_of_the_forward_process(t, s, r):
+    """With x_r ~ N(0, 1): the covariance of (x_r, x_s, x_t), and Gaussian conditioning."""
+    b, a = s.alpha / r.alpha, t.alpha / s.alpha
+    v, u = s.sigma**2 - (b * r.sigma) ** 2, t.sigma**2 - (a * s.sigma) ** 2
+    var_s, both = b**2 + v, torch.tensor([[1.0, a * b], [a * b, a**2 * (b**2 + v) + u]], dtype=torch.float64)
+    with_s = torch.tensor([b, a * (b**2 + v)], dtype=torch.float64)
+    weights = torch.linalg.solve(both, with_s)
+    x_r, x_t = normal(2, 3, seed=1).double()
+    mean, std = bridge(x_t, x_r, t, s, r)
+    torch.testing.assert_close(mean, weights[0] * x_r + weights[1] * x_t)
+    assert std**2 == pytest.approx(var_s - (weights * with_s).sum().item())

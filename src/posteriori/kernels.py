@@ -21,6 +21,18 @@ def forward(x_s: Tensor, t: Level, noise: Tensor, s: Level = CLEAN) -> Tensor:
     return a * x_s + math.sqrt(t.sigma**2 - a**2 * s.sigma**2) * noise
 
 
+def bridge(x_t: Tensor, x_r: Tensor, t: Level, s: Level, r: Level = CLEAN) -> tuple[Tensor, float]:
+    """Mean and standard deviation of q(x_s | x_t, x_r), levels t > s > r; Ho et al. 2020, eq. 7, where r is clean.
+
+    With a = alpha_t / alpha_s, b = alpha_s / alpha_r, u = sigma_t^2 - a^2 sigma_s^2, v = sigma_s^2 - b^2 sigma_r^2 and
+    w = sigma_t^2 - (a b)^2 sigma_r^2 it is N((a v x_t + b u x_r) / w, u v / w I).
+    """
+    a, b = t.alpha / s.alpha, s.alpha / r.alpha
+    u, v = t.sigma**2 - (a * s.sigma) ** 2, s.sigma**2 - (b * r.sigma) ** 2
+    w = t.sigma**2 - (a * b * r.sigma) ** 2
+    return (a * v * x_t + b * u * x_r) / w, math.sqrt(u * v / w)
+
+
 def small_std(t: Level, s: Level) -> float:
     """The standard deviation sqrt(v_lo) of q(x_s | x_t, x_0): DDPM's small one."""
     v_up = t.sigma**2 - (t.alpha / s.alpha) ** 2 * s.sigma**2

@@ -1,4 +1,4 @@
-"""Chains of twelve official implementations, replayed draw for draw in float64.
+"""Chains of fourteen official implementations, replayed draw for draw in float64.
 
 tests/golden/samplers has one recording a sampler, and beside it a JSON that says of what code, with which changes, on
 which prior, operator and settings.
@@ -95,6 +95,7 @@ def given(name, case):
     prior = Network(under(data, "prior.network"), data.get("variance.weight"))
     if chosen.get("prior") == "mixture":
         prior = GaussianMixture(**under(data, "prior.mixture"))
+    prior.bounds = tuple(chosen["bounds"]) if "bounds" in chosen else None
     like = Gaussian(own["y"], operator(chosen["operator"], data), chosen["sigma"])
     draws = [*own["draws"]] if "draws" in own else [*under(own, "draws").values()]  # .00, .01, ...
     return SimpleNamespace(chosen=chosen, own=own, prior=prior, like=like, draws=draws, n=chosen.get("n", 1))

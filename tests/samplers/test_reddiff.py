@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from posteriori.gradients import Adam
 from posteriori.likelihoods import Flat, Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Dense
@@ -57,7 +58,7 @@ def test_it_starts_at_the_guess():
 def test_without_data_the_prior_alone_moves_mu():
     level = LINEAR.level(300)
     mu = normal(3, 4, seed=6)
-    state = State(mu, level, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
+    state = State(mu, level, carry=Adam.at(mu, betas=(0.9, 0.99)))
     moved = REDDiff(learning_rate=1e-3).step(state, level, PRIOR, Flat(3, (4,)), Tape([torch.zeros(3, 4)])).x - mu
     assert ((moved * ((mu - MEAN) @ (level.alpha**2 * C + level.sigma**2 * torch.eye(4)).inverse().float())) <= 0).all()
 

@@ -23,6 +23,8 @@ from posteriori.samplers.reverse import Reverse
 from posteriori.samplers.daps import DAPS
 from posteriori.samplers.reddiff import REDDiff
 from posteriori.samplers.dpir import DPIR
+from posteriori.samplers.sitcom import SITCOM
+from posteriori.samplers.mgdm import MGDM
 from posteriori.samplers.tds import TDS
 from posteriori.samplers.mcgdiff import MCGDiff
 from posteriori.samplers.pnpdm import PnPDM

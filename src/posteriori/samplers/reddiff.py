@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from posteriori.gradients import value_and_gradient
+from posteriori.gradients import Adam, value_and_gradient
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats, SteppedSampler
 from posteriori.schedule import Level
-
-_BETAS = (0.9, 0.99)
 
 
 @final
@@ -53,7 +50,7 @@ class REDDiff(SteppedSampler):
 
     def init(self, t: Level, prior: Prior, like: Likelihood, rng: Rng, n: int) -> State:
         mu = like.initial_estimate()
-        return State(mu, t, n, carry=(torch.zeros_like(mu), torch.zeros_like(mu), 0))
+        return State(mu, t, n, carry=Adam.at(mu, betas=(0.9, 0.99)))
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, eps = state.level.with_signal(), rng.normal(prior.shape)
@@ -67,9 +64,7 @@ class REDDiff(SteppedSampler):
             return data + self.lambda_ * t.sigma / t.alpha * ((eps0 - eps) * mu).flatten(1).mean(1)
 
         _, g = value_and_gradient(loss, state.x)
-        first, second, k = state.carry
-        first, second, k = _BETAS[0] * first + (1 - _BETAS[0]) * g, _BETAS[1] * second + (1 - _BETAS[1]) * g**2, k + 1
-        m_hat, v_hat = first / (1 - _BETAS[0] ** k), second / (1 - _BETAS[1] ** k)
-        x = state.x - self.learning_rate * m_hat / (v_hat.sqrt() + 1e-8)
+        direction, adam = state.carry.step(g)
+        x = state.x - self.learning_rate * direction
         stats = Stats(residual=lambda: like.misfit(state.x).norm(dim=1), gradient=lambda: g.flatten(1).norm(dim=1))
-        return State(x, s, state.n, x0, stats, (first, second, k))
+        return State(x, s, state.n, x0, stats, adam)
