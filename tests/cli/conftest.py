@@ -26,11 +26,11 @@ def any_size_prior(tmp_path_factory):
     return random_prior(tmp_path_factory.mktemp("prior") / "any", attention=False)
 
 
-def random_prior(path, attention):
+def random_prior(path, attention, size=32):
     torch.manual_seed(0)
-    config = TrainConfig(size=32, channels=(8, 16), norm_groups=8, attention=attention)
+    config = TrainConfig(size=size, channels=(8, 16), norm_groups=8, attention=attention)
     net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch)
-    save_folder(path, net, linear_betas(), prediction="epsilon", size=32, name=path.name, licence="none")
+    save_folder(path, net, linear_betas(), prediction="epsilon", size=size, name=path.name, licence="none")
     return path
 
 

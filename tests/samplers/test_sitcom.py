@@ -43,3 +43,19 @@ def test_a_level_ends_where_the_noise_is_reached_and_never_without_noise():
     assert calls(SITCOM(steps=3, inner=5), 100.0, y) == 3
     assert calls(SITCOM(steps=3, inner=5), 1e-4, y) == 15
     assert calls(SITCOM(steps=3, inner=5), 0.0, y) == 15
+
+
+def test_the_tolerance_is_in_standard_deviations():
+    x0 = MEAN[None]
+    like = Gaussian(OPERATOR(x0) + 3**0.5, OPERATOR, 1.0)  # 3 in place of the noise's 1, in squares
+    assert SITCOM(tolerance=1.8)._explains(x0, like)
+    assert not SITCOM(tolerance=1.7)._explains(x0, like)
+
+
+def test_a_sample_that_is_explained_stays_where_it_is():
+    t, x_t = LINEAR.level(300), normal(2, 4, seed=4)
+    x0 = PRIOR.denoise(x_t, t).x0
+    like = Gaussian(OPERATOR(x0) + torch.tensor([[0.0], [5.0]]), OPERATOR, 0.1)
+    found = SITCOM(inner=5).step(State(x_t, t), CLEAN, PRIOR, like, Tape([torch.zeros(2, 4)])).x0
+    assert torch.equal(found[0], x0[0])
+    assert (found[1] - x0[1]).abs().max() > 0.01

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import demo, denoise, listing, priors, report, restore, sample, sweep, train, verify
+from posteriori.cli import bench, demo, denoise, listing, priors, report, restore, sample, sweep, train, verify
 from posteriori.errors import PosterioriError
 from posteriori.jobs.threads import settle
 
@@ -25,6 +25,7 @@ app.command(epilog=denoise.EPILOG)(denoise.denoise)
 app.command(epilog=sample.EPILOG)(sample.sample)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
+app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=listing.SAMPLERS_EPILOG)(listing.samplers)

@@ -1,0 +1,70 @@
+"""A suite's page: a table a task, what was measured here above what others published."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from posteriori.studies.page import Page, Section, write_page
+from posteriori.studies.suite.run import FIGURES, Row, best
+from posteriori.studies.suite.suite import Published, Suite, Task
+from posteriori.studies.table import Table, write_csv
+
+PAGE, TEXT, CSV = "index.html", "bench.md", "bench.csv"
+
+_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "residual": 2}
+_COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "residual", "calls", "settings or source")
+
+
+def write(suite: Suite, rows: Sequence[Row], prior: str, out: Path) -> Path:
+    """Writes the page, its markdown and the CSV into ``out``, and returns the page's path."""
+    write_csv([row.record for row in rows], out / CSV)
+    command = shlex.join(["posteriori", *sys.argv[1:]])
+    sections = [section(task, suite, rows) for task in suite.tasks]
+    write_page(
+        Page(f"The suite {suite.name}", _lead(suite, rows, prior), command, sections), out, html=PAGE, markdown=TEXT
+    )
+    return out / PAGE
+
+
+def section(task: Task, suite: Suite, rows: Sequence[Row]) -> Section:
+    """A task's table."""
+    own = [row for row in rows if row.cell.task == task]
+    others = [row for row in suite.published if row.task == task.name]
+    bold = {name: best(own, name, name != "lpips") for name in ("psnr", "ssim", "lpips")}
+    lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
+    operator = own[0].cell.run.operator if own else task.operator
+    note = (
+        f"{operator}, sigma {task.sigma:g} on [-1, 1]. Rows with a source are published ones, each by its own protocol."
+    )
+    return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)])
+
+
+def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:
+    figures = []
+    for name in FIGURES:
+        text = row.estimate(name).text(_DIGITS[name])
+        figures.append(f"**{text}**" if text and bold.get(name) is row else text)
+    method = row.cell.run.method
+    return method.partition("(")[0], *figures, str(row.result.calls), f"{method}: {row.cell.entry.source}"
+
+
+def _theirs(row: Published) -> tuple[str, ...]:
+    psnr, lpips = ("" if value is None else f"{value:g}" for value in (row.psnr, row.lpips))
+    return f"{row.method}, published", psnr, "", lpips, "", "", f"{row.source}; {row.protocol}"
+
+
+def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
+    pictures = len(rows[0].cell.run.images) if rows else 0
+    lead = [
+        f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, seeds a picture: {suite.seeds}. "
+        "Brackets are 95% intervals over pictures.",
+        "PSNR, SSIM and LPIPS (AlexNet) are of samples, not of their mean; the residual |y - A x| / (sigma sqrt m) is "
+        "1 for the truth; calls are network calls a picture. Rows marked published are others' figures. They compare "
+        "with those measured here only where pictures, noise and the LPIPS network are the same: see their protocol.",
+    ]
+    if prior != suite.prior:
+        lead.append(f"The suite is for {suite.prior}, and its published rows are about that prior.")
+    return lead

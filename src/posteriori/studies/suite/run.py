@@ -1,0 +1,124 @@
+"""A suite's runs, and what they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from posteriori.errors import PosterioriError
+from posteriori.images.files import BUNDLED, load_image
+from posteriori.likelihoods import GaussianNoise
+from posteriori.metrics.intervals import Estimate
+from posteriori.sampler import Sampler
+from posteriori.settings.presets import default_steps, resolve
+from posteriori.settings.text import format_spec, parse_operator
+from posteriori.studies.engine.campaign import Campaign
+from posteriori.studies.engine.plan import Item, Pictures, Run
+from posteriori.studies.engine.store import Result
+from posteriori.studies.pictures import by_hash, held_out, joined
+from posteriori.studies.suite.suite import Entry, Suite, Task
+
+#: what the tables have of a restoration
+FIGURES = ("psnr", "ssim", "lpips", "residual")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A sampler on a task, and the run that it is."""
+
+    task: Task
+    entry: Entry
+    run: Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a cell gave."""
+
+    cell: Cell
+    result: Result
+
+    def estimate(self, figure: str) -> Estimate:
+        return Estimate.of(self.result.by_image(figure))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Every digit, for a CSV."""
+        run, figures = self.cell.run, {name: self.estimate(name) for name in FIGURES}
+        each = {f"{name}{end}": getattr(e, at) for name, e in figures.items() for end, at in _ENDS}
+        about = {"task": self.cell.task.name, "operator": run.operator, "sigma": run.sigma, "sampler": run.method}
+        return {**about, "pictures": len(run.images), "seeds": len(run.seeds), **each, "calls": self.result.calls}
+
+
+_ENDS = (("", "mean"), ("_low", "low"), ("_high", "high"))
+
+
+def load_pictures(sources: Sequence[str], size: int, n: int) -> Pictures:
+    """The first ``n`` pictures of ``sources``, folders, zips, files or bundled names, at ``size`` pixels.
+
+    PosterioriError as ``studies.pictures`` has it, and where none is given.
+    """
+    if not sources:
+        raise PosterioriError(f"there are no pictures: give a folder, a zip, files, or {', '.join(BUNDLED)}")
+    found: list[Pictures] = []
+    for source in sources:
+        left = n - sum(map(len, found))
+        if left > 0 and (Path(source).is_dir() or Path(source).suffix == ".zip"):
+            found.append(held_out(Path(source), "", size, left))
+        elif left > 0:
+            found.append(Pictures((Path(source).stem,), load_image(source, size=size)))
+    return joined(*found)
+
+
+def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps: int | None) -> list[Cell]:
+    """Every sampler on every task that it is meant for and admits; ``steps`` takes the place of its own.
+
+    PosterioriError where a sampler is to run ``on`` a task that it does not admit.
+    """
+    found = []
+    for task in suite.tasks:
+        text = suite.operator(task, campaign.prior.shape)
+        template = campaign.template(pictures, text, task.sigma, range(seed, seed + suite.seeds))
+        for entry in suite.entries:
+            if entry.on and task.name not in entry.on:
+                continue
+            sampler = _settled(entry, text, task.sigma, campaign, steps)
+            if _admits(sampler, text, task.sigma, campaign.prior.shape):
+                found.append(Cell(task, entry, replace(template, method=format_spec(sampler))))
+            elif entry.on:
+                raise PosterioriError(
+                    f"{suite.name}: {entry.sampler} on {task.name}: it needs {sampler.requires.needs}; take it from on"
+                )
+    return found
+
+
+def done(campaign: Campaign, cells: Sequence[Cell], pictures: Pictures) -> list[Row]:
+    """Does what is missing, a part of the work for each task, and reads all of it."""
+    campaign.do([Item(cell.task.name, cell.run) for cell in cells], by_hash(pictures))
+    return [Row(cell, campaign.read(cell.run)) for cell in cells]
+
+
+def best(rows: Sequence[Row], figure: str, largest: bool) -> Row | None:
+    """The row with the best mean, of those that have one."""
+    there = [row for row in rows if np.isfinite(row.estimate(figure).mean)]
+    key = lambda row: row.estimate(figure).mean * (1 if largest else -1)  # noqa: E731
+    return max(there, key=key, default=None)
+
+
+def _settled(entry: Entry, operator: str, sigma: float, campaign: Campaign, steps: int | None) -> Sampler:
+    spec = entry.spec
+    if spec.fields:
+        sampler = spec.build()
+        return sampler.with_steps(steps) if steps else sampler
+    on = parse_operator(operator, campaign.prior.shape)
+    return resolve(spec.cls, on, campaign.prior, steps=steps or default_steps(spec.cls), sigma=sigma).sampler
+
+
+def _admits(sampler: Sampler, operator: str, sigma: float, shape: tuple[int, ...]) -> bool:
+    on = parse_operator(operator, shape)
+    return isinstance(GaussianNoise(sigma).likelihood(on(torch.zeros(1, *shape)), on), sampler.requires)

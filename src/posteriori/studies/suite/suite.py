@@ -1,0 +1,145 @@
+"""A suite: a TOML file of a prior, pictures, tasks, samplers and the rows that others published."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from posteriori.errors import PosterioriError
+from posteriori.settings.noise import parse_noise
+from posteriori.settings.text import Spec, parse_operator, read_operator, read_sampler
+
+T = TypeVar("T")
+
+_SUITES = resources.files("posteriori.studies.suite").joinpath("suites")
+#: what is so many pixels at the suite's size
+_PIXELS = re.compile(r"\{([\d.]+)\}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """``operator`` is a text in which {61} is 61 pixels at the suite's size; ``noise`` as ``--noise`` has it."""
+
+    name: str
+    label: str
+    operator: str
+    noise: str
+
+    @property
+    def sigma(self) -> float:
+        return parse_noise(self.noise)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sampler's text, the tasks that it is run ``on`` (none: all that it admits), and where its settings are from.
+
+    A name alone takes what ``presets.toml`` has for the task; with fields, the others are the class's.
+    """
+
+    sampler: str
+    source: str
+    on: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> Spec[Any]:
+        return read_sampler(self.sampler)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody's table: ``task`` is the suite's, ``method`` as they call it."""
+
+    task: str
+    method: str
+    source: str
+    protocol: str
+    psnr: float | None = None
+    lpips: float | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """``size`` is the side of the pictures that the tasks are written for, ``pictures`` how many of them are run."""
+
+    name: str
+    about: str
+    prior: str
+    size: int
+    pictures: int
+    seeds: int
+    tasks: tuple[Task, ...]
+    entries: tuple[Entry, ...]
+    published: tuple[Published, ...] = ()
+
+    def operator(self, task: Task, shape: tuple[int, ...]) -> str:
+        """The task's operator for pictures of ``shape``, its pixels in proportion to the side: whole ones stay whole,
+        odd ones odd.
+        """
+
+        def scaled(found: re.Match[str]) -> str:
+            here = float(found[1]) * shape[-1] / self.size
+            if "." in found[1]:
+                return f"{here:.4g}"
+            return str(max(1, 2 * round((here - 1) / 2) + 1 if int(found[1]) % 2 else round(here)))
+
+        text = _PIXELS.sub(scaled, task.operator)
+        parse_operator(text, shape)  # which says what is wrong
+        return text
+
+
+def names() -> list[str]:
+    """The suites in the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _SUITES.iterdir() if entry.name.endswith(".toml"))
+
+
+def read(name: str) -> Suite:
+    """The suite of this name in the package, or in the TOML file of that path.
+
+    PosterioriError where there is none, or where something in it cannot be: what it says, and what is accepted.
+    """
+    found = Path(name) if name.endswith(".toml") else _SUITES.joinpath(f"{name}.toml")
+    if not found.is_file():
+        raise PosterioriError(f"there is no suite {name!r}: give one of {', '.join(names())}, or a TOML file")
+    try:
+        content = tomllib.loads(found.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise PosterioriError(f"{name} is no TOML: {error}") from None
+    tables = {"task": Task, "sampler": Entry, "published": Published}
+    tasks, entries, published = (
+        tuple(_table(cls, row, f"{name}: [[{key}]]") for row in content.pop(key, [])) for key, cls in tables.items()
+    )
+    given = content | {"name": Path(name).stem, "tasks": tasks, "entries": entries, "published": published}
+    return _checked(_table(Suite, given, name))
+
+
+def _table(cls: type[T], given: dict[str, Any], where: str) -> T:
+    known = [field.name for field in fields(cls)]  # ty: ignore[invalid-argument-type]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise PosterioriError(f"{where} has {unknown[0]!r}; it has {', '.join(known)}")
+    try:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    except TypeError:
+        lacks = [field.name for field in fields(cls) if field.name not in given]  # ty: ignore[invalid-argument-type]
+        raise PosterioriError(f"{where} lacks {lacks[0]}: give {', '.join(known)}") from None
+
+
+def _checked(suite: Suite) -> Suite:
+    tasks = [task.name for task in suite.tasks]
+    for name in (name for row in (*suite.entries, *suite.published) for name in _on(row)):
+        if name not in tasks:
+            raise PosterioriError(f"{suite.name} has no task {name!r}: there are {', '.join(tasks)}")
+    for task in suite.tasks:
+        _ = read_operator(_PIXELS.sub(r"\1", task.operator)), task.sigma
+    for entry in suite.entries:
+        _ = entry.spec
+    return suite
+
+
+def _on(row: Entry | Published) -> tuple[str, ...]:
+    return row.on if isinstance(row, Entry) else (row.task,)
