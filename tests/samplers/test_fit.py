@@ -10,7 +10,7 @@ from posteriori.settings.text import parse_sampler
 from tests.helpers import IMAGE, Quantiser, WithoutSVD, image_mixture, small_operators
 
 PRIOR, BLUR = image_mixture(), small_operators()[3]
-ANY = {"ddim", "sdedit", "scoreald", "dps", "daps", "reddiff", "pnpdm"}
+ANY = {"ddim", "sdedit", "scoreald", "dps", "daps", "reddiff", "sitcom", "mgdm", "pnpdm"}
 ADDITIVE = ANY | {"annealed-langevin"}
 LINEAR = ADDITIVE | {"repaint", "diffpir", "pigdm", "mmps", "tmpd", "reverse", "dpir"}
 X = PRIOR.draw(2, seed=1).clamp(-1, 1)
@@ -49,13 +49,15 @@ def test_a_sampler_runs_where_it_fits_and_is_refused_elsewhere(cls, like, fittin
             DDRM(),
             FITTING[0][0],
             "DDRM needs an operator with an SVD and Gaussian noise; this likelihood has Poisson noise and an operator "
-            "with an SVD (GaussianBlur): take one of ddim, sdedit, scoreald, dps, daps, reddiff, pnpdm",
+            "with an SVD (GaussianBlur): take one of ddim, sdedit, scoreald, dps, daps, reddiff, "
+            "sitcom, mgdm, pnpdm",
         ),
         (
             PiGDM(),
             FITTING[2][0],
             "PiGDM needs a linear operator and Gaussian noise; this likelihood has Gaussian noise and a nonlinear "
-            "operator (Quantiser): take one of ddim, sdedit, scoreald, dps, annealed-langevin, daps, reddiff, pnpdm",
+            "operator (Quantiser): take one of ddim, sdedit, scoreald, dps, annealed-langevin, daps, reddiff, "
+            "sitcom, mgdm, pnpdm",
         ),
     ],
 )

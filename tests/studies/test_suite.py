@@ -4,10 +4,15 @@ import csv
 import re
 
 import pytest
+import torch
 from tests.cli.conftest import random_prior
 
 from posteriori.cli import main
 from posteriori.errors import PosterioriError
+from posteriori.studies.engine.campaign import Campaign
+from posteriori.studies.engine.execute import Loader
+from posteriori.studies.engine.plan import Pictures
+from posteriori.studies.suite.run import cells
 from posteriori.studies.suite.suite import Task, names, read
 
 
@@ -24,24 +29,66 @@ def bench(monkeypatch, tmp_path):
     return command
 
 
-def test_the_suite_of_the_field_runs_on_random_weights(bench, tmp_path):
-    """At 64 pixels, in one step: every task with every sampler, the published rows beside them."""
-    prior = random_prior(tmp_path / "tiny", attention=True, size=64)
-    arguments = ("ffhq-256", "astronaut", "coffee", "--prior", prior, "--pictures", 1, "--steps", 1)
+TINY = """
+about = "Two tasks."
+prior = "none"
+size = 32
+pictures = 2
+seeds = 1
+[[task]]
+name = "box"
+label = "A box"
+operator = "box-mask(size={13})"
+noise = "0.05"
+[[task]]
+name = "hdr"
+label = "Light"
+operator = "hdr"
+noise = "0.05"
+[[sampler]]
+sampler = "ddrm(steps=1)"
+source = "own"
+[[sampler]]
+sampler = "dps(gradient=norm, scale=0.3, steps=1)"
+on = ["hdr"]
+source = "own"
+[[published]]
+task = "hdr"
+method = "DAPS"
+psnr = 27.12
+source = "DAPS"
+protocol = "noise 0.05"
+"""
+
+
+def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
+    """In one step at 16 pixels: every task with the samplers that it admits, the published row beside them."""
+    prior = random_prior(tmp_path / "tiny", attention=False, size=16)
+    (tmp_path / "mine.toml").write_text(TINY)
+    arguments = (tmp_path / "mine.toml", "astronaut", "coffee", "--prior", prior, "--pictures", 1)
     code, out = bench(*arguments)
     assert not code
     rows = list(csv.DictReader((out / "bench.csv").read_text("utf-8").splitlines()))
-    suite = read("ffhq-256")
-    assert {row["task"] for row in rows} == {task.name for task in suite.tasks}
-    assert all(row["pictures"] == "1" and row["psnr"] for row in rows)
-    assert {row["operator"].partition("(")[0] for row in rows} == {t.operator.partition("(")[0] for t in suite.tasks}
+    of = [(row["task"], row["operator"], row["sampler"].partition("(")[0]) for row in rows]
+    assert of == [("box", "box-mask(size=7)", "ddrm"), ("hdr", "hdr", "dps")]
+    assert all(row["pictures"] == "1" and row["psnr"] and row["calls"] == "1" for row in rows)
     text = (out / "bench.md").read_text("utf-8")
-    assert text.count(", published |") == len(suite.published)
+    assert text.count("DAPS, published | 27.12 |") == 1
     assert "its published rows are about that prior" in text
     written = {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")}
     assert len(written) == len(rows)
     assert not bench(*arguments)[0]  # goes on: nothing is computed again
     assert {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")} == written
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_task_of_a_suite_admits_its_samplers(name, tmp_path):
+    prior = random_prior(tmp_path / "tiny", attention=False, size=64)
+    suite = read(name)
+    campaign = Campaign(tmp_path / "out", Loader(str(prior)), batch=1, quiet=True)
+    found = cells(campaign, suite, Pictures(("grey",), torch.zeros(1, 3, 64, 64)), seed=0, steps=None)
+    assert {cell.task.name for cell in found} == {task.name for task in suite.tasks}
+    assert {cell.entry for cell in found} == set(suite.entries)
 
 
 def test_pixels_shrink_with_the_picture():
@@ -50,13 +97,6 @@ def test_pixels_shrink_with_the_picture():
     assert at("box-mask(size={128})", 256) == "box-mask(size=128)"
     assert at("box-mask(size={128})", 64) == "box-mask(size=32)"
     assert at("gaussian-blur(sigma={3.0}, size={61})", 64) == "gaussian-blur(sigma=0.75, size=15)"
-
-
-@pytest.mark.parametrize("name", names())
-def test_suites_can_be_read(name):
-    suite = read(name)
-    assert suite.tasks
-    assert suite.entries
 
 
 BAD = [
