@@ -1,19 +1,25 @@
 """``posteriori bench`` from end to end on a tiny network of random weights, and what a suite's file may not say."""
 
 import csv
+import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from tests.cli.conftest import random_prior
 
 from posteriori.cli import main
 from posteriori.errors import PosterioriError
+from posteriori.jobs.store import Result as GroupResult
+from posteriori.metrics.intervals import Estimate
 from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.execute import Loader
-from posteriori.studies.engine.plan import Pictures
-from posteriori.studies.suite.run import cells
-from posteriori.studies.suite.suite import Task, names, read
+from posteriori.studies.engine.plan import Pictures, Run
+from posteriori.studies.engine.store import Result
+from posteriori.studies.engine.work import FIGURES
+from posteriori.studies.suite.run import Cell, Row, cells
+from posteriori.studies.suite.suite import Entry, Task, names, read
 
 
 @pytest.fixture
@@ -91,6 +97,21 @@ def test_every_task_of_a_suite_admits_its_samplers(name, tmp_path):
     assert {cell.entry for cell in found} == set(suite.entries)
 
 
+def test_the_sample_of_the_least_residual_counts():
+    """Two pictures, two seeds of a best of 2 each; a diverged sample has no residual and does not count."""
+    task = Task("phase", "", "identity", "0.05", best_of=2)
+    residual = [[1.0, 0.5, math.nan, 3.0], [2.0, 9.0, 1.0, 1.5]]
+    psnr = [[10.0, 20.0, math.nan, 30.0], [40.0, 50.0, 60.0, 70.0]]
+    figures = {f"figures.{name}": np.zeros(8) for name in FIGURES}
+    given = {"figures.residual": np.ravel(residual), "figures.psnr": np.ravel(psnr)}
+    group = GroupResult({"calls": 7}, figures | given)
+    run = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
+    row = Row(Cell(task, Entry("ddrm", ""), run), Result(run, (group,)))
+    expected = Estimate.of(np.array([[20.0, 30.0], [40.0, 60.0]]))
+    assert row.estimate("psnr") == expected
+    assert row.calls == 14
+
+
 def test_pixels_shrink_with_the_picture():
     suite = read("ffhq-256")
     at = lambda text, side: suite.operator(Task("", "", text, "0.05"), (3, side, side))  # noqa: E731
@@ -107,6 +128,7 @@ BAD = [
     ('[[sampler]]\nsampler = "dppm"\nsource = ""', "no sampler"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "blurr"\nnoise = "0.1"', "no operator"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "loud"', "noise is 'loud'"),
+    ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nbest_of = 0', "a is the best of 0"),
 ]
 HEAD = 'about = ""\nprior = "faces-64"\nsize = 64\npictures = 1\nseeds = 1\n'
 

@@ -36,9 +36,8 @@ def section(task: Task, suite: Suite, rows: Sequence[Row]) -> Section:
     bold = {name: best(own, name, name != "lpips") for name in ("psnr", "ssim", "lpips")}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
     operator = own[0].cell.run.operator if own else task.operator
-    note = (
-        f"{operator}, sigma {task.sigma:g} on [-1, 1]. Rows with a source are published ones, each by its own protocol."
-    )
+    chosen = f" Each figure is of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
+    note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
     return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)])
 
 
@@ -48,7 +47,7 @@ def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:
         text = row.estimate(name).text(_DIGITS[name])
         figures.append(f"**{text}**" if text and bold.get(name) is row else text)
     method = row.cell.run.method
-    return method.partition("(")[0], *figures, str(row.result.calls), f"{method}: {row.cell.entry.source}"
+    return method.partition("(")[0], *figures, str(row.calls), f"{method}: {row.cell.entry.source}"
 
 
 def _theirs(row: Published) -> tuple[str, ...]:

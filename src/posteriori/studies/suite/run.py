@@ -44,7 +44,15 @@ class Row:
     result: Result
 
     def estimate(self, figure: str) -> Estimate:
-        return Estimate.of(self.result.by_image(figure))
+        n = self.cell.task.best_of
+        of = lambda name: self.result.by_image(name).reshape(len(self.cell.run.images), -1, n)  # noqa: E731
+        chosen = np.nan_to_num(of("residual"), nan=np.inf).argmin(2, keepdims=True)
+        return Estimate.of(np.take_along_axis(of(figure), chosen, 2)[..., 0])
+
+    @property
+    def calls(self) -> int:
+        """Network calls that restore a picture once."""
+        return self.result.calls * self.cell.task.best_of
 
     @property
     def record(self) -> dict[str, Any]:
@@ -52,7 +60,8 @@ class Row:
         run, figures = self.cell.run, {name: self.estimate(name) for name in FIGURES}
         each = {f"{name}{end}": getattr(e, at) for name, e in figures.items() for end, at in _ENDS}
         about = {"task": self.cell.task.name, "operator": run.operator, "sigma": run.sigma, "sampler": run.method}
-        return {**about, "pictures": len(run.images), "seeds": len(run.seeds), **each, "calls": self.result.calls}
+        counts = {"pictures": len(run.images), "seeds": len(run.seeds), "best_of": self.cell.task.best_of}
+        return {**about, **counts, **each, "calls": self.calls}
 
 
 _ENDS = (("", "mean"), ("_low", "low"), ("_high", "high"))
@@ -83,7 +92,8 @@ def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps
     found = []
     for task in suite.tasks:
         text = suite.operator(task, campaign.prior.shape)
-        template = campaign.template(pictures, text, task.sigma, range(seed, seed + suite.seeds))
+        seeds = range(seed, seed + suite.seeds * task.best_of)
+        template = campaign.template(pictures, text, task.sigma, seeds)
         for entry in suite.entries:
             if entry.on and task.name not in entry.on:
                 continue

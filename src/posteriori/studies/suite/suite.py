@@ -22,12 +22,16 @@ _PIXELS = re.compile(r"\{([\d.]+)\}")
 
 @dataclass(frozen=True)
 class Task:
-    """``operator`` is a text in which {61} is 61 pixels at the suite's size; ``noise`` as ``--noise`` has it."""
+    """``operator`` is a text in which {61} is 61 pixels at the suite's size; ``noise`` as ``--noise`` has it.
+
+    Of every ``best_of`` samples of a picture, the one of the least residual counts: a choice that needs no truth.
+    """
 
     name: str
     label: str
     operator: str
     noise: str
+    best_of: int = 1
 
     @property
     def sigma(self) -> float:
@@ -136,6 +140,8 @@ def _checked(suite: Suite) -> Suite:
             raise PosterioriError(f"{suite.name} has no task {name!r}: there are {', '.join(tasks)}")
     for task in suite.tasks:
         _ = read_operator(_PIXELS.sub(r"\1", task.operator)), task.sigma
+        if task.best_of < 1:
+            raise PosterioriError(f"{suite.name}: {task.name} is the best of {task.best_of}: give 1 or more")
     for entry in suite.entries:
         _ = entry.spec
     return suite
