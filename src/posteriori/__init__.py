@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from posteriori.hub.load import load_prior as load_prior
     from posteriori.images.files import load_image as load_image
     from posteriori.images.files import save_image as save_image
+    from posteriori.likelihoods import Each as Each
     from posteriori.likelihoods import Flat as Flat
     from posteriori.likelihoods import Gaussian as Gaussian
+    from posteriori.likelihoods import PerPixelNoise as PerPixelNoise
     from posteriori.likelihoods import Poisson as Poisson
     from posteriori.loop import sample as sample
     from posteriori.operators import *  # noqa: F403
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "images.files": ("load_image", "save_image"),
-    "likelihoods": ("Flat", "Gaussian", "Poisson"),
+    "likelihoods": ("Each", "Flat", "Gaussian", "PerPixelNoise", "Poisson"),
     "hub.load": ("load_prior",),
     "priors.mixture": ("GaussianMixture",),
     "loop": ("sample",),

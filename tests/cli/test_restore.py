@@ -184,6 +184,46 @@ def test_black_of_a_mask_is_kept_to_the_last_bit(restore, face, tmp_path):
     assert not (pixels(tmp_path / "noisy/face/restored.png") == pixels(face))[white == 0].all()
 
 
+def test_a_grey_edge_of_a_mask_is_believed_the_less_the_lighter_it_is(restore, face, tmp_path):
+    """A white brush with soft edges: black is kept to the last bit, and all that the brush touched is restored."""
+    y, x = np.mgrid[:32, :32]
+    alpha = np.clip(2.5 - np.abs(x - y) / 2, 0, 1)
+    painted = pixels(face) * (1 - alpha[..., None]) + 255 * alpha[..., None]
+    Image.fromarray(painted.round().astype(np.uint8)).save(tmp_path / "painted.png")
+    Image.fromarray((255 * alpha).round().astype(np.uint8)).save(tmp_path / "mask.png")
+    command = [tmp_path / "painted.png", "--mask", tmp_path / "mask.png", "--sampler", "diffpir", "--steps", 20]
+    assert restore(*command, "--out", tmp_path / "out").code == 0
+    found, given = pixels(tmp_path / "out/painted/restored.png").astype(float), pixels(tmp_path / "painted.png")
+    assert (found == given)[alpha == 0].all()
+    edge = (alpha > 0) & (alpha < 1)
+    assert edge.sum() > 50
+    assert (np.abs(found - given)[edge].mean(1) > 0).all()
+    assert manifest(tmp_path / "out/painted")["residual"]["samples"][0] < 1e-5
+
+
+def test_every_picture_has_a_mask_of_its_own_in_one_batch(restore, face, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    hidden = {}
+    for name, left in (("a", 4), ("b", 20)):
+        shutil.copy(face, tmp_path / f"{name}.png")
+        hidden[name] = np.zeros((32, 32), np.uint8)
+        hidden[name][8:20, left : left + 6] = 255
+        Image.fromarray(hidden[name]).save(masks / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    command = ["--sampler", "pigdm", "--steps", 4]
+    assert restore(*files, "--mask", masks, *command, "--out", tmp_path / "both").code == 0
+    for name, file in zip("ab", files, strict=True):
+        assert restore(file, "--mask", masks / f"{name}.png", *command, "--out", tmp_path / "alone").code == 0
+        together, alone = (tmp_path / folder / name / "restored.png" for folder in ("both", "alone"))
+        assert np.abs(pixels(together).astype(int) - pixels(alone)).max() <= 1
+        assert manifest(tmp_path / "both" / name)["rows_per_call"] == 2
+        assert manifest(tmp_path / "both" / name)["settings"]["mask"]["file"] == str(masks / f"{name}.png")
+        kept = (pixels(together) == pixels(file)).all(-1)
+        assert kept[hidden[name] == 0].all()
+        assert not kept[hidden[name] > 0].all()
+
+
 def test_a_grey_picture_is_restored_in_grey(restore, tmp_path):
     grey = pixels_of("astronaut").mean(2).round().astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "grey.png")

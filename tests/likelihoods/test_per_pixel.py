@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from posteriori.likelihoods import Additive, Gaussian, Linear, Spectral
+from posteriori.likelihoods import Additive, Gaussian, Linear, PerPixelNoise, Spectral
 from posteriori.loop import sample
 from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
 from posteriori.operators.weighted import weighted
@@ -184,3 +184,15 @@ def test_hidden_noise_is_a_mask(sampler):
     weighed = Gaussian(masked.y, Identity(IMAGE), sigma)
     a, b = (sample(prior, like, replace(sampler), seed=1, progress=False) for like in (masked, weighed))
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_noise_behind_damage_is_that_of_what_is_seen_through_it():
+    """y = (1 - m) x + m d + sigma n, brought back to x: of unit variance where d is."""
+    m, sigma = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0]), 0.02
+    noise = PerPixelNoise.behind(m, sigma)
+    d = normal(100_000, 5, dtype=torch.float64)[:, :4]
+    seen = (m[:4] * d) / (1 - m[:4]) + sigma * normal(100_000, 4, seed=1)
+    torch.testing.assert_close(seen.std(0), noise.sigma[:4], atol=0, rtol=0.02)
+    assert noise.sigma[4].isinf()
+    with pytest.raises(ValueError, match=r"are to be on \[0, 1\]"):
+        PerPixelNoise.behind(m + 0.1, sigma)

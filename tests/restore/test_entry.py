@@ -17,14 +17,16 @@ def case(operator, *, simulated):
     y = operator(truth)
     x = truth if simulated else y
     loaded = Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), {"kind": "array"})
-    return Case(Source("y.npy", "y"), loaded, prior, operator, None, y, truth if simulated else None), truth
+    return Case(
+        Source("y.npy", "y"), loaded, prior, operator, None, GaussianNoise(0.05), y, truth if simulated else None
+    ), truth
 
 
 @pytest.mark.parametrize("operator", [MRI(IMAGE), CT(IMAGE, views=40)], ids=lambda operator: operator.name)
 @pytest.mark.parametrize("simulated", [True, False])
 def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
     own, truth = case(operator, simulated=simulated)
-    figures = write_entry(tmp_path, own, truth, GaussianNoise(0.05))
+    figures = write_entry(tmp_path, own, truth)
     _, drawing = operator.drawing(own.y)
     drawn = load_image(str(tmp_path / "measurement.png"))
     assert drawn.shape == drawing.shape
@@ -37,7 +39,4 @@ def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
 
 def test_a_picture_is_scored(tmp_path):
     own, truth = case(Identity(IMAGE), simulated=True)
-    assert (
-        write_entry(tmp_path, own, truth + torch.zeros(()), GaussianNoise(0.05))["metrics"]["measurement"]["psnr"]
-        is not None
-    )
+    assert write_entry(tmp_path, own, truth + torch.zeros(()))["metrics"]["measurement"]["psnr"] is not None

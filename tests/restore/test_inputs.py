@@ -18,7 +18,7 @@ from posteriori.images.files import BUNDLED, load_image, read_picture
 from posteriori.images.fit import fit
 from posteriori.jobs.lock import claimed_folder
 from posteriori.operators import Mask
-from posteriori.restore.inputs import Loaded, MaskFile, Source, find_sources, load
+from posteriori.restore.inputs import Loaded, MaskFile, Masks, Source, find_sources, load
 from posteriori.restore.manifest import peak_memory
 
 SHAPE = (3, 4, 6)
@@ -393,16 +393,16 @@ def mask(path: Path, pixels: object, invert: bool = False, **options) -> MaskFil
     return MaskFile.read(save(path, np.asarray(pixels, np.uint8), **options).path, invert=invert)
 
 
-def test_what_is_not_black_is_to_be_restored_with_every_grey(tmp_path):
-    grey = [[BLACK, 15, 16], [128, 240, WHITE]]
-    assert mask(tmp_path / "m.png", grey).pixels.tolist() == [[0, 0, 255], [255, 255, 255]]
+def test_greys_are_what_they_are_and_next_to_black_and_white_there_are_none(tmp_path):
+    grey = [[BLACK, 15, 16], [128, 239, WHITE]]
+    assert mask(tmp_path / "m.png", grey).pixels.tolist() == [[0, 0, 16], [128, 239, 255]]
     grey = [[WHITE, 240, 239], [128, 15, BLACK]]
-    assert mask(tmp_path / "m.png", grey, invert=True).pixels.tolist() == [[0, 0, 255], [255, 255, 255]]
+    assert mask(tmp_path / "m.png", grey, invert=True).pixels.tolist() == [[0, 0, 16], [127, 255, 255]]
 
 
 def test_the_colours_of_a_mask_count_by_their_mean(tmp_path):
     colours = [[[0, 0, 255], [47, 0, 1], [47, 0, 0]]]
-    assert mask(tmp_path / "m.png", colours).pixels.tolist() == [[255, 255, 0]]
+    assert mask(tmp_path / "m.png", colours).pixels.tolist() == [[85, 16, 0]]
 
 
 def test_what_is_transparent_in_a_mask_is_white(tmp_path):
@@ -426,7 +426,10 @@ def test_a_soft_edge_leaves_no_outline(tmp_path):
     alpha = np.clip(6 - np.abs(x - y) / 1.5, 0, 4) / 4
     read = mask(tmp_path / "m.png", (255 * alpha).round())
     damaged = 100 + alpha * (255 - 100)
-    kept = read.pixels == 0
+    source = save(tmp_path / "x.png", np.repeat(damaged[..., None], 3, 2).astype(np.uint8))
+    share = read.share(load(source, (3, 64, 64), None, arrays=False), (3, 64, 64), None, source)[0].numpy()
+    kept = share == 0
+    np.testing.assert_allclose(share[(share > 0) & (share < 1)], alpha[(share > 0) & (share < 1)], atol=0.01)
     assert 0.5 < kept.mean() < 0.9
     assert np.abs(damaged - 100)[kept].max() <= 16 / 255 * 155
     assert np.abs(damaged - 100)[alpha < 0.5].max() > 50, "as half a brush would leave"
@@ -442,11 +445,14 @@ def test_what_is_kept_of_a_resized_picture_has_next_to_nothing_of_what_is_restor
     source = save(tmp_path / "x.png", np.where(scratch[..., None] > 0, WHITE, 100).repeat(3, 2).astype(np.uint8))
     shape = (3, 16, 16)
     loaded = load(source, shape, "resize", arrays=False)
-    keep = read.keep(loaded, shape, "resize", source)[0]
+    share = read.share(loaded, shape, "resize", source)[0]
+    keep = share == 0
     off = (loaded.x[0, 0] - (100 / 127.5 - 1)).abs() * 127.5
     assert 0.3 < keep.float().mean() < 0.95
     assert off[~keep].max() > 32 / 255 * 155
-    assert off[keep].max() <= 32 / 255 * 155 + 1
+    assert off[keep].max() <= 16 / 255 * 155 + 1
+    grey = (share > 0) & (share < 1)  # whose negative lobes count as damage too
+    assert (off - 155 * share)[grey].abs().max() < 2, "a pixel's share is what was mixed into it"
 
 
 @pytest.mark.parametrize(
@@ -494,12 +500,11 @@ def test_a_mask_goes_the_way_of_its_picture(tmp_path, how, size):
     read = mask(tmp_path / "m.png", pixels)
     source = Source(read.path, "m")
     loaded = load(source, (3, 8, 12), how, arrays=False)
-    keep = read.keep(loaded, (3, 8, 12), how, source)
+    keep = read.share(loaded, (3, 8, 12), how, source) == 0
     assert keep.shape == (1, 8, 12)
-    assert keep.dtype == torch.bool
     kept = torch.equal if how != "resize" else lambda a, b: bool((a <= b).all())
     assert kept(keep, loaded.x[0, :1] < 0)
-    swapped = MaskFile.read(read.path, invert=True).keep(loaded, (3, 8, 12), how, source)
+    swapped = MaskFile.read(read.path, invert=True).share(loaded, (3, 8, 12), how, source) == 0
     if how == "resize":
         assert not (swapped & keep).any()  # what has of both is kept by neither
     else:
@@ -513,8 +518,8 @@ def test_a_mask_of_the_fitted_size_is_taken_as_it_is(tmp_path):
     read = mask(tmp_path / "m.png", hidden)
     for how, size in (("crop", (9, 9)), ("pad", (2, 3)), ("resize", (7, 5))):
         source = save(tmp_path / "x.png", noise(*size))
-        keep = read.keep(load(source, SHAPE, how, arrays=False), SHAPE, how, source)
-        assert np.array_equal(keep[0], hidden == 0)
+        share = read.share(load(source, SHAPE, how, arrays=False), SHAPE, how, source)
+        assert np.array_equal(share[0], hidden / WHITE)
 
 
 def test_a_mask_of_any_other_size_is_refused(tmp_path):
@@ -523,7 +528,7 @@ def test_a_mask_of_any_other_size_is_refused(tmp_path):
     for how in ("crop", "resize"):
         loaded = load(source, SHAPE, how, arrays=False)
         with pytest.raises(ValueError, match=r"m\.png is 2 x 5 pixels and .*x\.png is 7 x 9: give a mask of that size"):
-            read.keep(loaded, SHAPE, how, source)
+            read.share(loaded, SHAPE, how, source)
 
 
 def test_a_mask_serves_measurements_too(tmp_path):
@@ -531,5 +536,21 @@ def test_a_mask_serves_measurements_too(tmp_path):
     source = Source(str(tmp_path / "y.npy"), "y")
     hidden = np.zeros((4, 6))
     hidden[1:3, 2:5] = WHITE
-    keep = mask(tmp_path / "m.png", hidden).keep(load(source, SHAPE, None, arrays=True), SHAPE, None, source)
-    assert np.array_equal(keep[0], hidden == 0)
+    share = mask(tmp_path / "m.png", hidden).share(load(source, SHAPE, None, arrays=True), SHAPE, None, source)
+    assert np.array_equal(share[0], hidden / WHITE)
+
+
+def test_masks_of_a_folder_go_by_the_names_of_the_pictures(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name, column in (("a", 0), ("b", 1)):
+        hidden = np.zeros((4, 6), np.uint8)
+        hidden[:, column] = WHITE
+        save(tmp_path / "masks" / f"{name}.png", hidden)
+    sources = [Source("pictures/b.jpg", "b"), Source("others/a.jpg", "a")]
+    masks = Masks.read(str(tmp_path / "masks"), sources, invert=False)
+    assert [masks.of(source).pixels[0].argmax() for source in sources] == [1, 0]
+    with pytest.raises(ValueError, match=r"masks has no mask for c\.jpg: put one picture there with the name c"):
+        Masks.read(str(tmp_path / "masks"), [Source("c.jpg", "c")], invert=False)
+    save(tmp_path / "masks" / "a.bmp", hidden)
+    with pytest.raises(ValueError, match=r"masks has a\.bmp and a\.png for others/a\.jpg: put one"):
+        Masks.read(str(tmp_path / "masks"), sources, invert=False)

@@ -14,6 +14,7 @@ from posteriori.restore.methods import OnePass, Posterior
 from posteriori.settings.text import read_sampler
 
 Y = torch.zeros(1, *IMAGE)
+LIKE = GaussianNoise(0.05).likelihood(Y, GaussianBlur(IMAGE, sigma=1.0, size=7))
 
 
 class Steep(Operator):
@@ -39,7 +40,7 @@ def settled(text, n, prior, operator):
 def test_the_time_is_that_of_a_samplers_own_step(monkeypatch, text, n, images, gradients, times):
     monkeypatch.setattr("time.perf_counter", iter([0.0, 100.0, 200.0, 202.0]).__next__)  # the first step warms up
     prior, blur = CountedPrior(image_mixture()), GaussianBlur(IMAGE, sigma=1.0, size=7)
-    assert settled(text, n, prior, blur).seconds(prior, blur, Y) == 2 * times
+    assert settled(text, n, prior, blur).seconds(prior, LIKE) == 2 * times
     assert prior.images % images == 0
     assert 2 * images <= prior.images <= 4 * images
     assert bool(prior.vjps) == gradients
@@ -47,5 +48,5 @@ def test_the_time_is_that_of_a_samplers_own_step(monkeypatch, text, n, images, g
 
 def test_one_call_and_what_cannot_be_done_have_no_time():
     prior, steep, blur = image_mixture(), Steep(IMAGE), GaussianBlur(IMAGE, sigma=1.0, size=7)
-    assert OnePass().settled(prior, blur, GaussianNoise(0.1)).seconds(prior, blur, Y) is None
-    assert settled("ddrm", 1, prior, steep).seconds(prior, steep, Y) is None
+    assert OnePass().settled(prior, blur, GaussianNoise(0.1)).seconds(prior, LIKE) is None
+    assert settled("ddrm", 1, prior, steep).seconds(prior, GaussianNoise(0.05).likelihood(Y, steep)) is None

@@ -82,7 +82,7 @@ def denoise(
         prior_record=record,
         method=OnePass(),
         operator=Chain((Spec(Identity, {}),)),
-        mask=None,
+        masks=None,
         noise=GaussianNoise(parsed),
         seed=seed,
         simulate=simulate,

@@ -79,7 +79,11 @@ def restore(
     ] = 1.0,
     steps: Steps = None,
     mask: Annotated[
-        str | None, typer.Option(help="Picture of what to restore: white is restored, black is kept.")
+        str | None,
+        typer.Option(
+            help="Picture of what to restore: white is restored, black is kept, and of grey the less is believed the "
+            "lighter it is; or a folder of masks named like the pictures."
+        ),
     ] = None,
     mask_invert: Annotated[bool, typer.Option("--mask-invert", help="Black is restored, white is kept.")] = False,
     fit: Fit = None,
@@ -104,7 +108,7 @@ def restore(
     from posteriori.operators import Mask
     from posteriori.operators.linear import LinearOperator
     from posteriori.operators.rounding import Rounding
-    from posteriori.restore.inputs import MaskFile, find_sources
+    from posteriori.restore.inputs import Masks, find_sources
     from posteriori.restore.intervals import IntervalRequest
     from posteriori.restore.methods import OnePass, Posterior
     from posteriori.restore.restoration import Restoration
@@ -124,7 +128,7 @@ def restore(
     noise = noise or ("0" if mask and not simulate else "0.05")
     degraded = None if mask else read_operator(operator or "")
     model, sources = read_noise(noise), find_sources(files)
-    mask_file = MaskFile.read(mask, invert=mask_invert) if mask else None
+    masks = Masks.read(mask, sources, invert=mask_invert) if mask else None
     spec = None if is_auto(sampler) else read_sampler(sampler)
     network, record = load(prior, device, dtype)
     choice = None
@@ -150,7 +154,7 @@ def restore(
         prior_record=record,
         method=method,
         operator=degraded,
-        mask=mask_file,
+        masks=masks,
         noise=model,
         seed=seed,
         simulate=simulate,

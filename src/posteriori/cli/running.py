@@ -110,7 +110,7 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
                 f"{factor:.3g} px of the file are 1 px of it",
             )
         )
-    if height * width >= LARGE and (seconds := case.method.seconds(prior, case.operator, case.y)) is not None:
+    if height * width >= LARGE and (seconds := case.method.seconds(prior, case.like)) is not None:
         lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))
     for name, text in lines:
         console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)

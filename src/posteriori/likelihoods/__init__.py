@@ -5,6 +5,7 @@ A noise model's line is all that a new one needs: the text form of ``--noise`` a
 # ruff: noqa: F401
 
 from posteriori.likelihoods.base import Additive, Likelihood, Linear, Marginal, Measured, Noise, Spectral
+from posteriori.likelihoods.each import Each
 from posteriori.likelihoods.flat import Flat
 from posteriori.likelihoods.gaussian import Gaussian, GaussianNoise, PerPixelNoise
 from posteriori.likelihoods.impulse import SaltAndPepper, SaltAndPepperNoise

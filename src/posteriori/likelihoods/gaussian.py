@@ -220,6 +220,19 @@ class PerPixelNoise(Noise[Gaussian]):
                 "sigma is to be above 0 in every entry, on the [-1, 1] scale: give infinity where y says nothing"
             )
 
+    @classmethod
+    def behind(cls, share: Tensor | np.ndarray, sigma: float) -> PerPixelNoise:
+        """The noise of a picture behind damage of opacity m = ``share``, on [0, 1], and noise of ``sigma`` above 0.
+
+        y = (1 - m) x + m d + sigma n, with damage d that nobody knows. Divided by 1 - m it is x and noise of m d, so
+        that sigma_i^2 = sigma^2 + (m / (1 - m))^2 where d has unit variance: m = 0.1 is noise of 0.11, a half is
+        noise of 1, which says next to nothing, and 1 is infinite. PosterioriError where a share is not on [0, 1].
+        """
+        m = torch.as_tensor(share).double()
+        if not ((m >= 0) & (m <= 1)).all():
+            raise PosterioriError("the shares of a soft mask are to be on [0, 1]: 0 is kept, and 1 is hidden")
+        return cls((sigma**2 + (m / (1 - m)).square()).sqrt())
+
     @property
     def level(self) -> float:
         told = torch.as_tensor(self.sigma)[torch.as_tensor(self.sigma).isfinite()]

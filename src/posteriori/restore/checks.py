@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posteriori.likelihoods import GaussianNoise, Noise
+from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
 from posteriori.metrics import chi_square_range
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -56,7 +56,7 @@ def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Fi
     if not noise.level:
         text = "rms of y - A x on the [-1, 1] scale: there is no noise to compare it with"
         return {"is": text, "samples": rms.tolist(), "95% of true images": None}
-    if not isinstance(noise, GaussianNoise):  # whose squares have another spread than chi-square
+    if not isinstance(noise, GaussianNoise | PerPixelNoise):  # whose squares have another spread than chi-square
         text = "rms of y - E[y | x] over its standard deviation: about 1 where what is left over is the noise"
         return {"is": text, "samples": rms.tolist(), "95% of true images": None}
     return {

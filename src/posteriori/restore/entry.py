@@ -12,8 +12,9 @@ from torch import Tensor
 
 from posteriori.images.files import save_image
 from posteriori.images.sheets import comparison, heat_map
-from posteriori.likelihoods import Noise
+from posteriori.likelihoods import GaussianNoise, Measured, Noise
 from posteriori.operators.base import Operator
+from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
 from posteriori.restore.checks import check_prior, check_residual, warnings
 from posteriori.restore.inputs import Loaded, Source
@@ -23,15 +24,40 @@ from posteriori.restore.methods import Settled
 
 @dataclass(frozen=True)
 class Case:
-    """An input ready for ``method``: its measurement y (1, ...), and the truth (1, C, H, W) where it is known."""
+    """An input ready for ``method``: its measurement y (1, ...), and the truth (1, C, H, W) where it is known.
+
+    ``noise`` is its own. ``exact``, where it is given, is the part of A that y says without noise.
+    """
 
     source: Source
     loaded: Loaded
     prior: Prior
     operator: Operator
     method: Settled
+    noise: Noise
     y: Tensor
     truth: Tensor | None
+    exact: Operator | None = None
+
+    @property
+    def like(self) -> Measured:
+        """The likelihood of its measurement."""
+        return self.noise.likelihood(self.y, self.operator)
+
+    @property
+    def checked(self) -> tuple[Operator, Noise]:
+        """What its residual is taken of: where a part is known without noise, that part."""
+        return (self.exact, GaussianNoise(0.0)) if self.exact else (self.operator, self.noise)
+
+    def projected(self, x: Tensor) -> Tensor:
+        """The images nearest to ``x`` (n, *shape) that give what y says without noise.
+
+        Where that amplifies no rounding, A A^T = s^2 I; ``x`` where y has noise.
+        """
+        operator, noise = self.checked
+        if noise.level or not isinstance(operator, SVDOperator) or operator.s.ndim:
+            return x
+        return operator.prox(x, self.y.to(x).expand(len(x), *self.y.shape[1:]), 0.0)
 
     def shade(self, x: Tensor) -> Tensor:
         """The images ``x`` (..., 3, H, W) of a grey input in grey: the nearest that are, and nearer to a grey truth."""
@@ -53,17 +79,17 @@ class Case:
         return x[..., top : top + height, left : left + width]
 
 
-def write_entry(folder: Path, case: Case, x: Tensor, noise: Noise) -> dict[str, Any]:
+def write_entry(folder: Path, case: Case, x: Tensor) -> dict[str, Any]:
     """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
 
-    One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as
-    std.png (with its scale) and std.npy. ``noise`` is the measurement's, which residuals are compared with. A
-    measurement of fewer pixels is compared as its bicubic enlargement. One that is no picture is drawn as its operator
-    says, and the initial estimate stands beside it. Among the figures are two checks, of the residual and of what the
-    prior says, and warnings of what looks wrong.
+    One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as std.png
+    (with its scale) and std.npy. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no
+    picture is drawn as its operator says, and the initial estimate stands beside it. Among the figures are two checks,
+    of the residual and of what the prior says, and warnings of what looks wrong.
     """
     y, n = case.y, len(x)
-    residual, shift = check_residual(case.operator, y, x, noise), check_prior(case.prior, x)
+    operator, noise = case.checked
+    residual, shift = check_residual(operator, y, x, noise), check_prior(case.prior, x)
     said = warnings(residual, shift, noise.level, simulated=case.truth is not None)
     figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())

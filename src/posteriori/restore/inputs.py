@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,8 @@ from posteriori.images.files import BUNDLED, SUFFIXES, read_bytes, read_picture,
 from posteriori.images.fit import Fit, fit
 from posteriori.restore.scale import Range, rescaled
 
-#: of 255: what JPEG may leave of a mask's black
+#: of 255: what JPEG may leave of a mask's black and white
 SLACK = 16
-#: of 255: how much of what is to be restored a pixel of a resampled picture may have and be kept: the loss of more
-#: pixels costs more than the errors in these (two scratched faces, DDNM, brought to an eighth)
-MIXED = 32
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,9 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) ->
 class MaskFile:
     """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
 
-    Greys are restored too, down to ``SLACK`` of 255: at a soft edge the damage shines through.
+    A grey is the share of damage in what is seen there, as at the edge of a brush: such a pixel is restored, and the
+    more is known of it the darker it is (``PerPixelNoise.behind``). Within ``SLACK`` of 255, black is black and white
+    is white. ``pixels`` are (H, W), 255 for white.
     """
 
     path: str
@@ -156,22 +155,24 @@ class MaskFile:
         """Raises OSError or PosterioriError: no picture, all white, or all black."""
         data = read_bytes(path)
         grey = read_picture(data, path).pixels.mean(2)
-        restore = (255 - grey if invert else grey) >= SLACK
+        grey = 255 - grey if invert else grey
+        grey = np.where(grey < SLACK, 0.0, np.where(grey > 255 - SLACK, 255.0, grey)).astype(np.float32)
         swapped = ", swapped by --mask-invert" if invert else ""
         for everything, colour, problem in (
-            (restore.all(), ("white", "black")[invert], "nothing would be left to restore from"),
-            (not restore.any(), ("black", "white")[invert], "there would be nothing to restore"),
+            ((grey == 255).all(), ("white", "black")[invert], "nothing would be left to restore from"),
+            (not grey.any(), ("black", "white")[invert], "there would be nothing to restore"),
         ):
             if everything:
                 raise PosterioriError(
                     f"{path} is all {colour}: {problem}; white is to be restored and black kept{swapped}"
                 )
-        return cls(path, restore.astype(np.uint8) * 255, hashlib.sha256(data).hexdigest(), invert)
+        return cls(path, grey, hashlib.sha256(data).hexdigest(), invert)
 
-    def keep(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
-        """True where the picture is observed, (1, H, W): fitted as the picture was, or of the fitted size already.
+    def share(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
+        """The share of damage in each pixel, (1, H, W) on [0, 1]: 0 is kept, and 1 hidden.
 
-        Where the picture is resampled, a pixel is kept that has up to ``MIXED`` of 255 of what is to be restored.
+        Fitted as the picture was, or of the fitted size already. A pixel of a resampled picture has the share that
+        was mixed into it.
         """
         size = self.pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
@@ -179,9 +180,43 @@ class MaskFile:
             raise PosterioriError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        weights = fit(self.pixels.astype(np.float32), *shape[1:], how, self.path).pixels  # negative ones as well
-        keep = np.abs(weights) < MIXED
-        if keep.all() or not keep.any():
-            left = "all of it is kept" if keep.all() else "none of it is kept"
+        fitted = np.abs(fit(self.pixels, *shape[1:], how, self.path).pixels)  # negative ones are damage as well
+        share = np.where(fitted < SLACK, 0.0, np.where(fitted > 255 - SLACK, 1.0, fitted / 255))
+        if not share.any() or (share == 1).all():
+            left = "none of it is kept" if share.any() else "all of it is kept"
             raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
-        return torch.from_numpy(keep)[None]
+        return torch.from_numpy(share.astype(np.float32))[None]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """One mask for all inputs, or each its own, by the input's name."""
+
+    one: MaskFile | None
+    own: Mapping[str, MaskFile]
+
+    @classmethod
+    def read(cls, path: str, sources: Sequence[Source], *, invert: bool) -> Masks:
+        """From a picture, or a folder of masks whose files have the inputs' names, whatever their suffix.
+
+        Raises OSError or PosterioriError as ``MaskFile.read``, and where an input has no mask, or two.
+        """
+        if not Path(path).is_dir():
+            return cls(MaskFile.read(path, invert=invert), {})
+        found: dict[str, list[Path]] = {}
+        for file in sorted(Path(path).glob("[!.]*")):
+            if file.suffix.lower() in SUFFIXES and file.is_file():
+                found.setdefault(file.stem, []).append(file)
+        own = {}
+        for source in sources:
+            files = found.get(Path(source.path).stem, [])
+            if len(files) != 1:
+                has = "has no mask" if not files else f"has {' and '.join(file.name for file in files)}"
+                raise PosterioriError(
+                    f"{path} {has} for {source.path}: put one picture there with the name {Path(source.path).stem}"
+                )
+            own[source.name] = MaskFile.read(str(files[0]), invert=invert)
+        return cls(None, own)
+
+    def of(self, source: Source) -> MaskFile:
+        return self.one or self.own[source.name]

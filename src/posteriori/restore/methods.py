@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from posteriori.jobs.cost import seconds_of_a_step
-from posteriori.likelihoods import Noise
+from posteriori.likelihoods import Likelihood, Noise
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior, ShownResidual
 from posteriori.operators.base import Operator
-from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
@@ -54,6 +53,10 @@ class Method(Protocol):
 class Settled(Protocol):
     """A method whose settings are all known."""
 
+    def takes(self, kind: type[Likelihood]) -> bool:
+        """Whether every likelihood of this ``kind`` will do."""
+        ...
+
     def record(self, prior: Prior) -> dict[str, Any]:
         """The settings, for the manifest."""
         ...
@@ -62,12 +65,15 @@ class Settled(Protocol):
         """(name, what to know of it) of the settings that were not typed."""
         ...
 
-    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
-        """What the images of ``y``, (1, ...), will take, by a step that is timed; None where there is none."""
+    def seconds(self, prior: Prior, like: Likelihood) -> float | None:
+        """What the images of one measurement will take, by a step that is timed; None where there is none."""
         ...
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
-        """The images of ``y``, (N, ...), with at most ``batch`` rows in a network call where they can be split."""
+    def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        """The images of the measurements ``y``, (N, ...), whose likelihood is ``like``.
+
+        With at most ``batch`` rows in a network call where they can be split.
+        """
         ...
 
 
@@ -92,17 +98,19 @@ class Posterior:
 
     def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
         given = {"steps": self.asked} | self.spec.fields
-        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=noise.level, **given), noise)
+        return Sampling(self, resolve(self.spec.cls, operator, prior, sigma=noise.level, **given))
 
 
 @final
 @dataclass(frozen=True)
 class Sampling:
-    """Posterior sampling with the ``resolved`` sampler, of measurements with ``noise``."""
+    """Posterior sampling with the ``resolved`` sampler."""
 
     asked: Posterior
     resolved: Resolved[Sampler]
-    noise: Noise
+
+    def takes(self, kind: type[Likelihood]) -> bool:
+        return issubclass(kind, self.resolved.sampler.requires)
 
     def record(self, prior: Prior) -> dict[str, Any]:
         asked, sampler = self.asked, self.resolved.sampler
@@ -124,19 +132,19 @@ class Sampling:
         lines += [(name, f"from {source}") for name, source in resolved.sources.items() if source != "given"]
         return lines + ([("warning", resolved.warning)] if resolved.warning else [])
 
-    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
+    def seconds(self, prior: Prior, like: Likelihood) -> float | None:
         sampler, n = self.resolved.sampler, self.asked.n
-        like = self.noise.likelihood(y, operator).to(prior.device)
+        like = like.to(prior.device)
         if not isinstance(like, sampler.requires):  # which ``sample`` says
             return None
         together = n if sampler.interacting else 1
         steps = len(sampler.path(prior.schedule)) - 1
         return n // together * steps * seconds_of_a_step(sampler, prior, like.expand(together), together)
 
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+    def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, like, residual = CountedPrior(prior), self.noise.likelihood(y, operator), ShownResidual()
-        passes, done = (1 if sampler.interacting else -(-len(y) * asked.n // batch)), 0
+        counted, residual = CountedPrior(prior), ShownResidual()
+        passes, done = (1 if sampler.interacting else -(-len(like) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
             nonlocal done
@@ -145,14 +153,7 @@ class Sampling:
                 tick(residual(state))
 
         x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
-        if not self.noise.level:
-            x = torch.stack([_exact(operator, each, y.to(x)) for each in x.unbind(1)], 1)
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
-
-
-def _exact(operator: Operator, x: Tensor, y: Tensor) -> Tensor:
-    """The images nearest to ``x`` that give ``y`` without noise, where that amplifies no rounding: A A^T = s^2 I."""
-    return operator.prox(x, y, 0.0) if isinstance(operator, SVDOperator) and operator.s.ndim == 0 else x
 
 
 @final
@@ -178,6 +179,9 @@ class OneCall:
     level: Level
     choice: Choice | None
 
+    def takes(self, kind: type[Likelihood]) -> bool:
+        return True
+
     def record(self, prior: Prior) -> dict[str, Any]:
         return {"t": self.level.t} | ({"chosen": asdict(self.choice)} if self.choice else {})
 
@@ -185,11 +189,11 @@ class OneCall:
         chosen = [("chosen", self.choice.reason)] if self.choice else []
         return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
 
-    def seconds(self, prior: Prior, operator: Operator, y: Tensor) -> float | None:
+    def seconds(self, prior: Prior, like: Likelihood) -> float | None:
         return None
 
     @torch.no_grad()
-    def __call__(self, prior: Prior, operator: Operator, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+    def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         rows = y.to(prior.device).split(batch)
         x0 = torch.cat([prior.denoise(each, self.level).x0 for each in rows])
         if not torch.isfinite(x0).all():

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from posteriori import __version__
 from posteriori.errors import PosterioriError
 from posteriori.images.fit import Fit
-from posteriori.likelihoods import GaussianNoise, Noise
+from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.restore.entry import Case
-from posteriori.restore.inputs import Loaded, MaskFile, Source, load
+from posteriori.restore.inputs import Loaded, Masks, Source, load
 from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
 from posteriori.restore.scale import Range, check_scale
 from posteriori.settings.text import Chain, format_spec
+
+#: sigma on [-1, 1] of rounding to 8 bits: the noise of a file, where none is said
+ROUNDING = 2 / 255 / 12**0.5
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Restoration:
-    """Everything that decides the pictures. ``operator`` is None where ``mask`` makes one for each picture.
+    """Everything that decides the pictures. ``operator`` is None where ``masks`` makes one for each picture.
 
     ``simulate``: inputs are clean pictures, to be degraded with ``noise`` first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
@@ -48,7 +49,7 @@ class Restoration:
     prior_record: dict[str, Any]
     method: Method
     operator: Chain | None
-    mask: MaskFile | None
+    masks: Masks | None
     noise: Noise
     seed: int
     simulate: bool
@@ -77,10 +78,11 @@ class Restoration:
 
     def settings(self, case: Case) -> dict[str, Any]:
         """What decides the pictures of ``case``, besides its input."""
-        mask = self.mask and {"file": self.mask.path, "sha256": self.mask.sha256, "invert": self.mask.invert}
+        own = self.masks.of(case.source) if self.masks else None
+        mask = {"file": own.path, "sha256": own.sha256, "invert": own.invert} if own else None
         return {
             "posteriori": __version__,
-            "operator": "mask" if self.mask else format_spec(case.operator),
+            "operator": "mask" if self.masks else format_spec(case.operator),
             "mask": mask,
             **case.method.record(case.prior),
             "prior": self.prior_record,
@@ -118,14 +120,17 @@ class Restoration:
         if self.operator and not self.simulate:
             shape = self.operator.image_shape(shape)
         setting = self._setting(shape)
-        operator = setting.operator or Mask(shape, self._keep(loaded, shape, source))
+        operator, noise, exact = setting.operator, self.noise, None
+        if operator is None:
+            operator, noise, exact = self._masked(loaded, shape, source)
         x = loaded.x
         if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
             x = x.mean(1, keepdim=True)
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.noise.level, self.range, source.path)
-        y = self.noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
-        return Case(source, loaded, setting.prior, operator, setting.method, y, x if self.simulate else None)
+        y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
+        truth = x if self.simulate else None
+        return Case(source, loaded, setting.prior, operator, setting.method, noise, y, truth, exact)
 
     def _measured_shape(self) -> tuple[int, ...] | None:
         """The shape (C, H, W) that inputs must have; None where any will do."""
@@ -145,9 +150,16 @@ class Restoration:
             self._settings[shape] = Setting(prior, operator, method)
         return self._settings[shape]
 
-    def _keep(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> Tensor:
-        assert self.mask
-        return self.mask.keep(loaded, shape, self.fit, source)
+    def _masked(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> tuple[Mask, Noise, Mask | None]:
+        """What a mask makes of an input: its operator, its noise, and what of it is kept to the last bit."""
+        assert self.masks
+        share = self.masks.of(source).share(loaded, shape, self.fit, source)
+        kept = share == 0
+        if not isinstance(self.noise, GaussianNoise) or bool((kept | (share == 1)).all()):
+            return Mask(shape, kept), self.noise, None
+        noise = PerPixelNoise.behind(share, self.noise.level or ROUNDING)
+        exact = Mask(shape, kept) if not self.noise.level and kept.any() else None
+        return Mask(shape, share < 1), noise, exact
 
 
 def batch_for(prior: Prior) -> int:

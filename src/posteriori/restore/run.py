@@ -21,6 +21,8 @@ from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.run import run
+from posteriori.likelihoods import Each, Likelihood, Linear
+from posteriori.operators import Mask
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import Source
 from posteriori.restore.intervals import write_intervals
@@ -44,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Batch(Job):
-    """Inputs that are restored together, of one operator."""
+    """Inputs that are restored together, of one operator, or of a mask each."""
 
     restoration: Restoration
     cases: tuple[Case, ...]
@@ -122,7 +124,7 @@ def restore(
                     cases.append(read.pop(source, None) or restoration.case(source))
                 except (OSError, PosterioriError) as error:
                     told(Outcome(source, error=error))
-            for _, same in groupby(cases, key=lambda case: case.operator):  # which has the shape of the images
+            for _, same in groupby(cases, key=_company):
                 batch = Batch(restoration, tuple(same))
                 if entries.done(batch):
                     finished(case.source for case in batch.cases)
@@ -176,6 +178,21 @@ def _finished(
     return found, kept
 
 
+def _company(case: Case) -> tuple[Any, ...]:
+    """What inputs that are restored together have in common."""
+    like, operator = case.like, case.operator
+    if isinstance(operator, Mask) and isinstance(like, Linear) and case.method.takes(Linear):
+        return operator.shape, like.sigma
+    return operator.shape, operator, case.noise
+
+
+def _together(cases: Sequence[Case]) -> Likelihood:
+    first, y = cases[0], torch.cat([case.y for case in cases])
+    if all(case.operator == first.operator and case.noise == first.noise for case in cases):
+        return first.like.with_y(y)
+    return Each([case.like for case in cases])
+
+
 def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
     restoration, first, done = batch.restoration, batch.cases[0], 0
     started, n = time.perf_counter(), restoration.method.n
@@ -186,11 +203,12 @@ def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
         tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
 
     y = torch.cat([case.y for case in batch.cases])
+    like = _together(batch.cases)
 
     def draw(rows: int) -> Drawn:
         nonlocal done
         done = 0
-        return first.method(first.prior, first.operator, y, restoration.seed, rows, step)
+        return first.method(first.prior, like, y, restoration.seed, rows, step)
 
     drawn = halving(draw, len(y) * n)
     cost = {
@@ -199,7 +217,8 @@ def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
         "seconds": round((time.perf_counter() - started) / len(y), 3),
         "peak_memory_bytes": peak_memory(restoration.prior.device),
     }
-    return Restored([case.shade(x) for case, x in zip(batch.cases, drawn.x.cpu(), strict=True)], cost)
+    found = zip(batch.cases, drawn.x.cpu(), strict=True)
+    return Restored([case.shade(case.projected(x)) for case, x in found], cost)
 
 
 def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -214,7 +233,7 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
         "versions": versions(),
     }
     with atomic_folder(out / case.source.name) as folder:
-        manifest |= write_entry(folder, case, x, restoration.noise)
+        manifest |= write_entry(folder, case, x)
         if restoration.interval:
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
