@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.priors.unet2d import UNet2D
 
 Flags = Mapping[str, Any]
 
@@ -91,11 +92,9 @@ def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, T
 
     Tensors keep their dtype. Raises PosterioriError where keys are missing or left over, or a shape differs.
     """
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
     config = unet_config(flags)
     with torch.device("meta"):
-        expected = {k: tuple(v.shape) for k, v in UNet2DModel(**config).state_dict().items()}
+        expected = {k: tuple(v.shape) for k, v in UNet2D(config).state_dict().items()}
     converted: dict[str, Tensor] = {}
     used: set[str] = set()
     missing: list[str] = []

@@ -16,10 +16,12 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from torch import nn
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, first_line, read_json, write_json
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
+from posteriori.priors.unet2d import UNet2D, is_known
 from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -69,7 +71,7 @@ def save_folder(
     dtype: torch.dtype = torch.float16,
     overwrite: bool = False,
 ) -> None:
-    """Writes ``net`` (a PixelUNet over diffusers' ``UNet2DModel``) to the folder ``path``, whole or not at all.
+    """Writes ``net``, over a ``UNet2D`` or diffusers' ``UNet2DModel``, to the folder ``path``, whole or not at all.
 
     ``size`` is in pixels; ``card`` is the text of its README.md; ``dtype`` is that of the stored weights.
     Raises FileExistsError where ``path`` is a folder with something in it, unless ``overwrite`` and it holds a
@@ -87,7 +89,8 @@ def save_folder(
         raise PosterioriError(f"{bad[0]} has values that are not finite in {dtype}: store torch.float32")
     ours = {"patch": net.patch, "name": name, "size": size, "licence": licence}
     with atomic_folder(path) as partial:
-        unet.save_config(partial)
+        config = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+        write_json({"_class_name": "UNet2DModel", **config}, partial / "config.json")
         save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
         DDPMScheduler(
             **_schedule_config(schedule),
@@ -102,10 +105,44 @@ def save_folder(
 
 def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> UNetPrior:
     """The prior in the folder ``path``, at its own size. Errors as in ``read_folder``, or where weights are damaged."""
+    folder = read_folder(path)
+    unet = _network(folder) or _diffusers_network(folder)
+    channels = folder.config["in_channels"] // folder.patch**2
+    return UNetPrior(
+        PixelUNet(unet, folder.patch),
+        schedule_from_config(folder.scheduler),
+        (channels, folder.size, folder.size),
+        prediction=folder.prediction,
+        name=folder.name,
+        shift=folder.shift,
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _network(folder: Folder) -> UNet2D | None:
+    """The network, or None where diffusers is to load it: it knows more of them, older names, and what is wrong."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not is_known(folder.config):
+        return None
+    try:
+        state = load_file(folder.weights)
+    except (SafetensorError, OSError):
+        return None
+    with torch.device("meta"):  # no time spent on initial weights
+        net = UNet2D(folder.config)
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in net.state_dict().items()}:
+        return None
+    net.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+    return net
+
+
+def _diffusers_network(folder: Folder) -> nn.Module:
     from diffusers.models.unets.unet_2d import UNet2DModel
     from safetensors import SafetensorError
 
-    folder = read_folder(path)
     try:
         loaded: Any = UNet2DModel.from_pretrained(
             folder.unet, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
@@ -120,17 +157,7 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
         raise PosterioriError(
             f"{folder.weights} does not hold the network of its config.json: {wrong[0]} is missing or extra"
         )
-    channels = folder.config["in_channels"] // folder.patch**2
-    return UNetPrior(
-        PixelUNet(unet.float(), folder.patch),
-        schedule_from_config(folder.scheduler),
-        (channels, folder.size, folder.size),
-        prediction=folder.prediction,
-        name=folder.name,
-        shift=folder.shift,
-        device=device,
-        dtype=dtype,
-    )
+    return unet.float()
 
 
 def read_folder(path: Path) -> Folder:

@@ -28,6 +28,7 @@ from posteriori.hub.folder import (
 )
 from posteriori.names import nearest
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
+from posteriori.priors.unet2d import UNet2D
 
 EMBEDDED = Path(str(resources.files("posteriori.hub") / "weights"))
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -183,10 +184,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _network(state: Mapping[str, Tensor], flags: Mapping[str, Any]) -> PixelUNet:
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
     with torch.device("meta"):  # no time spent on initial weights
-        net = UNet2DModel(**unet_config(flags))
+        net = UNet2D(unet_config(flags))
     net.load_state_dict({k: v.float() for k, v in convert_state_dict(state, flags).items()}, assign=True)
     return PixelUNet(net)
 

@@ -1,4 +1,4 @@
-"""A diffusion U-Net as a prior: diffusers' ``UNet2DModel`` that estimates eps, v, x_0 or a flow."""
+"""A diffusion U-Net as a prior: a ``UNet2D``, or diffusers' ``UNet2DModel``, that estimates eps, v, x_0 or a flow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
 class PixelUNet(nn.Module):
-    """A ``UNet2DModel`` that sees the image folded into ``patch`` x ``patch`` channels.
+    """A ``UNet2D`` or ``UNet2DModel`` that sees the image folded into ``patch`` x ``patch`` channels.
 
     Folding (pixel-unshuffle) is where a small network's time goes furthest: the same channels at half
     the side cost a quarter of the convolutions.
@@ -40,6 +40,7 @@ class PixelUNet(nn.Module):
         self.patch = patch
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Of ``x`` (B, C, H, W) at the indices ``time``, (B,) or one for all, (1,)."""
         if self.patch > 1:
             x = F.pixel_unshuffle(x, self.patch)
         out = self.net(x.contiguous(memory_format=torch.channels_last), time, return_dict=False)[0]
@@ -89,8 +90,8 @@ class UNetPrior(Prior):
             return Denoised(x_t / t.alpha)
         index = self.schedule.index(self.schedule.time(t.sigma_bar))
         x = x_t / self.schedule.scale(t)
-        times = torch.full((len(x_t),), index, device=x_t.device, dtype=torch.float32)
-        out = self.net(x, times)
+        time = torch.full((1,), index, device=x_t.device, dtype=torch.float32)
+        out = self.net(x, time)
         out, v = out.split(self.shape[0], dim=1) if self.learned_variance else (out, None)
         if self.prediction == "epsilon":
             x0 = (x_t - t.sigma * out) / t.alpha

@@ -18,6 +18,7 @@ from posteriori.loop import sample
 from posteriori.operators import BoxMask
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import PixelUNet, UNetPrior
+from posteriori.priors.unet2d import UNet2D
 from posteriori.samplers import DPS
 from posteriori.schedule import linear_betas
 from posteriori.studies.tasks import SIGMA_Y
@@ -53,12 +54,10 @@ def random_prior(
     flags: Flags, dtype: torch.dtype, *, state: State | None = None, device: torch.device | str = "cpu"
 ) -> UNetPrior:
     """The network of ``flags`` with the guided-diffusion ``state``, or with weights of its own."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
     size = int(flags["image_size"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # every call gives the same network
-        net = UNet2DModel(**unet_config(flags))
+        net = UNet2D(unet_config(flags))
     if state is not None:
         net.load_state_dict(convert_state_dict(state, flags))
     return UNetPrior(PixelUNet(net), linear_betas(), (3, size, size), dtype=dtype, device=device)
