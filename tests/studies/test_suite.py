@@ -80,6 +80,8 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert all(row["pictures"] == "1" and row["psnr"] and row["calls"] == "1" for row in rows)
     text = (out / "bench.md").read_text("utf-8")
     assert text.count("DAPS, published | 27.12 |") == 1
+    assert "**" not in (out / "index.html").read_text("utf-8")  # bold there, and asterisks in markdown alone
+    assert {path.name for path in out.glob("*.png")} == {"box.png", "hdr.png"}
     assert "its published rows are about that prior" in text
     written = {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")}
     assert len(written) == len(rows)
@@ -104,12 +106,15 @@ def test_the_sample_of_the_least_residual_counts():
     psnr = [[10.0, 20.0, math.nan, 30.0], [40.0, 50.0, 60.0, 70.0]]
     figures = {f"figures.{name}": np.zeros(8) for name in FIGURES}
     given = {"figures.residual": np.ravel(residual), "figures.psnr": np.ravel(psnr)}
-    group = GroupResult({"calls": 7}, figures | given)
+    kept = {"pictures.x": np.arange(8, dtype=np.uint8)[:, None, None, None]}
+    group = GroupResult({"calls": 7}, figures | given | kept)
     run = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
     row = Row(Cell(task, Entry("ddrm", ""), run), Result(run, (group,)))
-    expected = Estimate.of(np.array([[20.0, 30.0], [40.0, 60.0]]))
-    assert row.estimate("psnr") == expected
+    expected = np.array([[20.0, 30.0], [40.0, 60.0]])
+    assert np.array_equal(row.counted("psnr"), expected)
+    assert row.estimate("psnr") == Estimate.of(expected)
     assert row.calls == 14
+    assert row.first["x"].item() == 1
 
 
 def test_pixels_shrink_with_the_picture():

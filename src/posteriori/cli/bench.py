@@ -44,9 +44,10 @@ def bench(
 ) -> None:
     """Run a suite of tasks and samplers with published settings, and set the figures beside published ones.
 
-    OUT gets index.html and bench.md, a table a task, bench.csv with every digit, and the results in runs/, by a key of
-    their settings. The time is told first; stopped at any moment, the same command goes on where it was. The pixels of
-    a suite's tasks shrink with the prior's size.
+    OUT gets index.html and bench.md, a table a task and what became of the first picture, bench.csv with every digit,
+    and the results in runs/, every restored picture among them, by a key of their settings. The time is told first;
+    stopped at any moment, the same command goes on where it was. The pixels of a suite's tasks shrink with the prior's
+    size.
     """
     from posteriori.jobs.executors import executor
     from posteriori.studies.engine.execute import Loader
@@ -60,6 +61,6 @@ def bench(
     name = prior or chosen.prior
     with campaign(folder, Loader(name, None, device, dtype, threads), rows, workers, quiet) as run:
         clean = load_pictures(pictures, run.prior.shape[-1], chosen.pictures)
-        page = write(chosen, done(run, cells(run, chosen, clean, seed, steps), clean), name, folder)
+        page = write(chosen, done(run, cells(run, chosen, clean, seed, steps), clean), clean, name, folder)
     if not quiet:
         typer.echo(f"report: {page}")

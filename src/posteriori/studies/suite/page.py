@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from posteriori.studies.page import Page, Section, write_page
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.images.sheets import comparison
+from posteriori.studies.engine.plan import Pictures
+from posteriori.studies.page import Page, Plot, Section, write_page
 from posteriori.studies.suite.run import FIGURES, Row, best
 from posteriori.studies.suite.suite import Published, Suite, Task
 from posteriori.studies.table import Table, write_csv
@@ -18,19 +24,19 @@ _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "residual": 2}
 _COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "residual", "calls", "settings or source")
 
 
-def write(suite: Suite, rows: Sequence[Row], prior: str, out: Path) -> Path:
-    """Writes the page, its markdown and the CSV into ``out``, and returns the page's path."""
+def write(suite: Suite, rows: Sequence[Row], pictures: Pictures, prior: str, out: Path) -> Path:
+    """Writes the page, its markdown, its figures and the CSV into ``out``, and returns the page's path."""
     write_csv([row.record for row in rows], out / CSV)
     command = shlex.join(["posteriori", *sys.argv[1:]])
-    sections = [section(task, suite, rows) for task in suite.tasks]
+    sections = [section(task, suite, rows, pictures, out) for task in suite.tasks]
     write_page(
         Page(f"The suite {suite.name}", _lead(suite, rows, prior), command, sections), out, html=PAGE, markdown=TEXT
     )
     return out / PAGE
 
 
-def section(task: Task, suite: Suite, rows: Sequence[Row]) -> Section:
-    """A task's table."""
+def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Pictures, out: Path) -> Section:
+    """A task's table, and what became of the first picture."""
     own = [row for row in rows if row.cell.task == task]
     others = [row for row in suite.published if row.task == task.name]
     bold = {name: best(own, name, name != "lpips") for name in ("psnr", "ssim", "lpips")}
@@ -38,7 +44,29 @@ def section(task: Task, suite: Suite, rows: Sequence[Row]) -> Section:
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Each figure is of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
     note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
-    return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)])
+    shown = [_shown(task, own, pictures, out)] if own else []
+    return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)], pictures=shown)
+
+
+def _shown(task: Task, rows: Sequence[Row], pictures: Pictures, out: Path) -> Plot:
+    """The first picture, its measurement if that is one of the same shape, and every sample of it."""
+    truth, firsts = pictures.x[0], [(row, row.first) for row in rows]
+    panels = [("the truth", truth)]
+    measured = next((_floats(kept["y"]) for _, kept in firsts if "y" in kept), None)
+    if measured is not None and measured.shape[-1] <= truth.shape[-1]:
+        panels.append(("the measurement", measured))
+    for row, kept in firsts:
+        if "x" in kept:
+            name, decibel = row.cell.run.method.partition("(")[0], row.counted("psnr").flat[0]
+            panels.append((f"{name}\n{decibel:.2f} dB", _floats(kept["x"])))
+    path = out / f"{task.name}.png"
+    comparison(panels, path, title="", zoom=None)
+    return Plot(path, f"{pictures.labels[0]}, with the PSNR of each sample.", f"{task.label}: {pictures.labels[0]}")
+
+
+def _floats(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) of uint8 as (3, H, W) on [-1, 1]."""
+    return torch.from_numpy(pixels).movedim(-1, 0).float() / 127.5 - 1
 
 
 def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:

@@ -44,10 +44,27 @@ class Row:
     result: Result
 
     def estimate(self, figure: str) -> Estimate:
-        n = self.cell.task.best_of
-        of = lambda name: self.result.by_image(name).reshape(len(self.cell.run.images), -1, n)  # noqa: E731
-        chosen = np.nan_to_num(of("residual"), nan=np.inf).argmin(2, keepdims=True)
-        return Estimate.of(np.take_along_axis(of(figure), chosen, 2)[..., 0])
+        return Estimate.of(self.counted(figure))
+
+    def counted(self, figure: str) -> np.ndarray:
+        """(pictures, seeds) of a figure: of the samples that count."""
+        return np.take_along_axis(self._samples(figure), self._chosen, 2)[..., 0]
+
+    @property
+    def first(self) -> dict[str, np.ndarray]:
+        """x and y (H, W, 3), uint8, of the first picture's first sample that counts; nothing where it diverged."""
+        k = int(self._chosen.flat[0])
+        groups = (self.result.groups[k // self.cell.run.batch],)
+        kept = replace(self.result, groups=groups).pictures
+        return {name: kept[name][k % self.cell.run.batch] for name in kept}
+
+    @property
+    def _chosen(self) -> np.ndarray:
+        return np.nan_to_num(self._samples("residual"), nan=np.inf).argmin(2, keepdims=True)
+
+    def _samples(self, figure: str) -> np.ndarray:
+        """(pictures, seeds, best_of) of a figure."""
+        return self.result.by_image(figure).reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
 
     @property
     def calls(self) -> int:
@@ -93,7 +110,7 @@ def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps
     for task in suite.tasks:
         text = suite.operator(task, campaign.prior.shape)
         seeds = range(seed, seed + suite.seeds * task.best_of)
-        template = campaign.template(pictures, text, task.sigma, seeds)
+        template = campaign.template(pictures, text, task.sigma, seeds, frames=1)
         for entry in suite.entries:
             if entry.on and task.name not in entry.on:
                 continue
