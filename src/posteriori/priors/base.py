@@ -87,7 +87,9 @@ class Prior(ABC):
             x0, fraction, _ = self.estimate(x_t, t, clip)
 
         def vjp(v: Tensor, again: bool = False) -> Tensor:
-            return torch.autograd.grad(x0, x_t, v, retain_graph=again)[0]
+            with torch.enable_grad():
+                product = (x0 * v).sum()  # given v apart, torch would import sympy: most of a second of a cold start
+            return torch.autograd.grad(product, x_t, retain_graph=again)[0]
 
         return Denoised(x0.detach(), None if fraction is None else fraction.detach()), vjp
 
