@@ -213,6 +213,7 @@ def test_gradients_are_those_of_differences(operator):
     [
         (lambda: BoxMask(SHAPE, size=17), "box of 17 pixels at top -1, left -1 does not lie in 16 x 16"),
         (lambda: BoxMask(SHAPE, size=4, top=13), "at top 13"),
+        (lambda: BoxMask(SHAPE, size=16), "a box of 16 pixels hides all of 16 x 16: make it smaller"),
         (lambda: BoxMask(SHAPE, size=0), "size is 0: give at least 1"),
         (lambda: Mask(SHAPE, torch.ones(5, 5)), r"mask is \(5, 5\); the images are \(3, 16, 16\)"),
         (lambda: Mask(SHAPE, torch.zeros(16, 16)), "hides every pixel"),

@@ -84,6 +84,8 @@ class BoxMask(Masking):
                 f"a box of {size} pixels at top {top}, left {left} does not lie in {height} x {width}: "
                 "make it smaller or move it"
             )
+        if size == height == width:
+            raise PosterioriError(f"a box of {size} pixels hides all of {height} x {width}: make it smaller")
         for name, value in (("size", size), ("top", top), ("left", left)):
             object.__setattr__(self, name, value)
 

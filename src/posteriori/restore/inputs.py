@@ -94,8 +94,8 @@ def load(
 ) -> Loaded:
     """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
-    Pictures are fitted (``images.fit``); arrays must have the shape and be finite; where their ``scale`` is not given
-    they are floating-point numbers on [-1, 1].
+    Pictures are fitted (``images.fit``). Arrays must have the shape, less a first 1, and be finite; where their
+    ``scale`` is not given they are floating-point numbers on [-1, 1].
     Raises OSError or PosterioriError, one line.
     """
     data = read_bytes(source.path)
@@ -124,9 +124,9 @@ def load(
 def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
     array = read_array(data, path, kinds)
     if shape is None:
-        shape = array.shape[-3:]
-        if len(shape) != 3 or shape[0] != 3 or not array.size:
-            raise PosterioriError(f"{path} has shape {array.shape}: give (3, height, width)")
+        shape = array.shape[1:] if array.ndim > 3 and len(array) == 1 else array.shape
+        if len(shape) < 2 or not array.size:
+            raise PosterioriError(f"{path} has shape {array.shape}: give a measurement, like (3, height, width)")
     if array.shape not in (shape, (1, *shape)):
         raise PosterioriError(f"{path} has shape {array.shape}: this measurement has {shape}")
     with np.errstate(over="ignore"):

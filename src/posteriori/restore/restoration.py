@@ -117,8 +117,8 @@ class Restoration:
         """Reads and, to simulate, degrades an input. Raises OSError or PosterioriError."""
         loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
-        if self.operator and not self.simulate:
-            shape = self.operator.image_shape(shape)
+        if not self.simulate:
+            shape = self._image_shape(shape, source)
         setting = self._setting(shape)
         operator, noise, exact = setting.operator, self.noise, None
         if operator is None:
@@ -131,6 +131,22 @@ class Restoration:
         y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
         truth = x if self.simulate else None
         return Case(source, loaded, setting.prior, operator, setting.method, noise, y, truth, exact)
+
+    def _image_shape(self, measured: tuple[int, ...], source: Source) -> tuple[int, ...]:
+        """The shape of the image behind a measurement: one that the prior takes, and that the operator measures so."""
+        try:
+            shape = self.operator.image_shape(measured) if self.operator else measured
+        except (ValueError, IndexError):  # from a shape that is none of the operator's
+            shape = ()
+        if len(shape) == 3 and shape[0] == self.prior.shape[0]:
+            operator = self._setting(shape).operator
+            if operator is None or operator.measured_shape in (measured, (1, *measured[1:])):
+                return shape
+        gives = self.operator.build(self.prior.shape).measured_shape if self.operator else self.prior.shape
+        raise PosterioriError(
+            f"{source.path} has shape {measured}: a measurement of images {self.prior.shape} has {gives} here, "
+            "and of others accordingly"
+        )
 
     def _measured_shape(self) -> tuple[int, ...] | None:
         """The shape (C, H, W) that inputs must have; None where any will do."""
