@@ -1,0 +1,288 @@
+"""Which samplers run on which operators, and how well: writes the last part of docs/operators.md and its pictures.
+
+    python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md
+
+What runs follows from what a sampler requires. A few candidates are measured on held-out pictures with every operator
+that has a default; the pictures that are shown are the package's own. A stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from posteriori.files import atomic_path
+from posteriori.images.files import load_image, to_tensor, to_uint8
+from posteriori.images.sheets import sheet
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import executor
+from posteriori.jobs.key import Job
+from posteriori.jobs.progress import shown
+from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Result, Store
+from posteriori.likelihoods import GaussianNoise, PoissonNoise
+from posteriori.likelihoods.base import Likelihood, Linear, Spectral
+from posteriori.loop import sample
+from posteriori.metrics import lpips, psnr
+from posteriori.operators import OPERATORS, Dense, Mask
+from posteriori.operators.base import Operator
+from posteriori.operators.rounding import Rounding
+from posteriori.sampler import State
+from posteriori.samplers import SAMPLERS
+from posteriori.settings.presets import resolve
+from posteriori.settings.text import format_spec, parse_operator, parse_sampler, read_sampler
+from posteriori.studies.guide.cells import filled, network
+from posteriori.studies.guide.heldout import held_out
+from posteriori.studies.table import Table
+from posteriori.studies.tasks import SIGMA_Y
+
+#: the side at which each prior is measured, its held-out pictures, and the picture that is shown
+PRIORS = {"faces-64": (64, (32, 34), "astronaut"), "photo": (128, (8, 10), "chelsea")}
+#: other settings than an operator's own, which would leave little of 64 x 64 pixels
+SET = {"gaussian-blur": "gaussian-blur(sigma=1.5)"}
+#: these need an array
+WITHOUT_DEFAULT = (Dense, Mask)
+
+_BAYES = "diffpir(lambda_=1.0, zeta=1.0, steps=30)"
+_DPS, _DAPS = "dps(steps=30)", "daps(steps=30, ode_steps=1)"
+#: texts of the candidates, by what the likelihood can do
+CANDIDATES = {
+    "spectral": (_BAYES, "ddrm(eta=0.85, steps=30)", _DPS, "mmps(iterations=1, steps=30)"),
+    "linear": (_BAYES, "pigdm(steps=30)", _DPS, "mmps(iterations=1, steps=30)"),
+    "rounded": (_BAYES, _DAPS, _DPS, "reddiff(steps=30)"),
+    "any": (_DAPS, _DPS, "reddiff(steps=30)", "pnpdm(steps=15, inner=2)"),
+}
+HEADING = "## Samplers on operators\n"
+BEST = 3
+#: of a sheet of pictures
+ROWS = 8
+
+
+@dataclass(frozen=True)
+class Restored(Job):
+    """``sampler``, a text with all fields, on ``operator``: the held-out ``pictures`` and the one that is shown."""
+
+    prior: str
+    operator: str
+    sampler: str
+    sigma: float
+    pictures: tuple[int, int]
+
+    @property
+    def label(self) -> str:
+        return f"{self.sampler.partition('(')[0]}, {self.operator}, {self.prior}"
+
+    @property
+    def name(self) -> str:
+        return self.sampler.partition("(")[0]
+
+
+def texts() -> list[str]:
+    """The operators that are measured, as texts."""
+    return [SET.get(cls.name, cls.name) for cls in OPERATORS if cls not in WITHOUT_DEFAULT]
+
+
+def noise_of(operator: Operator) -> float:
+    """sigma on [-1, 1]: what is rounded has no other noise."""
+    return 0.0 if isinstance(operator, Rounding) else SIGMA_Y
+
+
+def likelihood(operator: Operator) -> Likelihood:
+    """Of nothing, for what it can do."""
+    return GaussianNoise(noise_of(operator)).likelihood(torch.zeros(1, *operator.measured_shape), operator)
+
+
+def candidates(operator: Operator) -> tuple[str, ...]:
+    like = likelihood(operator)
+    kind = "spectral" if isinstance(like, Spectral) else "linear" if isinstance(like, Linear) else "any"
+    return CANDIDATES["rounded" if isinstance(operator, Rounding) else kind]
+
+
+@cache
+def jobs(prior: str) -> list[Restored]:
+    """The first candidate on every operator, then the second, and so on."""
+    size, pictures, _ = PRIORS[prior]
+    net = network(prior, size)
+    operators = {text: parse_operator(text, net.shape) for text in texts()}
+    rounds = zip(*(candidates(operator) for operator in operators.values()), strict=True)
+    found = []
+    for own in rounds:
+        for (text, operator), candidate in zip(operators.items(), own, strict=True):
+            spec, sigma = read_sampler(candidate), noise_of(operator)
+            given = {"steps": spec.fields[spec.cls.count]} | spec.fields
+            sampler = resolve(spec.cls, operator, net, sigma=sigma, **given).sampler
+            found.append(Restored(prior, text, format_spec(sampler), sigma, pictures))
+    return found
+
+
+def pictures_of(prior: str, rows: tuple[int, int], data: Path) -> tuple[Tensor, Tensor]:
+    """The held-out ones, and the one that is shown."""
+    size, _, bundled = PRIORS[prior]
+    return held_out(prior, data, slice(*rows), size), load_image(bundled, size=size)
+
+
+@dataclass(frozen=True)
+class Work:
+    """PSNR and LPIPS of each held-out picture, seconds of a processor for each, and the restored picture, uint8."""
+
+    data: Path
+
+    def __call__(self, job: Restored, tick: Tick) -> Result:
+        torch.set_num_threads(1)
+        prior, sampler = network(job.prior, PRIORS[job.prior][0]), parse_sampler(job.sampler)
+        truth, own = pictures_of(job.prior, job.pictures, self.data)
+        x = torch.cat([truth, own])
+        operator = parse_operator(job.operator, prior.shape)
+        like, started = GaussianNoise(job.sigma).simulate(x, operator), time.process_time()
+
+        def watch(state: State, step: int, steps: int, rows: slice) -> None:
+            tick(step / steps, job.label)
+
+        try:
+            x = sample(prior, like, sampler, callbacks=[watch], progress=False)[:, 0]
+        except FloatingPointError as error:
+            return Result({"failed": str(error)})
+        seconds = (time.process_time() - started) / len(x)
+        restored = x[: len(truth)]
+        figures = {"psnr": psnr(restored, truth).tolist(), "lpips": lpips(restored, truth).tolist(), "seconds": seconds}
+        return Result(figures, {"picture": to_uint8(x[-1])})
+
+
+def fitting(like: Likelihood) -> tuple[str, str]:
+    """The samplers that run on ``like``, and what the others need, in Markdown."""
+    run: list[str] = []
+    needs: dict[str, list[str]] = {}
+    for cls in SAMPLERS:
+        requires = cls().requires  # of an instance: some have it of the sampler inside
+        (run if isinstance(like, requires) else needs.setdefault(requires.needs, [])).append(cls.name)
+    return ", ".join(run), "; ".join(f"{what}: {', '.join(names)}" for what, names in needs.items()) or "none"
+
+
+def admitted() -> Table:
+    """Operators with the same samplers in one row: computed from what each sampler requires."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for text in texts():
+        operator = parse_operator(text, network("faces-64", 64).shape)
+        rows.setdefault(fitting(likelihood(operator)), []).append(text.partition("(")[0])
+    picture = torch.zeros(1, 3, 8, 8)
+    other = PoissonNoise(30.0).likelihood(picture, parse_operator("identity", (3, 8, 8)))
+    rows.setdefault(fitting(other), []).append("any operator, where the noise is not Gaussian")
+    lines = [(", ".join(names), run, why) for (run, why), names in rows.items()]
+    return Table("", "", ("operator", "run", "do not: what they need"), lines)
+
+
+def ranked(found: dict[Restored, Result], operator: str) -> list[tuple[Restored, Result]]:
+    """The best by PSNR first; without those that reached NaN."""
+    own = [(job, result) for job, result in found.items() if job.operator == operator and "psnr" in result.figures]
+    return sorted(own, key=lambda pair: -fmean(pair[1].figures["psnr"]))[:BEST]
+
+
+def measured(found: dict[Restored, Result]) -> Table:
+    rows = []
+    for operator in dict.fromkeys(job.operator for job in found):
+        best = ranked(found, operator)
+        cells = [
+            f"{job.name}: {fmean(own.figures['psnr']):.2f} dB, {fmean(own.figures['lpips']):.3f}, "
+            f"{own.figures['seconds']:.1f} s"
+            for job, own in best
+        ]
+        rows.append((operator, *cells, *[""] * (BEST - len(cells))))
+    return Table("", "", ("operator", "best in PSNR", "second", "third"), rows)
+
+
+def drawn(prior: str, operators: Sequence[str], found: dict[Restored, Result], path: Path) -> None:
+    """A row for each operator: the truth, the measurement or how it is drawn, and the best three."""
+    size, _, bundled = PRIORS[prior]
+    truth, images, labels = load_image(bundled, size=size), [], []
+    for text in operators:
+        operator = parse_operator(text, truth.shape[1:])
+        y = GaussianNoise(noise_of(operator)).simulate(truth, operator).y
+        drawing = operator.drawing(y)
+        shown = F.interpolate(drawing[1] if drawing else y, (size, size), mode="nearest-exact")
+        images += [truth, shown.expand(1, 3, -1, -1)]
+        labels += ["truth", text]
+        for job, own in ranked(found, text):
+            images.append(to_tensor(own.arrays["picture"]))
+            labels.append(f"{job.name}, {psnr(images[-1], truth).item():.1f} dB")
+        while len(images) % (2 + BEST):
+            images.append(torch.ones_like(truth))
+            labels.append("")
+    sheet(torch.cat(images), path, columns=2 + BEST, labels=labels)
+
+
+def section(found: dict[str, dict[Restored, Result]], pictures: dict[str, list[Path]], folder: Path) -> str:
+    """What stands below HEADING."""
+    parts = [HEADING, filled(INTRODUCTION), admitted().markdown()]
+    for prior, own in found.items():
+        size, (first, end), bundled = PRIORS[prior]
+        text = MEASURED.format(n=end - first, prior=prior, size=size, bundled=bundled, sigma=SIGMA_Y)
+        parts += [f"### {prior}, {size} x {size}", filled(text), measured(own).markdown(), failures(own)]
+        names = [path.relative_to(folder).as_posix() for path in pictures[prior]]
+        parts += [f"![What {prior} makes of every operator's measurement]({name})" for name in names]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def failures(found: dict[Restored, Result]) -> str:
+    failed = [f"{job.name} on {job.operator}" for job, own in found.items() if "failed" in own.figures]
+    return f"Reached NaN: {', '.join(failed)}." if failed else ""
+
+
+INTRODUCTION = """
+What runs follows from what each sampler requires; `sample` refuses anything else in one line, which names those that
+fit. Gaussian noise, and none for `jpeg` and `bit-depth`, where PnP-DM asks for some: it follows the density of y.
+Written by
+`python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
+"""
+MEASURED = """
+The best three of four candidates, one sample each, with few steps: mean PSNR and LPIPS of {n} held-out pictures that
+chose nothing, with noise {sigma} ({prior}, {size} x {size}), and seconds of one busy core for each picture. The
+operators have their defaults where nothing else is said. {n} pictures tell large differences alone. The pictures are
+of `{bundled}`.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
+    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    parser.add_argument("--page", type=Path, required=True, help="its part below the heading is written again")
+    parser.add_argument("--jobs", default="2", help="processes")
+    parser.add_argument("--priors", nargs="*", default=list(PRIORS), choices=list(PRIORS))
+    asked = parser.parse_args()
+    store, all_jobs = Store(asked.out, print), [job for prior in asked.priors for job in jobs(prior)]
+    left = missing(all_jobs, store)
+    with shown("measuring", {job.key: 1.0 for job in left}) as report:
+        run(left, Work(asked.data), store, executor(asked.jobs), report, place=asked.out)
+    write(asked.page, asked.priors, store)
+
+
+def write(page: Path, priors: Sequence[str], store: Store) -> None:
+    """The part of ``page`` below HEADING, and the pictures, in the folder of its name."""
+    folder = page.with_suffix("")
+    if priors:
+        folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[Restored, Result]] = {}
+    pictures: dict[str, list[Path]] = {}
+    for prior in priors:
+        found[prior] = {job: own for job in jobs(prior) if (own := store.read(job))}
+        pictures[prior] = []
+        operators = list(dict.fromkeys(job.operator for job in found[prior]))
+        for i in range(0, len(operators), ROWS):
+            pictures[prior].append(folder / f"{prior}-{1 + i // ROWS}.png")
+            drawn(prior, operators[i : i + ROWS], found[prior], pictures[prior][-1])
+    text = page.read_text("utf-8").partition(HEADING)[0].rstrip()
+    with atomic_path(page) as path:
+        path.write_text(f"{text}\n\n{section(found, pictures, page.parent)}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
