@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from posteriori.settings import presets
+from posteriori.studies.engine import work
 
 
 def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori, monkeypatch):
@@ -25,11 +26,15 @@ def test_demo_writes_the_table_and_the_figures(tiny_prior, tmp_path, posteriori,
         assert [row["method"] for row in csv.DictReader(file)] == [row["method"] for row in rows]
     pictures = [out / f"{name}.png" for name in ("inpainting", "deconvolution", "denoising", "sample")]
     tables = [out / name for name in ("results.csv", "results.json", "settings.json")]
-    assert sorted(out.iterdir()) == sorted([*pictures, *tables])
+    assert sorted(out.glob("[!.]*")) == sorted([*pictures, *tables, out / "runs", out / "plan.json"])
     for picture in pictures:
         Image.open(picture).verify()
     assert "50 of 1000 steps" in shown.out
     assert "no preset of dps was measured" in shown.err
+    before = {path: path.read_bytes() for path in (*pictures, *tables)}
+    monkeypatch.setattr(work, "sample", None)  # nothing is drawn again
+    assert posteriori("demo", "--prior", tiny_prior, "--out", out).code == 0
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_demo_compares_any_samplers_at_their_papers_steps(tiny_prior, tmp_path, posteriori):

@@ -19,6 +19,7 @@ import posteriori.studies.report.page as page
 from posteriori.cli import main
 from posteriori.jobs.executors import Serial
 from posteriori.metrics import lpips
+from posteriori.settings import presets
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.report.plan import Scope
 from posteriori.studies.verification import plan
@@ -65,7 +66,7 @@ def command(words, folder, kill, after, counted):
     os.replace, os.rename = counting(os.replace), counting(os.rename)
     problem = Grid(n=50, d=8, d_y=1)
     plan.QUICK = plan.Scope(((problem, 2),), (2,), problem)
-    TrainingRun.log_every = 3
+    TrainingRun.log_every, presets.DEFAULT_STEPS = 3, 4
     code = 0
     if words[0] == "report":
         report(*words[1:])

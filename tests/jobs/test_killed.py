@@ -1,5 +1,6 @@
 """kill -9, twice, at different moments: the same command then gives what an uninterrupted one gives, byte for byte."""
 
+import csv
 import json
 import multiprocessing
 import re
@@ -17,7 +18,7 @@ from posteriori.files import TEMPORARY
 BLUR = ("--operator", "gaussian-blur(sigma=1.0)")
 TRAINING = {"size": 16, "channels": [16], "attention": False, "norm_groups": 8, "images": 32, "batch_size": 4}
 #: what says when, how fast and in how much memory
-TIMES = re.compile(r'"(peak_memory_bytes|time|pid)": \S+')
+TIMES = re.compile(r'"(peak_memory_bytes|time|pid|seconds)": \S+')
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,7 @@ COMMANDS = {
     "sample": ["sample", "-n", "5", "--steps", "2", "--batch", "2"],
     "sweep": ["sweep", "dps", "--vary", "scale=1,2", *BLUR, "--pictures", "2", "--steps", "2", "--batch", "1"],
     "report": ["report"],
+    "demo": ["demo", "--samplers", "sdedit,dps"],
     "verify": ["verify", "--quick", "--samplers", "ddim,dps"],
     "evaluate": ["priors", "evaluate", "--images", "{pictures}", "--holdout", "::2", "--samples", "3"],
     "train": ["train", "{pictures}", "--config", "{config}", "--checkpoint-every", "0", "--threads", "1"],
@@ -74,6 +76,8 @@ def contents(folder):
             own = path.read_bytes()
             if path.suffix == ".json":
                 own = TIMES.sub("", own.decode())
+            elif path.suffix == ".csv":
+                own = [{**row, "seconds": None} for row in csv.DictReader(own.decode().splitlines())]
             elif path.suffix == ".pt":  # pickle says of objects, not of their values, which are the same
                 own = plain(torch.load(path, weights_only=True))
             found[str(path.relative_to(folder))] = own

@@ -12,14 +12,16 @@ from scipy.special import digamma, polygamma
 
 from posteriori.jobs.run import missing
 from posteriori.jobs.store import Store
-from posteriori.metrics import kernel_distance, pooled_features, psnr
+from posteriori.metrics import kernel_distance, pooled_features
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.schedule import linear_betas
-from posteriori.studies.demo import single_pass
+from posteriori.studies.engine.plan import Run
+from posteriori.studies.engine.work import compute
 from posteriori.studies.evaluation.data import read_data
 from posteriori.studies.evaluation.denoising import About, bm3d, denoising, network_call, noise_levels, psnr_table
 from posteriori.studies.evaluation.likeness import kernel_distances, memorisation, nearest
 from posteriori.studies.evaluation.result import Evaluation, Memorisation, Request, Shift, markdown, tables
+from posteriori.studies.report.plan import single_pass
 from posteriori.training.data import Images
 from posteriori.training.evaluate import SIGMAS
 
@@ -69,13 +71,12 @@ def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
     assert sum(event.kind == "end" for event in counted) == 60
 
 
-def test_at_t_100_it_is_the_reports_baseline(tmp_path, monkeypatch):
-    for other in ("ssim", "lpips"):  # their size and their time are not asked for here
-        monkeypatch.setattr(f"posteriori.studies.demo.{other}", psnr)
+def test_at_t_100_it_is_the_reports_baseline(tmp_path):
     prior, images = white(), pictures(1)
     truth = images.pixels.float() / 127.5 - 1
     figures = denoising({"network": network_call(prior)}, LEVELS, images, Store(tmp_path), replace(ABOUT, seed=5))
-    expected = single_pass(prior, truth, seed=5)[2].psnr
+    run = single_pass(Run(("white", ""), prior.shape, "", "", 0.0, (("0.png", ""),), (5,), 1))
+    expected = compute(run, run.rows, prior, truth, lambda calls: None).figures["psnr"][0]
     assert figures["network"]["t = 100 (sigma 0.339)"]["0.png"] == pytest.approx(expected, abs=1e-4)
 
 

@@ -45,30 +45,28 @@ def demo(
 
     Both measurements have noise of sigma 0.05 on the [-1, 1] scale.
 
-    Writes results.csv, results.json, settings.json and a figure per task.
+    Writes results.csv, results.json, settings.json and a figure per task. A stopped demo goes on where it was.
     """
-    from posteriori.files import writable_folder
-    from posteriori.hub.load import load_prior
+    from posteriori.cli.experiment import campaign
     from posteriori.images.files import load_image
+    from posteriori.jobs.executors import Serial
     from posteriori.samplers import DDIM
     from posteriori.settings.presets import DEFAULT_STEPS
     from posteriori.settings.text import read_samplers
     from posteriori.studies.demo import run_demo
     from posteriori.studies.demo_files import write_demo
-    from posteriori.terminal import console
+    from posteriori.studies.engine.execute import Loader
+    from posteriori.studies.engine.plan import Pictures
 
     # DDIM draws from the prior alone, which the demo does anyway
     chosen = [cls for cls in read_samplers(samplers) if cls is not DDIM]
     if not chosen:
         raise typer.BadParameter("ddim draws from the prior alone, which the demo does anyway: name others, like dps")
-    to = console(stderr=True, quiet=quiet)
-    writable_folder(out)
-    network = load_prior(prior, device=device, dtype=dtype)
-    truth = load_image(image, size=network.shape[-1]).to(network.device)
-    steps = network.schedule.levels if full else DEFAULT_STEPS
-    say = lambda text: to.print(text, style="dim")  # noqa: E731
-    done = run_demo(network, truth, methods=chosen, steps=steps, seed=seed, progress=not quiet, say=say)
-    written = write_demo(done, out, prior=prior, image=image, seed=seed)
+    with campaign(out, Loader(prior, None, device, dtype), 1, Serial(), quiet) as run:
+        truth = Pictures((image,), load_image(image, size=run.prior.shape[-1]))
+        steps = run.prior.schedule.levels if full else DEFAULT_STEPS
+        done = run_demo(run, truth, methods=chosen, steps=steps, seed=seed)
+        written = write_demo(done, out, prior=prior, image=image, seed=seed)
     if quiet:
         return
     _print_table(done, prior, image)
@@ -96,7 +94,7 @@ def _print_table(demo: Demo, prior: str, image: str) -> None:
         if previous and row.task != previous:
             table.add_section()
         previous = row.task
-        figures = [(row.psnr, ".2f"), (row.ssim, ".3f"), (row.lpips, ".4f")]
-        cells = ["" if value is None else format(value, form) for value, form in figures]
-        table.add_row(row.method, labels.get(row.task, row.task), *cells, str(row.nfe), f"{row.seconds:.1f}")
+        cells = [(row.psnr, ".2f"), (row.ssim, ".3f"), (row.lpips, ".4f"), (row.nfe, "d"), (row.seconds, ".1f")]
+        texts = ["" if value is None else format(value, form) for value, form in cells]
+        table.add_row(row.method, labels.get(row.task, row.task), *texts)
     console(width=120).print(table)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
-from posteriori.kernels import forward
-from posteriori.likelihoods import Flat, Likelihood, noise_model
-from posteriori.loop import sample
-from posteriori.metrics import lpips, psnr, ssim
-from posteriori.observers import CountedPrior
-from posteriori.priors.base import Prior
-from posteriori.rng import Purpose, Rng, image_key
+from posteriori.images.files import to_tensor
 from posteriori.sampler import Sampler
-from posteriori.samplers import DDIM, DPS, ScoreALD, SDEdit
+from posteriori.samplers import DPS, ScoreALD, SDEdit
 from posteriori.settings.presets import DEFAULT_STEPS, default_steps, resolve
-from posteriori.settings.text import format_spec
+from posteriori.settings.text import format_spec, parse_sampler
+from posteriori.studies.engine.campaign import Campaign
+from posteriori.studies.engine.plan import MEASUREMENT, Item, Pictures, Run
+from posteriori.studies.pictures import by_hash
+from posteriori.studies.report.plan import samples, single_pass
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 
 #: the report's three
@@ -37,7 +34,7 @@ class Row:
     ssim: float | None
     lpips: float | None
     nfe: int
-    seconds: float
+    seconds: float | None
 
 
 @dataclass
@@ -45,7 +42,6 @@ class TaskResult:
     """A task's pictures: the measurement and each method's reconstruction, (1, 3, H, W)."""
 
     task: Task
-    y: Tensor
     rows: list[Row] = field(default_factory=list)
     pictures: list[Tensor] = field(default_factory=list)
 
@@ -69,68 +65,61 @@ class Demo:
 
 
 def run_demo(
-    prior: Prior,
-    truth: Tensor,
+    campaign: Campaign,
+    truth: Pictures,
     *,
     methods: Sequence[type[Sampler]] = METHODS,
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
-    progress: bool = True,
-    say: Callable[[str], None] = lambda _: None,
 ) -> Demo:
-    """Runs the experiment on ``truth``, (1, 3, H, W) on [-1, 1], with ``steps`` of the schedule's T levels.
+    """Runs the experiment on the one picture ``truth`` with ``steps`` of the schedule's T levels.
 
-    A method whose paper takes fewer has the paper's.
-
-    ``say`` is told what runs next and which settings no measurement chose.
+    A method whose paper takes fewer has the paper's. Every run is kept in the campaign's folder, which is told what
+    runs next and which settings no measurement chose. Raises FloatingPointError where a sampler diverged.
     """
-    results, settings = [], {}
-    for task in tasks(prior.shape):
-        like = noise_model(SIGMA_Y).simulate(truth, task.operator, seed=seed)
-        y, result = like.y, TaskResult(task, like.y)
-        result.rows.append(_score("measurement", task.name, y, truth, 0, 0.0))
-        result.pictures.append(y)
+    settings, items, prior = {}, list[Item](), campaign.prior
+    several = tasks(prior.shape)
+    for task in several:
+        template = campaign.template(truth, format_spec(task.operator), SIGMA_Y, (seed,), frames=1)
+        items.append(Item(task.label, replace(template, method=MEASUREMENT)))
         for method in methods:
             resolved = resolve(method, task.operator, prior, steps=default_steps(method, steps), sigma=SIGMA_Y)
             if resolved.warning:
-                say(resolved.warning)
-            say(f"{task.label}: {method.__name__}")
-            settings[f"{task.name}/{method.name}"] = {
-                "sampler": format_spec(resolved.sampler),
-                "sources": resolved.sources,
-            }
-            x, nfe, seconds = _timed(prior, like, resolved.sampler, seed, progress)
-            result.rows.append(_score(method.name, task.name, x, truth, nfe, seconds))
-            result.pictures.append(x)
-        results.append(result)
-    say(f"single-pass denoising at t = {T_DENOISE}")
-    noised, denoised, denoise_row = single_pass(prior, truth, seed=seed)
-    say("one unconditional sample")
-    ddim = DDIM().with_steps(steps)
-    x, nfe, seconds = _timed(prior, Flat(1, prior.shape), ddim, seed, progress)
-    other = [denoise_row, Row("ddim", "unconditional sample", None, None, None, nfe, seconds)]
-    return Demo(truth, steps, results, noised, denoised, x, other, settings)
+                campaign.say(resolved.warning)
+            text = format_spec(resolved.sampler)
+            settings[f"{task.name}/{method.name}"] = {"sampler": text, "sources": resolved.sources}
+            items.append(Item(task.label, replace(template, method=text)))
+    template = campaign.template(truth, "", SIGMA_Y, (seed,))
+    baseline, alone = single_pass(template), samples(template, steps, 1, first=seed)
+    items += [Item("single-pass denoising", baseline), Item("unconditional sample", alone)]
+    campaign.do(items, by_hash(truth))
+    names, results = (MEASUREMENT, *(method.name for method in methods)), []
+    for task in several:
+        runs = [item.run for item in items if item.part == task.label]
+        rows = [_row(campaign, name, task.name, run) for name, run in zip(names, runs, strict=True)]
+        pictures = [_pixels(campaign, run, "y" if run.method == MEASUREMENT else "x") for run in runs]
+        results.append(TaskResult(task, rows, pictures))
+    noised, denoised = (to_tensor(pixels[0]) for pixels in campaign.read(baseline).pictures["path"][0])
+    other = [
+        _row(campaign, "single-pass", f"denoising, t = {T_DENOISE}", baseline),
+        _row(campaign, "ddim", "unconditional sample", alone),
+    ]
+    return Demo(truth.x, steps, results, noised, denoised, _pixels(campaign, alone, "x"), other, settings)
 
 
-def single_pass(prior: Prior, truth: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor, Row]:
-    """The report's baseline: (x_t at t = 100, its Tweedie estimate, the row)."""
-    level = prior.schedule.level(T_DENOISE)
-    rng = Rng(seed, [image_key(row) for row in truth], purpose=Purpose.MEASUREMENT, device=prior.device)
-    x_t = forward(truth, level, rng.normal(prior.shape))
-    started = time.perf_counter()
-    with torch.no_grad():
-        x0 = prior.denoise(x_t, level).x0
-    row = _score("single-pass", f"denoising, t = {T_DENOISE}", x0, truth, 1, time.perf_counter() - started)
-    return x_t, x0, row
+def _row(campaign: Campaign, method: str, task: str, run: Run) -> Row:
+    found, seconds = campaign.read(run), 0.0 if run.method == MEASUREMENT else campaign.runs.seconds(run)
+    psnr, ssim, lpips = (_known(found.figures[name][0]) for name in ("psnr", "ssim", "lpips"))
+    return Row(method, task, psnr, ssim, lpips, found.calls, _known(np.float64(round(seconds, 3))))
 
 
-def _timed(prior: Prior, like: Likelihood, sampler: Sampler, seed: int, progress: bool):
-    counted = CountedPrior(prior)
-    started = time.perf_counter()
-    x = sample(counted, like, sampler, seed=seed, progress=progress)[:, 0]
-    return x, counted.calls, time.perf_counter() - started
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else value.item()
 
 
-def _score(method: str, task: str, x: Tensor, truth: Tensor, nfe: int, seconds: float) -> Row:
-    figures = {name: float(metric(x, truth)) for name, metric in (("psnr", psnr), ("ssim", ssim), ("lpips", lpips))}
-    return replace(Row(method, task, None, None, None, nfe, seconds), **figures)
+def _pixels(campaign: Campaign, run: Run, name: str) -> Tensor:
+    """(1, 3, H, W)."""
+    pictures = campaign.read(run).pictures
+    if name not in pictures:
+        raise FloatingPointError(f"{run.label} reached NaN or infinity: {parse_sampler(run.method).advice()}")
+    return to_tensor(pictures[name][0])
