@@ -147,6 +147,35 @@ def test_a_row_does_not_depend_on_its_company(run, prior, pictures):
             np.testing.assert_allclose(alone.trace[name][:, 0], together.trace[name][:, k], rtol=1e-4, atol=1e-4)
 
 
+def test_where_memory_runs_out_half_the_rows_go_together_and_give_the_same(run, prior, pictures, tmp_path, monkeypatch):
+    whole, halved, said = Runs(tmp_path / "whole"), Runs(tmp_path / "halved"), []
+    run = replace(run, frames=3)
+    for runs in (whole, halved):
+        runs.log.parent.mkdir()
+    do(whole, [Item("x", run)], prior, pictures)
+    denoise, sizes = type(prior).denoise, []
+
+    def limited(self, x_t, t):
+        sizes.append(len(x_t))
+        if len(x_t) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return denoise(self, x_t, t)
+
+    monkeypatch.setattr(type(prior), "denoise", limited)
+    do(halved, [Item("x", run)], prior, pictures, lambda event: said.append(event.note))
+    assert sizes == [4] + 30 * [2]
+    assert [note for note in said if "memory" in note] == ["out of memory with 4 images at once: going on with 2"]
+    one, other = whole.read(run), halved.read(run)
+    assert (one.calls, other.calls) == (10, 10)
+    for kind in ("figures", "trace", "pictures"):
+        assert getattr(one, kind).keys() == getattr(other, kind).keys()
+        for name, value in getattr(one, kind).items():
+            atol = 1 if kind == "pictures" else 1e-4
+            np.testing.assert_allclose(
+                getattr(other, kind)[name].astype(float), value.astype(float), rtol=1e-4, atol=atol
+            )
+
+
 def test_batch_sizes_agree_on_the_network_that_ships():
     """After 10 steps float32 states agree to 1e-4, bfloat16's PSNR to 0.05 dB.
 

@@ -21,6 +21,7 @@ from posteriori.cli.options import (
     Range,
     Seed,
     Simulate,
+    rows_of,
 )
 from posteriori.cli.running import Manner, load, run
 
@@ -44,7 +45,7 @@ def denoise(
     range_: Range = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
-    batch: Batch = None,
+    batch: Batch = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/denoise"),
@@ -87,7 +88,7 @@ def denoise(
         seed=seed,
         simulate=simulate,
         fit=fit,
-        batch=batch,
+        batch=rows_of(batch),
         range=range_,
     )
     run(restoration, sources, out, Manner(overwrite, quiet, as_json))

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posteriori.errors import PosterioriError
-
 if TYPE_CHECKING:
     from posteriori.jobs.executor import Executor
     from posteriori.studies.engine.campaign import Campaign
@@ -38,19 +36,6 @@ Timeout = Annotated[
     typer.Option(min=1, metavar="SECONDS", help="Give up a job after so long, and go on with the others."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: its share of all).")]
-
-Batch = Annotated[
-    str, typer.Option(help="Pictures in one network call: a number, or auto, what pays and the free memory holds.")
-]
-
-
-def rows_of(text: str) -> int | None:
-    """``--batch``: a number of rows, or None for auto."""
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise PosterioriError(f"--batch is {text!r}: give auto or a number of pictures, at least 1")
-    return int(text)
 
 
 @contextmanager

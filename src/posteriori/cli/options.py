@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from posteriori.errors import PosterioriError
+
 Prior = Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: the first there is of cuda, mps and cpu.")]
@@ -27,10 +29,28 @@ Range = Annotated[
     Literal["-1..1", "0..1", "0..255"] | None,
     typer.Option("--range", help="Black and white of .npy measurements (default: -1..1, where that is likely)."),
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Images in one network call (default: by their size).")]
+Batch = Annotated[
+    str,
+    typer.Option(help="Images in one network call: a number; or auto, as many as pay at their size and memory holds."),
+]
+Checkpointing = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option(
+        help="Gradients in less memory and more time, activations computed again: auto, where memory is short."
+    ),
+]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Steps of the sampler (default: auto's choice, or its paper's, at most 250).")
 ]
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="The files are clean: degrade them first, restore, and score.")
 ]
+
+
+def rows_of(text: str) -> int | None:
+    """``--batch``: a number of images, or None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise PosterioriError(f"--batch is {text!r}: give auto or a number of images, at least 1")
+    return int(text)

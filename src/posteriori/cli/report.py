@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from posteriori.cli.experiment import (
-    Batch,
     Holdout,
     Images,
     Jobs,
@@ -19,9 +18,8 @@ from posteriori.cli.experiment import (
     Threads,
     Timeout,
     campaign,
-    rows_of,
 )
-from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
+from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Out, Prior, Quiet, rows_of
 
 EPILOG = """
 Examples:
@@ -47,6 +45,7 @@ def report(
         bool, typer.Option("--full", help="Every picture, 1000 steps, the whole ladder: hours; the time is told first.")
     ] = False,
     batch: Batch = "auto",
+    checkpointing: Checkpointing = "auto",
     jobs: Jobs = "1",
     timeout: Timeout = None,
     threads: Threads = None,
@@ -75,7 +74,7 @@ def report(
     if pictures:
         scope = scope.with_pictures(pictures)
     rows, workers = rows_of(batch), executor(jobs, timeout)
-    with campaign(out, Loader(prior, None, device, dtype, threads), rows, workers, quiet) as run:
+    with campaign(out, Loader(prior, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         size = run.prior.shape[-1]
         choice = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None
         done = reproduce(run, choice, scope, tuple(range(seed, seed + seeds)))

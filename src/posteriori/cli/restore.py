@@ -9,6 +9,7 @@ import typer
 
 from posteriori.cli.options import (
     Batch,
+    Checkpointing,
     Device,
     Dtype,
     Files,
@@ -22,6 +23,7 @@ from posteriori.cli.options import (
     Seed,
     Simulate,
     Steps,
+    rows_of,
 )
 from posteriori.cli.running import Manner, load, run
 
@@ -90,7 +92,8 @@ def restore(
     range_: Range = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
-    batch: Batch = None,
+    batch: Batch = "auto",
+    checkpointing: Checkpointing = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/restore"),
@@ -159,8 +162,8 @@ def restore(
         seed=seed,
         simulate=simulate,
         fit=fit,
-        batch=batch,
+        batch=rows_of(batch),
         interval=IntervalRequest(interval, widen) if interval is not None else None,
         range=range_,
     )
-    run(restoration, sources, out, Manner(overwrite, quiet, as_json))
+    run(restoration, sources, out, Manner(overwrite, quiet, as_json, checkpointing))

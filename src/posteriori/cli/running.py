@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posteriori.jobs.executor import Event
+    from posteriori.jobs.memory import Checkpointing
     from posteriori.priors.base import Prior
     from posteriori.restore.entry import Case
     from posteriori.restore.inputs import Source
@@ -33,6 +34,7 @@ class Manner:
     overwrite: bool
     quiet: bool
     as_json: bool
+    checkpointing: Checkpointing = "auto"
 
 
 def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
@@ -44,6 +46,7 @@ def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
 def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
     """Restores, shows what was done, and exits with 1 where an input failed."""
     from posteriori.jobs.lock import claimed_folder
+    from posteriori.jobs.memory import kept_room, room
     from posteriori.jobs.progress import NOTE
     from posteriori.progress import bar
     from posteriori.restore.run import Batch, restore, summary, write_summary
@@ -61,6 +64,8 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
             before += size if event.kind == "end" else 0
 
         def announce(case: Case) -> None:
+            if case.prior.any_size:
+                room(case.prior, restoration.rows, **asked)
             if not manner.quiet:
                 _print_settings(restoration, case, progress.console)
 
@@ -75,6 +80,11 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
             if not manner.quiet:
                 progress.console.print(f"posteriori: {text}", soft_wrap=True)
 
+        prior, gradient = restoration.prior, restoration.method.gradient
+        asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
+        if not prior.any_size:
+            batch = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
+            restoration = replace(restoration, batch=batch)
         watched = {"announce": announce, "report": report, "told": told, "say": say}
         restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
         write_summary(out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.options import Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps
+from posteriori.cli.options import Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps, rows_of
 
 EPILOG = """
 Examples:
@@ -24,7 +24,7 @@ def sample(
     steps: Steps = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
-    batch: Batch = None,
+    batch: Batch = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/sample"),
@@ -40,7 +40,6 @@ def sample(
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE, added
     from posteriori.progress import bar
-    from posteriori.restore.restoration import batch_for
     from posteriori.restore.unconditional import draw
     from posteriori.settings.presets import default_steps
     from posteriori.settings.text import read_sampler
@@ -56,7 +55,7 @@ def sample(
             out,
             record=prior_record(prior),
             seed=seed,
-            batch=batch or batch_for(network),
+            batch=rows_of(batch),
             overwrite=overwrite,
             watched=lambda rows: added(progress, "sampling", rows),
             say=lambda text: None if quiet else progress.console.print(f"posteriori: {text}", soft_wrap=True),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posteriori.cli.experiment import (
-    Batch,
     Holdout,
     Images,
     Jobs,
@@ -18,9 +17,8 @@ from posteriori.cli.experiment import (
     Threads,
     Timeout,
     campaign,
-    rows_of,
 )
-from posteriori.cli.options import Device, Dtype, Out, Prior, Quiet
+from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Out, Prior, Quiet, rows_of
 from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
@@ -57,6 +55,7 @@ def sweep(
     seeds: Seeds = 1,
     seed: Seed = 0,
     batch: Batch = "auto",
+    checkpointing: Checkpointing = "auto",
     jobs: Jobs = "1",
     timeout: Timeout = None,
     threads: Threads = None,
@@ -85,7 +84,7 @@ def sweep(
         raise PosterioriError(
             f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones"
         )
-    loader, workers = Loader(prior, size, device, dtype, threads), executor(jobs, timeout)
+    loader, workers = Loader(prior, size, device, dtype, threads, checkpointing), executor(jobs, timeout)
     with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]
         chosen = held_out(images, holdout, side, pictures) if images else bundled(side)

@@ -58,6 +58,8 @@ class Prior(ABC):
     any_size: bool = False
     #: whether ``denoise`` gives a ``variance_fraction``
     learned_variance: bool = False
+    #: whether activations are computed again for a gradient, and not kept (``save_memory``)
+    checkpointing: bool = False
     #: network calls of one ``denoise``
     tiles: int = 1
     #: the range of how far the denoiser moves 95% of pictures that it knows but was not trained on (``runs.checks``);
@@ -93,6 +95,17 @@ class Prior(ABC):
 
         return Denoised(x0.detach(), None if fraction is None else fraction.detach()), vjp
 
+    def save_memory(self) -> bool:
+        """Has gradients computed with less memory, in more time: activations are not kept but computed again.
+
+        False where it has no such way.
+        """
+        return False
+
+    def shadow(self) -> Prior:
+        """A prior that takes as much memory, on torch's meta device if it can: it has shapes and no numbers."""
+        return self
+
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for images of another ``size`` in pixels (height and width)."""
         raise PosterioriError(
@@ -113,3 +126,7 @@ class Wrapped(Prior):
 
     def at(self, size: int | tuple[int, int]) -> Prior:
         return self.prior.at(size)
+
+    def save_memory(self) -> bool:
+        self.checkpointing = self.prior.save_memory()
+        return self.checkpointing

@@ -37,6 +37,9 @@ class Tiled(Wrapped):
         (self.size, self.starts) = zip(*(_cut(side, tile, overlap, stride) for side in sides), strict=True)
         self.tiles = len(self.starts[0]) * len(self.starts[1])
 
+    def shadow(self) -> Prior:
+        return self.prior.at((self.size[0], self.size[1])).shadow()  # one tile's activations are held at a time
+
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         padded = F.pad(x_t, self.padding, mode="reflect")
         x0, total = torch.zeros_like(padded), torch.zeros_like(padded[:1, :1])

@@ -105,6 +105,19 @@ class UNetPrior(Prior):
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
+    def save_memory(self) -> bool:
+        net: Any = self.net.net
+        net.enable_gradient_checkpointing()
+        self.checkpointing = True
+        return True
+
+    def shadow(self) -> Prior:
+        memo: dict[int, Any] = {id(own): type(own)(own.detach().to("meta")) for own in self.net.parameters()}
+        memo |= {id(own): own.to("meta") for own in self.net.buffers()}
+        prior = copy.copy(self)
+        prior.net, prior.device = copy.deepcopy(self.net, memo).requires_grad_(False), torch.device("meta")
+        return prior
+
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for another size: any where ``any_size``, else multiples of ``stride``."""
         height, width = (size, size) if isinstance(size, int) else size

@@ -41,6 +41,11 @@ class Method(Protocol):
         """Images for each measurement."""
         ...
 
+    @property
+    def gradient(self) -> bool:
+        """Whether it may take gradients of the denoiser."""
+        ...
+
     def steps(self, schedule: Schedule) -> int:
         """Ticks of a call."""
         ...
@@ -90,6 +95,7 @@ class Posterior:
     asked: int
     n: int
     choice: Choice | None = None
+    gradient: ClassVar[bool] = True
 
     def steps(self, schedule: Schedule) -> int:
         sampler = self.spec.build()
@@ -163,6 +169,7 @@ class OnePass:
 
     choice: Choice | None = None
     n: ClassVar[int] = 1
+    gradient: ClassVar[bool] = False
 
     def steps(self, schedule: Schedule) -> int:
         return 1

@@ -40,7 +40,7 @@ class Restoration:
 
     ``simulate``: inputs are clean pictures, to be degraded with ``noise`` first. Pictures are
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
-    one network call (None: by size); inputs are grouped by their order, so that a run that was stopped
+    one network call; inputs are grouped by their order, so that a run that was stopped
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
     for files, such as a blur's border. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
     """
@@ -106,7 +106,7 @@ class Restoration:
     @property
     def rows(self) -> int:
         """Of one network call."""
-        return self.batch or (1 if self._any_size else batch_for(self.prior))
+        return self.batch or 1
 
     def groups(self, sources: Sequence[Source]) -> list[Sequence[Source]]:
         """``sources`` in the order and company in which they are restored."""
@@ -176,9 +176,3 @@ class Restoration:
         noise = PerPixelNoise.behind(share, self.noise.level or ROUNDING)
         exact = Mask(shape, kept) if not self.noise.level and kept.any() else None
         return Mask(shape, share < 1), noise, exact
-
-
-def batch_for(prior: Prior) -> int:
-    """Rows of one network call: as many as pay at this size (a large picture fills the processor alone)."""
-    pixels = prior.shape[-2] * prior.shape[-1]
-    return max(1, (16 * 256**2 if prior.device.type == "cuda" else 8 * 64**2) // pixels)

@@ -20,6 +20,7 @@ from posteriori.jobs.executor import Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.memory import kept_room
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store
 from posteriori.likelihoods import Flat
@@ -55,7 +56,7 @@ def draw(
     *,
     record: dict[str, Any],
     seed: int,
-    batch: int,
+    batch: int | None,
     overwrite: bool,
     watched: Callable[[Mapping[str, float]], Report],
     say: Callable[[str], object] = lambda _: None,
@@ -63,11 +64,12 @@ def draw(
     """Writes ``n`` samples, their grid and manifest.json into ``out``; ``record`` is the prior's. (n, 3, H, W), exact.
 
     Samples are kept in ``out``/.jobs, exact, and pictures are made of them. ``watched`` is given the rows and steps of
-    each batch that is to be drawn, by key, and makes what is told of the progress; ``say`` is
-    told that memory ran out. Raises FileExistsError where ``out``
-    holds samples that other settings made, unless ``overwrite``.
+    each batch that is to be drawn, by key, and makes what is told of the progress; ``say`` is told that memory ran out.
+    ``batch`` is None for as many as pay and as there is memory for. Raises FileExistsError where ``out`` holds samples
+    that other settings made, unless ``overwrite``.
     """
     text, own = format_spec(sampler), arithmetic(prior)
+    batch = kept_room(out, prior, record["sha256"], batch, gradient=False)
     settings = as_json(
         {
             "posteriori": __version__,

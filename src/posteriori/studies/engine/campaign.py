@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from posteriori.files import read_json, write_json
 from posteriori.hub.load import prior_record
-from posteriori.jobs.executor import Executor
+from posteriori.jobs.executor import Event, Executor
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import room_in
+from posteriori.jobs.memory import room
 from posteriori.jobs.progress import Board, announced, log, together
 from posteriori.jobs.run import missing, run
-from posteriori.studies.engine.cost import batch_auto, seconds
+from posteriori.studies.engine.cost import seconds
 from posteriori.studies.engine.execute import Compute, Loader
 from posteriori.studies.engine.plan import Item, Pictures, Rows, Run, distinct
 from posteriori.studies.engine.store import Result, Runs
@@ -52,7 +54,10 @@ class Campaign:
         identity = {"prior": self.record, "shape": list(self.prior.shape)}
         plan = read_json(out / PLAN) if (out / PLAN).is_file() else {}
         same = all(plan.get(name) == value for name, value in identity.items())
-        self.batch = batch or (plan["batch"] if same else batch_auto(self.prior, self.executor.n))
+        asked = {"processes": self.executor.n, "checkpointing": loader.checkpointing, "say": say}
+        self.batch = room(self.prior, batch or (plan["batch"] if same else None), gradient=True, **asked)
+        if self.prior.checkpointing:
+            self.loader = replace(loader, checkpointing="on")
         self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
 
     def template(
@@ -91,8 +96,13 @@ class Campaign:
             self.say(f"{', '.join(begun)}: {text}")
         work = Compute(self.loader, pictures, self.prior)
         with Board(parts, each, later).live(quiet=self.quiet) as report:
-            told = together(report, log(self.runs.log))
+            told = together(report, log(self.runs.log), self._heard)
             run(left, work, self.runs.store, self.executor, told, place=self.out)
+
+    def _heard(self, event: Event) -> None:
+        """Passes on what a group says of itself besides its name: that memory ran out."""
+        if event.kind == "progress" and event.note != event.job.label:
+            self.say(event.note)
 
     def read(self, run: Run) -> Result:
         return self.runs.read(run)

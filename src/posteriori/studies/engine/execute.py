@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from posteriori.jobs.executor import Tick
+from posteriori.jobs.faults import Halving
+from posteriori.jobs.memory import Checkpointing
 from posteriori.jobs.store import Result
 from posteriori.priors.base import Prior
 from posteriori.restore.manifest import arithmetic, versions
 from posteriori.studies.engine.cost import steps
 from posteriori.studies.engine.plan import Rows
-from posteriori.studies.engine.work import compute
+from posteriori.studies.engine.work import Group, compute, joined
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Loader:
     device: str = "cpu"
     dtype: str = "auto"
     threads: int | None = None
+    checkpointing: Checkpointing = "auto"
 
     def __call__(self) -> Prior:
         from posteriori.hub.load import load_prior
@@ -34,6 +37,8 @@ class Loader:
         if self.threads:
             torch.set_num_threads(self.threads)
         prior = load_prior(self.prior, device=self.device, dtype=self.dtype)
+        if self.checkpointing == "on":
+            prior.save_memory()
         return prior.at(self.size) if self.size else prior
 
 
@@ -42,6 +47,7 @@ class Compute:
 
     def __init__(self, loader: Loader, pictures: Mapping[str, Tensor], prior: Prior | None = None):
         self.loader, self.pictures, self.prior = loader, pictures, prior
+        self.halving: Halving | None = None
 
     def __reduce__(self):  # every process has a prior of its own
         return type(self), (self.loader, self.pictures)
@@ -51,7 +57,24 @@ class Compute:
         run = rows.run
         truth = torch.stack([self.pictures[run.images[k][1]] for k, _ in rows.rows]) if run.images else None
         expected = max(1, steps(run, prior))
-        group = compute(run, rows.rows, prior, truth, lambda calls: tick(min(1.0, calls / expected), rows.label))
+        halving = self.halving = self.halving or Halving(run.batch)
+        halving.say = lambda text: tick(0.0, text)
+
+        def work(together: int) -> Group:
+            parts = range(0, len(rows.rows), together)
+            done = [
+                compute(
+                    run,
+                    rows.rows[i : i + together],
+                    prior,
+                    None if truth is None else truth[i : i + together],
+                    lambda calls, i=i: tick(min(1.0, (i + together * calls / expected) / len(rows.rows)), rows.label),
+                )
+                for i in parts
+            ]
+            return joined(done)
+
+        group = halving(work, len(rows.rows))
         arrays = {
             f"{kind}.{name}": value
             for kind in ("figures", "trace", "pictures")

@@ -15,7 +15,7 @@ from posteriori.jobs.progress import seconds_taken
 from posteriori.jobs.store import Result as GroupResult
 from posteriori.jobs.store import Store
 from posteriori.studies.engine.plan import Run
-from posteriori.studies.engine.work import FIGURES
+from posteriori.studies.engine.work import FIGURES, joined_pictures, joined_traces
 
 #: every beginning, step and end of a group, by any process: a line of JSON each
 LOG = "log.jsonl"
@@ -45,20 +45,12 @@ class Result:
     @cached_property
     def trace(self) -> dict[str, np.ndarray]:
         """t (S,), and (S, rows) of everything that was recorded; empty where a row diverged."""
-        traces = [_arrays(group, "trace") for group in self.groups]
-        if not all(traces):
-            return {}
-        return {"t": traces[0]["t"]} | {
-            name: np.concatenate([trace[name] for trace in traces], axis=1) for name in traces[0] if name != "t"
-        }
+        return joined_traces([_arrays(group, "trace") for group in self.groups])
 
     @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
         """x and y (rows, H, W, 3) and path (F, 2, rows, H, W, 3), uint8, as far as they were kept."""
-        kept = [_arrays(group, "pictures") for group in self.groups]
-        return {
-            name: np.concatenate([arrays[name] for arrays in kept], axis=2 if name == "path" else 0) for name in kept[0]
-        }
+        return joined_pictures([_arrays(group, "pictures") for group in self.groups])
 
     @property
     def manifest(self) -> dict[str, Any]:

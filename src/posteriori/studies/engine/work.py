@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,29 @@ def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor |
         return Group(nothing, {}, {}, counted.calls)
     figures = nothing | (_figures(x, truth, like, run.sigma) if truth is not None else {})
     return Group(figures, recorder.trace, recorder.pictures(x, like), counted.calls)
+
+
+def joined(parts: Sequence[Group]) -> Group:
+    """The group whose rows were done in ``parts``, one after the other; each row saw the network calls of its own."""
+    first = parts[0]
+    figures = {name: np.concatenate([part.figures[name] for part in parts]) for name in first.figures}
+    return Group(figures, joined_traces([part.trace for part in parts]),
+                 joined_pictures([part.pictures for part in parts]), first.calls)  # fmt: skip
+
+
+def joined_traces(traces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Traces of the same steps, as of one group; empty where a row diverged."""
+    if not all(traces):
+        return {}
+    return {"t": traces[0]["t"]} | {
+        name: np.concatenate([trace[name] for trace in traces], axis=1) for name in traces[0] if name != "t"
+    }
+
+
+def joined_pictures(kept: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Pictures of several groups, as far as all of them have them."""
+    names = [name for name in kept[0] if all(name in arrays for arrays in kept)]
+    return {name: np.concatenate([arrays[name] for arrays in kept], axis=2 if name == "path" else 0) for name in names}
 
 
 def _likelihood(run: Run, truth: Tensor | None, seeds: list[int]) -> Likelihood:

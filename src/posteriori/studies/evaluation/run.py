@@ -20,7 +20,6 @@ from posteriori.jobs.store import RESULTS, Store
 from posteriori.metrics import pooled_features
 from posteriori.priors.base import Prior
 from posteriori.restore.manifest import arithmetic, versions
-from posteriori.restore.restoration import batch_for
 from posteriori.restore.unconditional import draw
 from posteriori.samplers import DDIM
 from posteriori.settings.text import format_spec
@@ -92,7 +91,7 @@ def evaluate(
             folder,
             record=record,
             seed=request.seed,
-            batch=batch_for(prior),
+            batch=None,
             overwrite=overwrite,
             watched=lambda rows: added(progress, "sampling", rows),
         )

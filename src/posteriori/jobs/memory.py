@@ -1,0 +1,141 @@
+"""What a network call takes of the memory, and how many images go through it together."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from posteriori.files import read_json, write_json
+from posteriori.jobs.store import RESULTS
+from posteriori.priors.base import Prior
+
+#: whether gradients are computed with less memory and more time: where there is too little of it, always, or never
+Checkpointing = Literal["auto", "on", "off"]
+
+#: the share of the free memory that a network call may fill
+SHARE = 0.5
+
+
+class _Live(TorchDispatchMode):
+    """Adds up the bytes of the tensors that operations make, for as long as anybody holds them: ``peak`` at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._count(leaf.untyped_storage(), given)
+        return out
+
+    def _count(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        key = storage._cdata
+        if key in self.sizes or key in given:  # a view, or what was there before
+            return
+        self.sizes[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._freed, key)
+
+    def _freed(self, key: int) -> None:
+        self.now -= self.sizes.pop(key, 0)
+
+
+def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
+    """The most bytes that one image takes in a network call, with the gradient of its estimate or without.
+
+    Tensors are counted and neither computed nor allocated, where the prior has a ``shadow``. What a library allocates
+    inside an operation is not among them.
+    """
+    shadow = prior.shadow()
+    level = prior.schedule.level(prior.schedule.end / 2)
+    x_t = torch.zeros(1, *shadow.shape, device=shadow.device)
+    with _Live() as live:
+        if gradient:
+            x0, vjp = shadow.linearise(x_t, level, clip=True)
+            vjp(torch.ones_like(x0.x0))
+        else:
+            with torch.no_grad():
+                shadow.denoise(x_t, level)
+    return max(1, live.peak)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that the device, or a system's main memory, can still give."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def images_that_pay(prior: Prior) -> int:
+    """Images in a network call beyond which more of them bring nothing: a large one fills the processor alone."""
+    pixels = prior.shape[-2] * prior.shape[-1]
+    return max(1, (16 * 256**2 if prior.device.type == "cuda" else 8 * 64**2) // pixels)
+
+
+def room(
+    prior: Prior,
+    batch: int | None,
+    *,
+    gradient: bool,
+    processes: int = 1,
+    checkpointing: Checkpointing = "auto",
+    say: Callable[[str], object] = lambda _: None,
+) -> int:
+    """How many images go through the network at once: ``batch``, or (None) as many as pay and as there is memory for.
+
+    Where a step with a ``gradient`` would take more than that, ``prior`` computes its activations again in the backward
+    pass from now on; ``say`` is told in one line. ``processes`` share the memory of the machine. No clock is
+    asked, so that the same command has the same batch again. Raises MemoryError where one image is too many.
+    """
+    one, free = memory_of_an_image(prior, gradient=gradient), free_memory(prior.device) / processes
+    again = gradient and (checkpointing == "on" or (checkpointing == "auto" and (batch or 1) * one > SHARE * free))
+    if again and not prior.checkpointing and prior.save_memory():
+        less = memory_of_an_image(prior, gradient=True)
+        say(
+            f"a gradient takes {_gib(less)} an image in the place of {_gib(one)}, of {_gib(free)} that are free: "
+            "activations are computed again in the backward pass (--checkpointing)"
+        )
+        one = less
+    if batch:
+        return batch
+    if one > free:
+        size = f"{prior.shape[-1]} x {prior.shape[-2]}"
+        raise MemoryError(
+            f"one picture of {size} needs {_gib(one)}, and {_gib(free)} of memory are free: take a smaller prior, or "
+            "fewer --jobs"
+        )
+    return max(1, min(images_that_pay(prior), int(SHARE * free / one)))
+
+
+def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: Any) -> int:
+    """``room``, or the batch that it gave when ``out`` was begun with this prior: results there were made with it."""
+    path, identity = out / RESULTS / "batch.json", {"prior": sha256, "shape": list(prior.shape)}
+    found = read_json(path) if path.is_file() else {}
+    kept = found["batch"] if found.get("for") == identity else None
+    together = room(prior, batch or kept, **asked)
+    if not batch and not kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json({"for": identity, "batch": together}, path)
+    return together
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2g} GiB"
