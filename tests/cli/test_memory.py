@@ -18,6 +18,8 @@ def short_of_memory(monkeypatch, most, error=torch.OutOfMemoryError):
     denoise, sizes = UNetPrior.denoise, []
 
     def limited(self, x_t, t):
+        if x_t.device.type == "meta":  # where memory is counted and none is taken
+            return denoise(self, x_t, t)
         sizes.append(len(x_t))
         if len(x_t) > most:
             raise error("out of memory")

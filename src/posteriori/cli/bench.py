@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import Batch, Jobs, Seed, Threads, Timeout, campaign, rows_of
-from posteriori.cli.options import Device, Dtype, Quiet
+from posteriori.cli.experiment import Jobs, Seed, Threads, Timeout, campaign
+from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Quiet, rows_of
 
 EPILOG = """
 Examples:
@@ -35,6 +35,7 @@ def bench(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler, in the place of its own.")] = None,
     seed: Seed = 0,
     batch: Batch = "auto",
+    checkpointing: Checkpointing = "auto",
     jobs: Jobs = "1",
     timeout: Timeout = None,
     threads: Threads = None,
@@ -59,7 +60,7 @@ def bench(
     chosen = replace(chosen, pictures=count or chosen.pictures)
     rows, workers, folder = rows_of(batch), executor(jobs, timeout), out or Path("out/bench") / chosen.name
     name = prior or chosen.prior
-    with campaign(folder, Loader(name, None, device, dtype, threads), rows, workers, quiet) as run:
+    with campaign(folder, Loader(name, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         clean = load_pictures(pictures, run.prior.shape[-1], chosen.pictures)
         page = write(chosen, done(run, cells(run, chosen, clean, seed, steps), clean), clean, name, folder)
     if not quiet:
