@@ -127,7 +127,7 @@ def room(
 
 def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: Any) -> int:
     """``room``, or the batch that it gave when ``out`` was begun with this prior: results there were made with it."""
-    path, identity = out / RESULTS / "batch.json", {"prior": sha256, "shape": list(prior.shape)}
+    path, identity = out / RESULTS / ".batch.json", {"prior": sha256, "shape": list(prior.shape)}
     found = read_json(path) if path.is_file() else {}
     kept = found["batch"] if found.get("for") == identity else None
     together = room(prior, batch or kept, **asked)

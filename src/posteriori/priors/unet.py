@@ -6,11 +6,13 @@ import copy
 import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from posteriori.errors import PosterioriError
 from posteriori.priors.base import Denoised, Prior
@@ -106,10 +108,12 @@ class UNetPrior(Prior):
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
     def save_memory(self) -> bool:
-        net: Any = self.net.net
-        net.enable_gradient_checkpointing()
-        self.checkpointing = True
-        return True
+        blocks = [block for module in self.net.modules() for block in getattr(module, "resnets", ())]
+        for block in blocks:
+            if "forward" not in vars(block):  # of its own already
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        self.checkpointing = bool(blocks)
+        return self.checkpointing
 
     def shadow(self) -> Prior:
         memo: dict[int, Any] = {id(own): type(own)(own.detach().to("meta")) for own in self.net.parameters()}
