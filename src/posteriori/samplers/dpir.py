@@ -25,8 +25,8 @@ class DPIR(Sampler):
 
         z_k = argmin_z |y - A z|^2 + lambda sigma_y^2 / sigma_k^2 |z - x_(k-1)|^2,   x_k = D(z_k, sigma_k)
 
-    x_0 is the operator's initial estimate, and the result is one point estimate: every sample is the same. It fills no
-    hole from afar, since sigma_max is small: take another for inpainting.
+    x_0 is the operator's initial estimate, and the result is one point estimate: every sample is the same. It fills a
+    hole only from a larger sigma_max, like 2: the first denoiser has to see beyond it.
 
     Paper: Zhang et al. 2021, "Plug-and-play image restoration with deep denoiser prior", eqs. 6 and 7, algorithm 1.
 
