@@ -119,7 +119,7 @@ ARGUMENTS = [
     (["face.png", *SIMULATE, "--steps", "many"], 2, "--steps"),
     (["face.png", *SIMULATE, "--samples", "0"], 2, "--samples"),
     (["face.png", *SIMULATE, "--seed", "-1"], 2, "--seed"),
-    (["face.png", *SIMULATE, "--batch", "0"], 2, "--batch"),
+    (["face.png", *SIMULATE, "--batch", "0"], 1, "--batch is '0': give auto or a number of images, at least 1"),
     # names and values
     (["face.png", *SIMULATE, "--prior", "faces-46"], 1, "no prior is called 'faces-46': there are faces-64"),
     (["face.png", *SIMULATE, "--sampler", "dsp"], 1, "no sampler is called 'dsp': there are dps"),
@@ -260,7 +260,8 @@ def test_a_full_disk_leaves_nothing_half_written(here, restore):
     assert answer.code == 1
     assert answer.err.startswith("posteriori: ")
     assert len(answer.err.strip().splitlines()) == 1
-    assert sorted(path.name for path in (here / "out").iterdir()) in ([".lock"], [".lock", "results.json"])
+    assert {path.name for path in (here / "out").iterdir()} <= {".lock", ".jobs", "results.json"}
+    assert [path.name for path in (here / "out").glob(".jobs/*")] in ([], [".batch.json"])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -71,7 +71,11 @@ WRONG = [
     (["dsp", "--vary", "scale=1,2"], 1, "no sampler is called 'dsp': there are dps"),
     (["dps", "--vary", "scale=1,2", "--vary", "scale=1,2"], 1, "give one field or two different ones"),
     (["dps", "--vary", "scale=1,2", "--noise", "-1"], 1, "noise is '-1'"),
-    (["dps", "--vary", "scale=1,2", "--batch", "none"], 1, "--batch is 'none': give auto or a number of pictures"),
+    (
+        ["dps", "--vary", "scale=1,2", "--batch", "none"],
+        1,
+        "--batch is 'none': give auto or a number of images, at least 1",
+    ),
     (["dps", "--vary", "scale=1,2", "--jobs", "0"], 1, "--jobs is '0': give a number of processes, or NAME:N with"),
     (["dps", "--vary", "scale=1,2", "--jobs", "dask:2"], 1, "--jobs is 'dask:2': give a number of processes, or NAME"),
     (["dps", "--vary", "scale=1,2", "--jobs", "serial:2"], 1, "serial does one job at a time, and takes its time"),

@@ -130,9 +130,12 @@ def test_one_image_too_many_is_said_before_any_work(prior, free):
 
 def test_a_folder_keeps_the_batch_that_it_was_begun_with(prior, free, tmp_path):
     free(2 * 3.5 * memory_of_an_image(prior, gradient=True))
-    assert kept_room(tmp_path, prior, "0", None, gradient=True) == 3
+    batch, note = kept_room(tmp_path, prior, "0", None, gradient=True)
+    assert (batch, list(tmp_path.iterdir())) == (3, [])
+    note()
     free(2**40)
-    assert kept_room(tmp_path, prior, "0", None, gradient=True) == 3
-    assert kept_room(tmp_path, prior, "0", 7, gradient=True) == 7
-    assert kept_room(tmp_path, prior, "0", None, gradient=True) == 3
-    assert kept_room(tmp_path, prior, "1", None, gradient=True) == 32
+    for asked, found in ((None, 3), (7, 7), (None, 3)):
+        batch, note = kept_room(tmp_path, prior, "0", asked, gradient=True)
+        note()
+        assert batch == found
+    assert kept_room(tmp_path, prior, "1", None, gradient=True)[0] == 32

@@ -16,7 +16,7 @@ class Answer(Prior):
 
     name, shape, schedule, bounds = "answer", (3, 8, 8), linear_betas(50), (-2.0, 3.0)
     dtype, device, stride, any_size = torch.bfloat16, torch.device("meta"), 4, True
-    learned_variance, tiles, shift = True, 7, (0.1, 0.2)
+    learned_variance, tiles, shift, checkpointing = True, 7, (0.1, 0.2), True
 
     def denoise(self, x_t, t):
         return Denoised(0.5 * x_t, torch.ones_like(x_t))

@@ -169,7 +169,7 @@ def test_seeds(sampler):
     # keys take the place of the measurements' content
     twice = Gaussian(like.y[[0, 0]], used(sampler), 0.2)
     a, b = run(sampler, twice, keys=[4, 5])
-    assert (a - b).abs().max() > 0.05
+    assert sampler.point or (a - b).abs().max() > 0.05
     a, b = run(sampler, twice, keys=[4, 4])
     close(a, b)
 

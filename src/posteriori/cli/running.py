@@ -82,10 +82,11 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
 
         prior, gradient = restoration.prior, restoration.method.gradient
         asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
+        note = None
         if not prior.any_size:
-            batch = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
+            batch, note = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
             restoration = replace(restoration, batch=batch)
-        watched = {"announce": announce, "report": report, "told": told, "say": say}
+        watched = {"announce": announce, "report": report, "told": told, "say": say, "begin": note}
         restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
         write_summary(out)
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]

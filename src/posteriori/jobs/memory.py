@@ -107,6 +107,8 @@ def room(
     pass from now on; ``say`` is told in one line. ``processes`` share the memory of the machine. No clock is
     asked, so that the same command has the same batch again. Raises MemoryError where one image is too many.
     """
+    if batch and not gradient:
+        return batch
     free, most = free_memory(prior.device) / processes, batch or images_that_pay(prior)
     if checkpointing != "on" and most * prior.shape[-2] * prior.shape[-1] * AMPLE <= SHARE * free:
         return most  # to count costs most of a second of a cold start
@@ -130,16 +132,22 @@ def room(
     return max(1, min(images_that_pay(prior), int(SHARE * free / one)))
 
 
-def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: Any) -> int:
-    """``room``, or the batch that it gave when ``out`` was begun with this prior: results there were made with it."""
+def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: Any) -> tuple[int, Callable[[], None]]:
+    """``room``, or the batch that it gave when ``out`` was begun with this prior: results there were made with it.
+
+    Also what notes it in ``out``, to be called before the first result is written.
+    """
     path, identity = out / RESULTS / ".batch.json", {"prior": sha256, "shape": list(prior.shape)}
     found = read_json(path) if path.is_file() else {}
     kept = found["batch"] if found.get("for") == identity else None
     together = room(prior, batch or kept, **asked)
-    if not batch and not kept:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json({"for": identity, "batch": together}, path)
-    return together
+
+    def note() -> None:
+        if not batch and not kept:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json({"for": identity, "batch": together}, path)
+
+    return together, note
 
 
 def _gib(size: float) -> str:

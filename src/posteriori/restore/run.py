@@ -72,16 +72,26 @@ class Restored(NamedTuple):
 class Entries:
     """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
 
-    ``there`` has the manifests of those that are there, which stay as they are.
+    ``there`` has the manifests of those that are there, which stay as they are. ``begin`` is called before the first
+    is written.
     """
 
-    def __init__(self, restoration: Restoration, out: Path, there: dict[Source, dict[str, Any]]):
-        self.restoration, self.out, self.there = restoration, out, dict(there)
+    def __init__(
+        self,
+        restoration: Restoration,
+        out: Path,
+        there: dict[Source, dict[str, Any]],
+        begin: Callable[[], object] | None = None,
+    ):
+        self.restoration, self.out, self.there, self.begin = restoration, out, dict(there), begin
 
     def done(self, batch: Batch) -> bool:
         return all(case.source in self.there for case in batch.cases)
 
     def write(self, batch: Batch, restored: Restored) -> None:
+        if self.begin:
+            self.begin()
+            self.begin = None
         for case, x in zip(batch.cases, restored.x, strict=True):
             if case.source not in self.there:
                 self.there[case.source] = _write(self.restoration, case, x, restored.cost, self.out)
@@ -97,17 +107,19 @@ def restore(
     report: Report,
     told: Callable[[Outcome], object],
     say: Callable[[str], object] = lambda _: None,
+    begin: Callable[[], object] | None = None,
 ) -> None:
     """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
     ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, ``told``
     every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. What the
-    same settings made of the same input is left as it is. Raises FileExistsError, before any work, where a name is
-    taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
+    same settings made of the same input is left as it is. ``begin`` is called before the first is written. Raises
+    FileExistsError, before any work, where a name is taken by anything else, unless ``overwrite``; MemoryError and
+    FloatingPointError as they come.
     """
     groups = restoration.groups(sources)
     there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
-    entries, announced = Entries(restoration, out, there), set()
+    entries, announced = Entries(restoration, out, there, begin), set()
 
     def finished(sources: Iterable[Source]) -> None:
         for source in sources:

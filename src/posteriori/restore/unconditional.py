@@ -69,7 +69,7 @@ def draw(
     that other settings made, unless ``overwrite``.
     """
     text, own = format_spec(sampler), arithmetic(prior)
-    batch = kept_room(out, prior, record["sha256"], batch, gradient=False)
+    batch, note = kept_room(out, prior, record["sha256"], batch, gradient=False)
     settings = as_json(
         {
             "posteriori": __version__,
@@ -94,6 +94,7 @@ def draw(
                 f"{out} holds samples made otherwise: give another --out, or --overwrite to replace them"
             )
     write_json({"settings": settings, "versions": versions()}, out / MANIFEST)
+    note()
     started = time.perf_counter()
     left, halving = missing(jobs, store), Halving(batch, say)
     steps = len(sampler.path(prior.schedule)) - 1

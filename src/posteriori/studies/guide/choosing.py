@@ -272,7 +272,8 @@ pictures; `less the best` is against the candidate that had the best PSNR on the
 chose. The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, tuned for each
 picture with the truth in hand (`studies/guide/classical.py`). Candidates were DiffPIR with zeta = 1 and lambda = 1 or
 3, and DDRM, in 30 and 100 steps (for time, with faces-128 in 30 alone), and DPIR in 16, in
-inpainting in 20 from a higher noise. DPIR is a point estimate: it is taken where one sample is asked for. choosing/choosing.csv has all of them.
+inpainting in 20 from a higher noise. DPIR is a point estimate: it is taken where one sample is asked for.
+choosing/choosing.csv has all of them.
 Every sampler, on `faces-64` at noise 0.05, is in [fronts.md](fronts.md).
 """
 
