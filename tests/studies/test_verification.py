@@ -36,8 +36,8 @@ RECORD = "verification-quick.csv"
 #: The probability that any of the COMPARED statistics of all samplers is taken for a change where there is none (by
 #: Bonferroni's inequality). Measured on the six pairs of four independent runs, with 5 seeds on pictures and, but for
 #: one pair, without DAPS, MALA, PnP-DM and RePaint: no alarm; the least of 2,706 p-values is 0.00025, 9.9% of them are
-#: below 0.1 and 0.8% below 0.01. Against the record, none of eight runs at other seeds raised an alarm (1000 to 1700,
-#: the first eight of ``pytest -m slow -k other_seeds``, which counts the alarms of 20).
+#: below 0.1 and 0.8% below 0.01. Against the record, none of 16 runs at other seeds raised an alarm (1000 to 2500,
+#: the first 16 of ``pytest -m slow -k other_seeds``, which counts the alarms of 20).
 ALARM, COMPARED = 0.05, len(SAMPLERS) * sum(len(problem.statistics) for problem, _ in QUICK.problems)
 
 
