@@ -41,7 +41,8 @@ class Choice:
     @property
     def reason(self) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        return f"{self.sampler}, {steps}, for {self.goal} on {self.operator}: {self.source}"
+        goal = GOALS[0] if self.goal == ESTIMATE else self.goal
+        return f"{self.sampler}, {steps}, for {goal} on {self.operator}: {self.source}"
 
 
 #: (sampler, steps, why) for each goal where nothing was measured: what holds for any prior and noise
