@@ -187,7 +187,9 @@ def test_global_random_state_is_left_alone(sampler):
 def test_a_mixture_equals_the_network_that_predicts_it(sampler, prediction):
     sampler = without_clip(sampler)
     network = as_network(PRIOR, prediction)
-    torch.testing.assert_close(run(sampler, prior=network), run(sampler), atol=1e-4, rtol=1e-4)
+    # a network that estimates eps rounds x0 by float32's eps times sigma / alpha, 157 at the first of the 15 steps
+    rounding = 15 * torch.finfo(torch.float32).eps * PRIOR.schedule.sigma_bars[0]
+    torch.testing.assert_close(run(sampler, prior=network), run(sampler), atol=rounding, rtol=rounding)
 
 
 @each(steps=15)
