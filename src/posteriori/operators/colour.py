@@ -11,21 +11,28 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.operators.drawing import in_colour
+from posteriori.operators.linear import LinearOperator
 from posteriori.operators.mask import Masking
-from posteriori.operators.svd import SVDOperator
+from posteriori.operators.svd import Orthogonal
 
 Channel = Literal["red", "green", "blue"]
 _WEIGHTS = {"mean": (0.3333, 0.3334, 0.3333), "rec601": (0.299, 0.587, 0.114)}
 
 
-def _colours(name: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or shape[0] != 3:
-        raise PosterioriError(f"{name} is for colours, and the images are {shape}: give (3, height, width)")
+class OfColours(LinearOperator):
+    """An operator for images of three channels."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.shape) != 3 or self.shape[0] != 3:
+            raise PosterioriError(
+                f"{self.name} is for colours, and the images are {self.shape}: give (3, height, width)"
+            )
 
 
 @final
 @dataclass(frozen=True)
-class Grey(SVDOperator):
+class Grey(OfColours, Orthogonal):
     """Colourisation: y = w_r R + w_g G + w_b B, (B, 1, H, W).
 
     The mean has the weights of DDRM's and DDNM's code, (.3333, .3334, .3333); rec601 is luma, (.299, .587, .114).
@@ -43,10 +50,6 @@ class Grey(SVDOperator):
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
         return 3, *measured[1:]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _colours(self.name, self.shape)
-
     @cached_property
     @torch.inference_mode(False)
     def _w(self) -> Tensor:
@@ -55,12 +58,6 @@ class Grey(SVDOperator):
     @property
     def s(self) -> Tensor:
         return self._w.norm()
-
-    def U(self, c: Tensor) -> Tensor:
-        return c
-
-    def Ut(self, y: Tensor) -> Tensor:
-        return y
 
     def Vt(self, x: Tensor) -> Tensor:
         return (x * (self._w / self._w.norm()).to(x)).sum(1, keepdim=True)
@@ -78,7 +75,7 @@ class Grey(SVDOperator):
 
 @final
 @dataclass(frozen=True)
-class Bayer(Masking):
+class Bayer(OfColours, Masking):
     """Demosaicing: every pixel has one colour, as on a camera's sensor.
 
     Counted from 0, red is at odd rows and odd columns, blue at even ones of both, and green at the others.
@@ -87,10 +84,6 @@ class Bayer(Masking):
     """
 
     name: ClassVar[str] = "bayer"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _colours(self.name, self.shape)
 
     @cached_property
     @torch.inference_mode(False)
@@ -103,16 +96,12 @@ class Bayer(Masking):
 
 @final
 @dataclass(frozen=True)
-class ChannelLoss(Masking):
+class ChannelLoss(OfColours, Masking):
     """Colourisation: one of the three channels is missing."""
 
     name: ClassVar[str] = "channel-loss"
 
     channel: Annotated[Channel, "the one that is missing"] = "blue"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _colours(self.name, self.shape)
 
     @cached_property
     @torch.inference_mode(False)

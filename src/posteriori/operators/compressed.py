@@ -14,7 +14,7 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.operators.drawing import decades, in_colour
 from posteriori.operators.kspace import KSpace, pixels
-from posteriori.operators.svd import SVDOperator
+from posteriori.operators.svd import Orthogonal
 from posteriori.rng import Purpose, generator
 
 Share = Annotated[float, Gt(0), Le(1), "share of the coefficients that is measured"]
@@ -23,7 +23,7 @@ Seed = Annotated[int, Ge(0), "which of them: the seed of a random order"]
 
 @final
 @dataclass(frozen=True)
-class WalshHadamard(SVDOperator):
+class WalshHadamard(Orthogonal):
     """Compressed sensing: a random share of each channel's Walsh-Hadamard coefficients.
 
     y = (H vec(x))[first m of an order], (C, m) for m = round(share H W), where the n x n matrix H of entries
@@ -69,16 +69,6 @@ class WalshHadamard(SVDOperator):
         """The coefficients that are measured, (m,), in the order of y."""
         others = torch.randperm(math.prod(self.shape[1:]) - 1, generator=generator(self.seed, Purpose.OPERATOR)) + 1
         return torch.cat([torch.zeros(1, dtype=torch.int64), others])[: self._m]
-
-    @property
-    def s(self) -> Tensor:
-        return torch.ones(())
-
-    def U(self, c: Tensor) -> Tensor:
-        return c
-
-    def Ut(self, y: Tensor) -> Tensor:
-        return y
 
     def Vt(self, x: Tensor) -> Tensor:
         return fwht(x.flatten(2))[..., self.chosen.to(x.device)]

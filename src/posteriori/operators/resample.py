@@ -14,20 +14,12 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.operators.separable import Separable
-from posteriori.operators.svd import SVDOperator
+from posteriori.operators.svd import Orthogonal
 
 
-@final
 @dataclass(frozen=True)
-class Downsample(Separable):
-    """Super-resolution: every block of pixels is replaced by its mean.
-
-    y is (B, C, H / factor, W / factor), and A A^T = I / factor^2.
-    """
-
-    name: ClassVar[str] = "downsample"
-    averages: ClassVar[bool] = True
-    selects: ClassVar[bool] = True
+class Smaller(Separable):
+    """y has one pixel for each block of factor x factor pixels."""
 
     factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
 
@@ -39,7 +31,22 @@ class Downsample(Separable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _divides(self.factor, self.shape)
+        if any(side % self.factor for side in self.shape[-2:]):
+            size = f"{self.shape[-2]} x {self.shape[-1]}"
+            raise PosterioriError(f"factor is {self.factor}: give a divisor of both sides of {size}")
+
+
+@final
+@dataclass(frozen=True)
+class Downsample(Orthogonal, Smaller):
+    """Super-resolution: every block of pixels is replaced by its mean.
+
+    y is (B, C, H / factor, W / factor), and A A^T = I / factor^2.
+    """
+
+    name: ClassVar[str] = "downsample"
+    averages: ClassVar[bool] = True
+    selects: ClassVar[bool] = True
 
     @cached_property
     @torch.inference_mode(False)
@@ -48,17 +55,9 @@ class Downsample(Separable):
         block = torch.full((1, self.factor), 1 / self.factor, dtype=torch.float64)
         return torch.kron(height, block), torch.kron(width, block)
 
-    __call__ = SVDOperator.__call__
-
     @property
     def s(self) -> Tensor:
         return torch.tensor(1 / self.factor)
-
-    def U(self, c: Tensor) -> Tensor:
-        return c
-
-    def Ut(self, y: Tensor) -> Tensor:
-        return y
 
     def Vt(self, x: Tensor) -> Tensor:
         return self.factor * F.avg_pool2d(x, self.factor)
@@ -69,7 +68,7 @@ class Downsample(Separable):
 
 @final
 @dataclass(frozen=True)
-class Bicubic(Separable):
+class Bicubic(Smaller):
     """Super-resolution: the picture is made smaller by bicubic interpolation, with its kernel stretched by the factor.
 
     y_i = sum_j k((u_i - j) / factor) x_j with u_i = (i + 1/2) factor - 1/2, along the height and the width. k is Keys'
@@ -83,14 +82,6 @@ class Bicubic(Separable):
 
     factor: Annotated[int, Ge(1), "pixels that become one; it divides both sides of the picture"] = 4
 
-    @classmethod
-    def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
-        return Downsample.image_shape(measured, **{"factor": cls.factor} | fields)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _divides(self.factor, self.shape)
-
     @cached_property
     @torch.inference_mode(False)
     def matrices(self) -> tuple[Tensor, Tensor]:
@@ -99,7 +90,7 @@ class Bicubic(Separable):
 
 @final
 @dataclass(frozen=True)
-class Decimate(Separable):
+class Decimate(Orthogonal, Smaller):
     """Super-resolution: one pixel of every block is kept, y_ij = x_(factor i, factor j).
 
     After a blur by any kernel, this is the model of most super-resolution: decimate(factor=4) @ blur(kernel=FILE). By
@@ -110,33 +101,11 @@ class Decimate(Separable):
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 
-    factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
-
-    @classmethod
-    def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
-        return Downsample.image_shape(measured, **{"factor": cls.factor} | fields)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _divides(self.factor, self.shape)
-
     @cached_property
     @torch.inference_mode(False)
     def matrices(self) -> tuple[Tensor, Tensor]:
         height, width = (torch.eye(side, dtype=torch.float64)[:: self.factor] for side in self.shape[-2:])
         return height, width
-
-    __call__ = SVDOperator.__call__
-
-    @property
-    def s(self) -> Tensor:
-        return torch.ones(())
-
-    def U(self, c: Tensor) -> Tensor:
-        return c
-
-    def Ut(self, y: Tensor) -> Tensor:
-        return y
 
     def Vt(self, x: Tensor) -> Tensor:
         return x[..., :: self.factor, :: self.factor]
@@ -149,11 +118,6 @@ class Decimate(Separable):
     def initial_estimate(self, y: Tensor) -> Tensor:
         """Every pixel repeated over its block."""
         return y.repeat_interleave(self.factor, -1).repeat_interleave(self.factor, -2)
-
-
-def _divides(factor: int, shape: tuple[int, ...]) -> None:
-    if any(side % factor for side in shape[-2:]):
-        raise PosterioriError(f"factor is {factor}: give a divisor of both sides of {shape[-2]} x {shape[-1]}")
 
 
 def _bicubic(side: int, factor: int) -> Tensor:

@@ -83,6 +83,23 @@ class SVDOperator(LinearOperator):
         return self.pinv(y)
 
 
+class Orthogonal(SVDOperator):
+    """A = s V^T: its rows are orthogonal and of one length s, 1 unless said otherwise, so that U = I."""
+
+    @property
+    def s(self) -> Tensor:
+        return torch.ones(())
+
+    def U(self, c: Tensor) -> Tensor:
+        return c
+
+    def Ut(self, y: Tensor) -> Tensor:
+        return y
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.s.to(x) * self.Vt(x)
+
+
 def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(U, s, V^T) of a matrix in thin form, float64, with bases that follow from the matrix alone.
 
