@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from posteriori.likelihoods.base import Noise
-from posteriori.likelihoods.independent import Independent
+from posteriori.likelihoods.independent import Independent, normals
 from posteriori.operators.base import Operator
 from posteriori.rng import Rng
 
@@ -78,7 +78,7 @@ class SaltAndPepperNoise(Noise[SaltAndPepper]):
         return SaltAndPepper(y, operator, self.share, self.sigma)
 
     def draw(self, clean: Tensor, rng: Rng) -> Tensor:
-        u = torch.from_numpy(ndtr(rng.normal(clean.shape[1:]).cpu().double().numpy())).to(clean.device)
+        u = torch.from_numpy(ndtr(normals(clean, rng))).to(clean.device)
         white, black = u < self.share / 2, u > 1 - self.share / 2
         value = clean.masked_fill(white, 1.0).masked_fill(black, -1.0)
         return value + self.sigma * rng.normal(clean.shape[1:])

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import numpy as np
 from torch import Tensor
 
 from posteriori.likelihoods.base import Measured
+from posteriori.rng import Rng
+
+#: the intensity of black: what a sensor counts in the dark, as a share of white's
+DARK = 1e-3
 
 
 class Independent(Measured):
@@ -39,3 +44,16 @@ class Independent(Measured):
     def _entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """y and A(x) in the m observed entries, (B, m) each."""
         return self.operator.observed_entries(self.y), self.operator.observed_entries(self.operator(x))
+
+
+def intensity(clean: Tensor) -> Tensor:
+    """I = (A(x) + 1) / 2 of ``clean`` A(x), at least ``DARK``."""
+    return ((clean + 1) / 2).clamp(min=DARK)
+
+
+def normals(clean: Tensor, rng: Rng) -> np.ndarray:
+    """The normal numbers z that Gaussian noise on ``clean`` would have, float64: other noises are quantiles at Phi(z).
+
+    So no processor decides a draw.
+    """
+    return rng.normal(clean.shape[1:]).cpu().double().numpy()

@@ -15,12 +15,9 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Noise
-from posteriori.likelihoods.independent import Independent
+from posteriori.likelihoods.independent import Independent, intensity, normals
 from posteriori.operators.base import Operator
 from posteriori.rng import Rng
-
-#: the intensity of black: what a sensor counts in the dark, as a share of ``peak``
-DARK = 1e-3
 
 
 @final
@@ -63,11 +60,11 @@ class Poisson(Independent):
         return PoissonNoise(peak).simulate(x, operator, seed=seed, keys=keys)
 
     def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        rate = _intensity(a)
+        rate = intensity(a)
         return 2 * rate - 1, 4 * rate / self.peak
 
     def log_density(self, y: Tensor, a: Tensor) -> Tensor:
-        count, rate = (self.peak * (y + 1) / 2).clamp(min=0), self.peak * _intensity(a)
+        count, rate = (self.peak * (y + 1) / 2).clamp(min=0), self.peak * intensity(a)
         return count * rate.log() - rate - torch.lgamma(count + 1)
 
 
@@ -90,7 +87,7 @@ class PoissonGaussian(Independent):
         self.peak, self.sigma = float(noise.peak), float(noise.sigma)
 
     def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        rate = _intensity(a)
+        rate = intensity(a)
         return 2 * rate - 1, 4 * rate / self.peak + self.sigma**2
 
     def log_density(self, y: Tensor, a: Tensor) -> Tensor:
@@ -142,15 +139,11 @@ class PoissonGaussianNoise(Noise[PoissonGaussian]):
 
 def _counts(clean: Tensor, peak: float, rng: Rng) -> Tensor:
     """Counts at ``clean`` A(x), float64: the quantile at Phi(z), with z the normal number of Gaussian noise."""
-    z = rng.normal(clean.shape[1:]).cpu().double().numpy()
-    rate, u = peak * _intensity(clean.cpu().double()).numpy(), ndtr(z)
+    z = normals(clean, rng)
+    rate, u = peak * intensity(clean.cpu().double()).numpy(), ndtr(z)
     count = np.maximum(np.rint(rate + np.sqrt(rate) * z + (z**2 - 1) / 6), 0)  # Cornish and Fisher's, 1 or 2 off
     while (low := pdtr(count, rate) < u).any():
         count += low
     while (high := (count > 0) & (pdtr(np.maximum(count - 1, 0), rate) >= u)).any():
         count -= high
     return torch.from_numpy(count)
-
-
-def _intensity(clean: Tensor) -> Tensor:
-    return ((clean + 1) / 2).clamp(min=DARK)

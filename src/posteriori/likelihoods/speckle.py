@@ -14,8 +14,7 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Noise
-from posteriori.likelihoods.independent import Independent
-from posteriori.likelihoods.poisson import DARK
+from posteriori.likelihoods.independent import Independent, intensity, normals
 from posteriori.operators.base import Operator
 from posteriori.rng import Rng
 
@@ -42,13 +41,13 @@ class Speckle(Independent):
         self.looks = float(looks)
 
     def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        intensity = _intensity(a)
-        return 2 * intensity - 1, 4 * intensity.square() / self.looks
+        mean = intensity(a)
+        return 2 * mean - 1, 4 * mean.square() / self.looks
 
     def log_density(self, y: Tensor, a: Tensor) -> Tensor:
-        looks, light, intensity = self.looks, ((y + 1) / 2).clamp(min=1e-12), _intensity(a)
+        looks, light, mean = self.looks, ((y + 1) / 2).clamp(min=1e-12), intensity(a)
         shape = looks * math.log(looks) - math.lgamma(looks) - math.log(2)  # y is 2 wide
-        return shape + (looks - 1) * light.log() - looks * intensity.log() - looks * light / intensity
+        return shape + (looks - 1) * light.log() - looks * mean.log() - looks * light / mean
 
 
 @final
@@ -69,10 +68,5 @@ class SpeckleNoise(Noise[Speckle]):
 
     def draw(self, clean: Tensor, rng: Rng) -> Tensor:
         """The quantile at Phi(z), with z the normal number that Gaussian noise would have."""
-        z = rng.normal(clean.shape[1:]).cpu().double().numpy()
-        factor = torch.from_numpy(gammaincinv(self.looks, ndtr(z)) / self.looks)
-        return (2 * _intensity(clean.cpu().double()) * factor - 1).to(clean)
-
-
-def _intensity(clean: Tensor) -> Tensor:
-    return ((clean + 1) / 2).clamp(min=DARK)
+        factor = torch.from_numpy(gammaincinv(self.looks, ndtr(normals(clean, rng))) / self.looks)
+        return (2 * intensity(clean.cpu().double()) * factor - 1).to(clean)
