@@ -15,6 +15,7 @@ from posteriori.likelihoods.base import Additive, Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
+from posteriori.samplers.langevin import langevin
 from posteriori.schedule import Level, Schedule
 
 
@@ -71,15 +72,12 @@ class DAPS(Sampler):
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
-        x = state.x
+        x0 = state.x
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma, 0.01), self.ode_steps)):
-            x = reverse(x, prior.estimate(x, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
-        x0 = x
+            x0 = reverse(x0, prior.estimate(x0, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
         eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
         target = like.with_sigma(self.tau / math.sqrt(2)) if self.tau and isinstance(like, Additive) else like
-        for _ in range(self.langevin_steps):
-            drift = (x0 - x) / t.sigma**2 + target.score(x)
-            x = x + eta * drift + math.sqrt(2 * eta) * rng.normal(shape)
+        x = langevin(x0, t.sigma, target, eta, self.langevin_steps, rng)
         x = forward(x, s, rng.normal(shape))
         return State(x, s, state.n, x0)
 

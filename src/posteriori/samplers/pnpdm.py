@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar, final
@@ -17,6 +16,7 @@ from posteriori.likelihoods.base import Likelihood, Spectral
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State
+from posteriori.samplers.langevin import langevin
 from posteriori.schedule import Level, Schedule
 
 
@@ -88,10 +88,7 @@ class PnPDM(Sampler):
         """z ~ p(y | z) N(z; x, rho^2 I)."""
         if isinstance(like, Spectral):
             return _towards_y(x, rho, like, rng.normal(x.shape[1:]))
-        z, eta = x, min(self.step_size, rho**2 / 2)
-        for _ in range(self.langevin_steps):
-            z = z + eta * (like.score(z) + (x - z) / rho**2) + math.sqrt(2 * eta) * rng.normal(x.shape[1:])
-        return z
+        return langevin(x, rho, like, min(self.step_size, rho**2 / 2), self.langevin_steps, rng)
 
 
 def _towards_y(x: Tensor, rho: float, like: Spectral, noise: Tensor) -> Tensor:
