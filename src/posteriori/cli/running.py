@@ -82,11 +82,10 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
 
         prior, gradient = restoration.prior, restoration.method.gradient
         asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
-        note = None
+        watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
         if not prior.any_size:
             batch, note = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
-            restoration = replace(restoration, batch=batch)
-        watched = {"announce": announce, "report": report, "told": told, "say": say, "begin": note}
+            restoration, watched["begin"] = replace(restoration, batch=batch), note
         restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
         write_summary(out)
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]

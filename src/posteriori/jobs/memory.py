@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,6 +143,7 @@ def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: 
     kept = found["batch"] if found.get("for") == identity else None
     together = room(prior, batch or kept, **asked)
 
+    @cache
     def note() -> None:
         if not batch and not kept:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ class Restored(NamedTuple):
 class Entries:
     """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
 
-    ``there`` has the manifests of those that are there, which stay as they are. ``begin`` is called before the first
+    ``there`` has the manifests of those that are there, which stay as they are. ``begin`` is called before any
     is written.
     """
 
@@ -81,7 +81,7 @@ class Entries:
         restoration: Restoration,
         out: Path,
         there: dict[Source, dict[str, Any]],
-        begin: Callable[[], object] | None = None,
+        begin: Callable[[], object],
     ):
         self.restoration, self.out, self.there, self.begin = restoration, out, dict(there), begin
 
@@ -89,9 +89,7 @@ class Entries:
         return all(case.source in self.there for case in batch.cases)
 
     def write(self, batch: Batch, restored: Restored) -> None:
-        if self.begin:
-            self.begin()
-            self.begin = None
+        self.begin()
         for case, x in zip(batch.cases, restored.x, strict=True):
             if case.source not in self.there:
                 self.there[case.source] = _write(self.restoration, case, x, restored.cost, self.out)
@@ -107,7 +105,7 @@ def restore(
     report: Report,
     told: Callable[[Outcome], object],
     say: Callable[[str], object] = lambda _: None,
-    begin: Callable[[], object] | None = None,
+    begin: Callable[[], object] = lambda: None,
 ) -> None:
     """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
