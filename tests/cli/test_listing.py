@@ -7,7 +7,8 @@ import pytest
 from posteriori.cli import main
 from posteriori.operators import OPERATORS
 from posteriori.samplers import SAMPLERS
-from posteriori.settings.text import about, class_fields, parse_operator, parse_sampler
+from posteriori.settings.fields import about, class_fields
+from posteriori.settings.text import parse_operator, parse_sampler
 
 LISTS = [("samplers", SAMPLERS), ("operators", OPERATORS)]
 

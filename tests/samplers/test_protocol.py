@@ -40,7 +40,7 @@ from posteriori.samplers import (
     ScoreALD,
     SDEdit,
 )
-from posteriori.settings.text import class_fields
+from posteriori.settings.fields import class_fields
 from tests.helpers import (
     IMAGE,
     Bulk,

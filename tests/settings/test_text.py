@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
 from posteriori.sampler import Sampler
 from posteriori.samplers import DDIM, DPS, SAMPLERS, AnnealedLangevin, ScoreALD, SDEdit
+from posteriori.settings.fields import about, accepts, class_fields
 from posteriori.settings.text import (
     INSTEAD,
     Spec,
-    about,
-    accepts,
-    class_fields,
     format_spec,
     parse_operator,
     parse_sampler,

@@ -42,7 +42,8 @@ def _show(classes: Sequence[type[Sampler | Operator]], as_json: bool) -> None:
 def _entry(cls: type[Sampler | Operator]) -> dict[str, Any]:
     """A class as JSON. Defaults are as a spec writes them, null where the field is an array."""
     from posteriori.sampler import Sampler
-    from posteriori.settings.text import INSTEAD, about, accepts, class_fields, format_value
+    from posteriori.settings.fields import about, accepts, class_fields
+    from posteriori.settings.text import INSTEAD, format_value
 
     summary, paper = about(cls)
     instead = INSTEAD.get(cls.name)

@@ -18,8 +18,9 @@ from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
 from posteriori.settings.choosing import Choice
+from posteriori.settings.fields import class_fields
 from posteriori.settings.presets import Resolved, resolve
-from posteriori.settings.text import Spec, class_fields, format_spec
+from posteriori.settings.text import Spec, format_spec
 
 #: called after every step with the mean residual, where there is one
 Tick = Callable[[float | None], None]

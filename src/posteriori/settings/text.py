@@ -15,25 +15,21 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, dataclass, fields, replace
-from inspect import get_annotations, getdoc
-from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, replace
+from typing import Any, Generic, get_args
 
 from torch import Tensor
 
 from posteriori.arrays import Array
 from posteriori.errors import PosterioriError
-from posteriori.likelihoods import NOISES, Noise
+from posteriori.likelihoods import Noise
 from posteriori.names import nearest
-from posteriori.operators import OPERATORS
 from posteriori.operators.base import Composition, Operator
 from posteriori.sampler import Sampler
 from posteriori.samplers import SAMPLERS
+from posteriori.settings.fields import Field, T, accepts, class_fields, either, fits, known_classes
 from posteriori.settings.own import is_own, load
-
-T = TypeVar("T", bound=Sampler | Operator | Noise)
 
 #: what to use for the operators that hold an array, which a line of text cannot
 INSTEAD = {
@@ -44,15 +40,6 @@ INSTEAD = {
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+\.py[:#][^\s(),='"]+|[^\s(),='"@]+""")
 _CONSTANTS = {"true": True, "false": False, "none": None}
-
-
-class Field(NamedTuple):
-    """A hyperparameter: its annotation, its default and a line on what it means."""
-
-    name: str
-    type: Any
-    default: Any
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -172,66 +159,8 @@ def format_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def class_fields(cls: type[Sampler | Operator | Noise]) -> list[Field]:
-    """The fields that a text can give: the class's own, then the inherited ones. An operator's shape is none."""
-    hints = get_type_hints(cls, include_extras=True)
-    own = get_annotations(cls)
-    found = []
-    for f in sorted(fields(cls), key=lambda f: f.name not in own):
-        if get_origin(hints[f.name]) is Annotated:
-            kind, *marks = get_args(hints[f.name])
-            meaning = next(mark for mark in marks if isinstance(mark, str))
-            default = f.default_factory() if f.default_factory is not MISSING else f.default
-            found.append(Field(f.name, kind, default, meaning))
-    return found
-
-
-def accepts(kind: Any) -> str:
-    """What a field of the annotation ``kind`` takes, in words."""
-    if get_origin(kind) is Literal:
-        return _either(get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return _either(map(accepts, get_args(kind)))
-    if issubclass(kind, Sampler):
-        return _either(_known(kind))
-    return {
-        Array: "a file",
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        NoneType: "none",
-        Tensor: "an array",
-    }[kind]
-
-
-def about(cls: type[Sampler | Operator | Noise]) -> tuple[str, str]:
-    """(summary, paper) of a class: the first paragraph of its docstring, and the one that starts with "Paper: "."""
-    paragraphs = [" ".join(p.split()) for p in (getdoc(cls) or "").split("\n\n")]
-    return paragraphs[0], next((p.removeprefix("Paper: ") for p in paragraphs if p.startswith("Paper: ")), "")
-
-
-def _known(base: type[T]) -> dict[str, type[T]]:
-    """The classes of ``base`` that ship, by name."""
-    return {cls.name: cls for cls in (*SAMPLERS, *OPERATORS, *NOISES) if issubclass(cls, base)}
-
-
 def _no_text(name: str) -> str:
     return f"{name} holds an array, which a text cannot: {INSTEAD[name]}"
-
-
-def _either(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return any(_fits(value, option) for option in get_args(kind))
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is (str if kind is Array else kind)
 
 
 def _literal(token: str) -> Any:
@@ -264,7 +193,7 @@ class _Reader:
     def parsed(self, what: str, base: type[T]) -> ast.expr:
         """The tree of the whole text."""
         if not self.text:
-            raise self.error(f"expected a {what}: {_either(_known(base))}, got the end", 0)
+            raise self.error(f"expected a {what}: {either(known_classes(base))}, got the end", 0)
         # to the parser every word is a plain name of as many letters, so that places are those of the text
         plain = re.sub(r"\s", " ", _WORD.sub(lambda word: "x" * len(word[0]), self.text))
         try:
@@ -278,7 +207,7 @@ class _Reader:
         return tree.body
 
     def spec(self, node: ast.expr, what: str, base: type[T]) -> Spec[T]:
-        known = _known(base)
+        known = known_classes(base)
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
         name, at = self.token(call.func)
         if is_own(name):
@@ -307,7 +236,7 @@ class _Reader:
             return self.spec(node, f"sampler for {field.name}", field.type)
         token, at = self.token(node)
         value = _literal(token)
-        if not _fits(value, field.type):
+        if not fits(value, field.type):
             raise self.error(f"{field.name} takes {accepts(field.type)}, got {token!r}", at)
         if isinstance(value, str) and Array in (field.type, *get_args(field.type)):
             try:
