@@ -34,8 +34,8 @@ class DiffPIR(Guidance):
     lambda I) within the cells of y. Cost: one network call and one proximal step a step, no gradients.
 
     lambda = 1 is the mean of N(x0, sigma_bar^2 I) given y. The code's rho_t has sigma_y on [0, 1] above sigma_bar on
-    [-1, 1], so that its lambda is 4 of this one: its 1 is the default of 0.25. Its zeta is 0.1 for deblurring, the
-    default, 0.25 for super-resolution and 1 for inpainting. Its deblurring multiplies the kernel's width by a random
+    [-1, 1], so that its lambda is 4 of this one: its 1 is the default of 0.25. Its zeta is 0.1 for deblurring and
+    super-resolution, the default, and 1 for inpainting. Its deblurring multiplies the kernel's width by a random
     number from 1 to 3, which belongs to its experiment. It returns the state before the last network call, without a
     last data step, and starts from the noised measurement; here, as in the algorithm, from noise. Its sigma_y is at
     least 0.001 on [0, 1], so that rho_t is never 0.

@@ -109,10 +109,8 @@ def write_entry(folder: Path, case: Case, x: Tensor) -> dict[str, Any]:
         title = f"standard deviation of {n} samples"
         heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
     if drawn:
-        label, shown = (
-            drawn[0],
-            F.interpolate(shown, mean.shape[-2:], mode="area"),
-        )  # or the pictures would take its shape
+        # at their size, or the pictures would take its shape
+        label, shown = drawn[0], F.interpolate(shown, mean.shape[-2:], mode="area")
     elif shown.shape[-2:] != mean.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
         label, shown = "measurement, its edge repeated", case.operator.initial_estimate(y)
     elif shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
