@@ -276,7 +276,7 @@ def test_a_bug_is_not_shown_as_a_mistake(monkeypatch, posteriori):
     def broken(*_, **__):
         raise ValueError("operands could not be broadcast together")
 
-    monkeypatch.setattr("posteriori.settings.text.class_fields", broken)
+    monkeypatch.setattr("posteriori.settings.fields.class_fields", broken)
     answer = posteriori("samplers")
     assert answer.code == 1
     assert answer.err.startswith("posteriori: a bug, not your mistake: ValueError: operands could not")
