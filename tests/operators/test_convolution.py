@@ -1,5 +1,7 @@
 """Blurs by any kernel, at every border, beside scipy; kernels from files."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -66,11 +68,20 @@ def test_motion_has_a_seeded_path_of_the_published_length():
         assert kernel.shape == (61, 61)
         assert kernel.min() >= 0
         assert kernel.sum() == pytest.approx(1)
-        middle = np.array([(kernel * places).sum() for places in np.indices(kernel.shape)])
-        assert np.abs(middle - 30).max() < 8  # the path's centre, but for what the canvas cuts off
     # the canvas is twice the size: 0.75 * 172 / 2 * (1/2 + 1/8) pixels on average, and a line is about 2 wide
     drawn = np.mean([(kernel > 0.05 * kernel.max()).sum() for kernel in kernels])
     assert 0.5 < drawn / (0.75 * 61 * 2**0.5 * 0.625 * 2.5) < 1.5
+
+
+@pytest.mark.parametrize("size", [3, 15, 31, 61])
+def test_motion_is_centred_and_moves_at_every_size(size):
+    wide = []
+    for intensity, seed in product((0.0, 0.5, 1.0), range(12)):
+        kernel = MotionBlur((3, 64, 64), size=size, seed=seed, intensity=intensity).weights
+        places = np.indices(kernel.shape) - size // 2
+        assert np.abs((kernel * places).sum((1, 2))).max() < 0.5
+        wide.append(np.sqrt((kernel * places**2).sum()) / size)
+    assert 0.15 < np.median(wide) < 0.35  # a straight path of the mean length, 0.53 sides, has 0.15; cut ones 0.29
 
 
 def test_the_kind_of_likelihood_follows_the_border_and_the_kernel():

@@ -14,6 +14,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from posteriori.errors import PosterioriError
 from posteriori.operators.convolution import Convolution
 
+#: side of the kernels whose canvas is twice as large, the papers'; a smaller one's is at least that
+_FINE = 61
+#: most moves of the kernel to the path's mean
+_SHIFTS = 100
+
 
 @final
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class MotionBlur(Convolution):
     Beta(1, 30) (1.1 - intensity) D. Its steps turn by angles up to U(0, pi intensity), whose sign changes with a
     probability drawn from Beta(2, 20). Drawn as a line of D / 150 pixels, blurred by D / 100, brought to the size by
     Lanczos resampling, and divided by its sum.
+
+    Two things differ from that code. Kernels below 61 pixels are drawn on a finer canvas, where the line has a width.
+    The code puts the mean of the path's points in the middle, and cuts off what lies beyond the kernel: what is left
+    may lie pixels off. Here the kernel is the part of the path whose mean lies in its middle, to half a canvas pixel.
 
     Paper: Borodenko 2020, "motionblur", the code that Chung et al. 2023 take their kernels from.
     """
@@ -52,16 +61,32 @@ class MotionBlur(Convolution):
     @cached_property
     def weights(self) -> np.ndarray:
         size = self.size or 0
-        diagonal = 2 * size * 2**0.5
+        side = 2 * size * -(-_FINE // size)
+        diagonal = side * 2**0.5
         path = _path(np.random.default_rng(self.seed), diagonal, self.intensity)
-        points = [(point.real + size, point.imag + size) for point in path]
-        canvas = Image.new("L", (2 * size, 2 * size))
+        middle = 2 * side  # no path is longer than 1.5 diagonals: none leaves the canvas
+        points = [(point.real + middle, point.imag + middle) for point in path]
+        canvas = Image.new("L", (2 * middle, 2 * middle))
         painter = ImageDraw.Draw(canvas)
         painter.line(points, fill=255, width=int(diagonal / 150))
         painter.point(points[:1], fill=255)  # of which a line has none where it is all
         blurred = canvas.filter(ImageFilter.GaussianBlur(int(diagonal / 100)))
-        kernel = np.asarray(blurred.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float64)
+        centred = _centred(blurred, side).convert("F")  # a point's mean over a large pixel is below one of 255
+        kernel = np.asarray(centred.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float64).clip(min=0)
         return kernel / kernel.sum()
+
+
+def _centred(drawn: Image.Image, side: int) -> Image.Image:
+    """The square of ``drawn`` in whose middle the mean of what it holds lies, by mean shift from the middle."""
+    left, top = ((whole - side) // 2 for whole in drawn.size)
+    for _ in range(_SHIFTS):
+        part = drawn.crop((left, top, left + side, top + side))
+        mass = np.asarray(part, dtype=np.float64)
+        down, right = ((mass * (places - (side - 1) / 2)).sum() / mass.sum() for places in np.indices(mass.shape))
+        if max(abs(down), abs(right)) <= 0.5:
+            break
+        left, top = left + round(right), top + round(down)
+    return part
 
 
 def _path(rng: np.random.Generator, diagonal: float, intensity: float) -> np.ndarray:
