@@ -129,16 +129,18 @@ def test_out_of_memory_says_what_to_lower(monkeypatch):
         trainer.advance()
 
 
-def test_log_normal_times_are_mostly_of_low_noise():
-    """Quantiles of log(sigma / alpha) are those of 7/8 N(-1.2, 1.2^2) and 1/8 uniform times."""
+@pytest.mark.parametrize(("times", "uniform"), [("log-normal", 1 / 8), ("mixed", 1 / 2)])
+def test_times_are_log_normal_and_uniform_in_their_shares(times, uniform):
+    """Quantiles of log(sigma / alpha) are those of N(-1.2, 1.2^2) and of uniform times, in their shares."""
     schedule = linear_betas()
-    t = draw_times(schedule, 40_000, "log-normal", torch.Generator().manual_seed(0))
+    t = draw_times(schedule, 40_000, times, torch.Generator().manual_seed(0))
     assert (t.min(), t.max()) == (1, schedule.T)
     log_sigma_bar = torch.from_numpy(schedule.log_sigma_bar)
     for bound in (-3.0, -2.0, -1.2, 0.0, 1.2):
         normal = torch.distributions.Normal(-1.2, 1.2).cdf(torch.tensor(bound)).item()
-        uniform = (log_sigma_bar < bound).double().mean().item()
-        assert (log_sigma_bar[t - 1] < bound).double().mean() == pytest.approx(7 / 8 * normal + uniform / 8, abs=0.02)
+        among_uniform = (log_sigma_bar < bound).double().mean().item()
+        expected = (1 - uniform) * normal + uniform * among_uniform
+        assert (log_sigma_bar[t - 1] < bound).double().mean() == pytest.approx(expected, abs=0.02)
 
 
 def test_uniform_times_are_all_levels():

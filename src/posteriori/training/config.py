@@ -14,7 +14,7 @@ from posteriori.files import read_json
 
 Weighting = Literal["constant", "min-snr", "p2"]
 Crop = Literal["centre", "random"]
-Times = Literal["uniform", "log-normal"]
+Times = Literal["uniform", "log-normal", "mixed"]
 Positive = Annotated[int, Ge(1)]
 
 

@@ -51,18 +51,19 @@ def loss_weight(snr: Tensor, weighting: str, prediction: str) -> Tensor:
 
 
 def draw_times(schedule: VPSchedule, n: int, times: str, rng: torch.Generator) -> Tensor:
-    """(n,) training times in 1..T: "uniform", or "log-normal" for a network that is to denoise well.
+    """(n,) training times in 1..T: "uniform", "log-normal" for a network that is to denoise well, or "mixed".
 
     "log-normal" draws log(sigma / alpha) ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), but one time in eight
     uniformly, so that the noisiest levels are trained as well. Drawn uniformly, three quarters of the times
-    of linear betas have sigma > alpha, where little of a picture is left to see.
+    of linear betas have sigma > alpha, where little of a picture is left to see. "mixed" draws half of the times
+    uniformly: colours of samples are decided at the noisiest levels, and drift where those are rarely trained.
     """
     uniform = torch.randint(1, schedule.T + 1, (n,), generator=rng)
     if times == "uniform":
         return uniform
     log_sigma_bar = 1.2 * torch.randn(n, generator=rng) - 1.2
     t = 1 + torch.searchsorted(torch.from_numpy(schedule.log_sigma_bar[:-1]).float(), log_sigma_bar)
-    return torch.where(torch.rand(n, generator=rng) < 1 / 8, uniform, t)
+    return torch.where(torch.rand(n, generator=rng) < (1 / 2 if times == "mixed" else 1 / 8), uniform, t)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
