@@ -1,8 +1,8 @@
 """Lays out the faces that ``faces-64`` is trained on: python training/real_faces.py DATA OUT.zip [--late].
 
-DATA holds ``faces-real-128.zip`` (CelebA, LFW), ``ffhq-64.zip`` and ``faces-128.zip`` (synthetic). Held out are every 53rd
-synthetic face from the 52nd on, every 40th name of CelebA and FFHQ, and every 40th person of LFW. The first 16 of each
-but LFW are called ``zz-...``, so that ``"holdout": "-46:"`` is them (FFHQ has 14); the others are left out.
+DATA holds ``faces-real-128.zip`` (CelebA, LFW), ``ffhq-64.zip`` and ``faces-128.zip`` (synthetic). Held out are every
+53rd synthetic face, every 40th name of CelebA and FFHQ, and every 40th person of LFW. The first 16 of each but LFW are
+called ``zz-...``, so that ``"holdout": "-46:"`` is them (FFHQ has 14); the others are left out.
 An epoch has each CelebA and synthetic face once, a third of LFW, and FFHQ six times; with ``--late``, for the end of
 training, a quarter of CelebA, no LFW, half of the synthetic ones, and FFHQ six times.
 """
@@ -50,18 +50,14 @@ def main() -> None:
             share = late if args.late else early
             names = [name for name in list_names(args.data / archive) if name.startswith(folder)]
             training, held_out = split(source, names, holdout)
+            count = round(share * len(training))
+            # evenly spread where there are fewer than all
+            laid = [training[i % len(training) if share >= 1 else int(i / share)] for i in range(count)]
+            kinds = [(f"{source}-{i // len(training)}", name) for i, name in enumerate(laid)]
+            kinds += [(f"zz-{source}", name) for name in held_out[:16] if source != "lfw"]
             with zipfile.ZipFile(args.data / archive) as pictures:
-
-                def add(kind: str, name: str) -> None:
-                    out.writestr(f"{kind}-{name.replace('/', '-')}", pictures.read(name))  # noqa: B023
-
-                for name in held_out[:16] if source != "lfw" else []:
-                    add(f"zz-{source}", name)
-                count = round(share * len(training))
-                for i in range(count):
-                    # evenly spread where there are fewer than all
-                    name = training[i % len(training) if share >= 1 else int(i / share)]
-                    add(f"{source}-{i // len(training)}", name)
+                for kind, name in kinds:
+                    out.writestr(f"{kind}-{name.replace('/', '-')}", pictures.read(name))
             print(f"{source}: {count} of {len(training)} faces, {len(held_out)} held out")
 
 
