@@ -11,7 +11,7 @@ from tests.helpers import IMAGE, Quantiser, WithoutSVD, image_mixture, small_ope
 
 PRIOR, BLUR = image_mixture(), small_operators()[3]
 ANY = {"ddim", "sdedit", "scoreald", "dps", "daps", "reddiff", "sitcom", "mgdm", "pnpdm"}
-ADDITIVE = ANY | {"annealed-langevin"}
+ADDITIVE = ANY | {"annealed-langevin", "dcps"}
 LINEAR = ADDITIVE | {"repaint", "diffpir", "pigdm", "mmps", "tmpd", "reverse", "dpir"}
 X = PRIOR.draw(2, seed=1).clamp(-1, 1)
 FITTING = [
@@ -57,7 +57,7 @@ def test_a_sampler_runs_where_it_fits_and_is_refused_elsewhere(cls, like, fittin
             FITTING[2][0],
             "PiGDM needs a linear operator and Gaussian noise; this likelihood has Gaussian noise and a nonlinear "
             "operator (Quantiser): take one of ddim, sdedit, scoreald, dps, annealed-langevin, daps, reddiff, "
-            "sitcom, mgdm, pnpdm",
+            "sitcom, mgdm, dcps, pnpdm",
         ),
     ],
 )

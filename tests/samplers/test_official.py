@@ -1,4 +1,4 @@
-"""Chains of fourteen official implementations, replayed draw for draw in float64.
+"""Chains of fifteen official implementations, replayed draw for draw in float64.
 
 tests/golden/samplers has one recording a sampler, and beside it a JSON that says of what code, with which changes, on
 which prior, operator and settings.

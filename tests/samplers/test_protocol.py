@@ -18,6 +18,7 @@ from posteriori.priors.mixture import GaussianMixture
 from posteriori.sampler import Sampler
 from posteriori.samplers import (
     DAPS,
+    DCPS,
     DDIM,
     DDNM,
     DDRM,
@@ -357,6 +358,7 @@ def test_no_field_takes_what_cannot_be(cls):
     [
         (AnnealedLangevin, ["step_size"]),
         (DAPS, ["step_size", "tau", "sigma_max", "sigma_min"]),
+        (DCPS, ["step_length", "gamma"]),
         (MALA, ["step_size"]),
         (MGDM, ["learning_rate"]),
         (PiGDM, ["data_var"]),

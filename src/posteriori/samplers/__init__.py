@@ -25,6 +25,7 @@ from posteriori.samplers.reddiff import REDDiff
 from posteriori.samplers.dpir import DPIR
 from posteriori.samplers.sitcom import SITCOM
 from posteriori.samplers.mgdm import MGDM
+from posteriori.samplers.dcps import DCPS
 from posteriori.samplers.tds import TDS
 from posteriori.samplers.mcgdiff import MCGDiff
 from posteriori.samplers.pnpdm import PnPDM
