@@ -14,10 +14,11 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import first_line
-from posteriori.images.files import read_bytes, read_picture
+from posteriori.images.files import read_bytes
+from posteriori.images.picture import read_picture
 
-#: how the name of a NumPy array ends
-SUFFIX = ".npy"
+#: how the names of NumPy arrays end
+SUFFIXES = (".npy", ".npz")
 _NAME = re.compile(r"(?P<file>.+?)(#(?P<digits>[0-9a-f]{16}))?", re.DOTALL)
 
 
@@ -75,9 +76,19 @@ def _read(name: str) -> tuple[str, np.ndarray]:
         raise PosterioriError(
             f"{path} has changed: its sha256 begins with {digits}, that of the text with {name[-16:]}"
         )
-    if path.lower().endswith(SUFFIX):
+    if path.lower().endswith(SUFFIXES):
         return f"{path}#{digits}", read_array(data, path, "biuf")
-    return f"{path}#{digits}", read_picture(data, path).pixels.mean(2) / 255
+    return f"{path}#{digits}", read_picture(data, path).unit.mean(2)
+
+
+def _member(archive: np.lib.npyio.NpzFile, path: str) -> np.ndarray:
+    """The one array of an archive."""
+    try:
+        return archive[archive.files[0]]
+    except Exception as error:  # a member is read only now
+        raise PosterioriError(
+            f"{path} is no archive of numbers ({first_line(error)}): give what numpy.savez writes"
+        ) from None
 
 
 def read_array(data: bytes, path: str, kinds: str) -> np.ndarray:
@@ -92,7 +103,10 @@ def read_array(data: bytes, path: str, kinds: str) -> np.ndarray:
         problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
         raise PosterioriError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
     if not isinstance(array, np.ndarray):
-        raise PosterioriError(f"{path} is an archive of arrays: give one array, as numpy.save writes it")
+        if len(array.files) != 1:
+            names = ", ".join(array.files) or "nothing"
+            raise PosterioriError(f"{path} is an archive of {names}: give one with a single array")
+        array = _member(array, path)
     if array.dtype.kind not in kinds:
         whole = ", or name the range of whole ones with --range, like 0..255" if array.dtype.kind in "iu" else ""
         raise PosterioriError(f"{path} holds {array.dtype}: give floating-point numbers on the [-1, 1] scale{whole}")

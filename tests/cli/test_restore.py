@@ -285,7 +285,8 @@ def test_a_folder_with_a_broken_picture_restores_the_others(restore, face, tmp_p
     answer = restore(pictures, "--simulate", "--operator", BLUR, "--out", out, "--json")
     assert answer.code == 1
     assert [line for line in answer.err.splitlines() if line.startswith("posteriori:")] == [
-        next(line for line in answer.err.splitlines() if "broken.png is damaged" in line)
+        f"posteriori: not read: {pictures / 'notes.txt'}",
+        next(line for line in answer.err.splitlines() if "broken.png is damaged" in line),
     ]
     rows = json.loads(answer.out)
     assert [row["name"] for row in rows] == ["astronaut", "broken", "chelsea", "coffee"]
@@ -546,3 +547,25 @@ def test_presets_are_looked_up_once_for_each_size(restore, face, any_size_prior,
     command = [*pictures, "--prior", any_size_prior, "--operator", BLUR, "--sampler", "dps", "--out", tmp_path / "out"]
     assert restore(*command).code == 0
     assert sizes == [(40, 40), (44, 44)]  # with what a blur of files brings in from beyond the frame
+
+
+def test_a_result_stands_under_the_input_s_name_as_it_was_and_the_tree_is_kept(restore, tmp_path):
+    inside = tmp_path / "in" / "sub"
+    inside.mkdir(parents=True)
+    deep = np.arange(1024, dtype=np.uint16).reshape(32, 32) * 4
+    Image.fromarray(deep).save(inside / "x.tif")
+    Image.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / "in" / "y.png")
+    command = [tmp_path / "in", "--operator", BLUR, "--out", tmp_path / "out"]
+    answer = restore(*command)
+    assert answer.code == 0
+    with Image.open(tmp_path / "out/sub/x/x.tif") as picture:
+        assert picture.mode == "I;16"
+        assert np.asarray(picture).max() <= 4095
+    assert "note: sub/x: no sample of 16 bits is above 4092: 0..4095 was taken as black to white" in answer.out
+    assert pixels(tmp_path / "out/y/y.png").shape == (32, 32), "grey stays grey"
+    assert [row["name"] for row in json.loads((tmp_path / "out/results.json").read_text())] == ["sub/x", "y"]
+    again = restore(*command)
+    assert again.code == 0
+    assert restore(*command, "--format", "jpeg").code == 1, "made otherwise"
+    assert restore(*command, "--format", "jpeg", "--overwrite").code == 0
+    assert manifest(tmp_path / "out/sub/x")["file"] == "x.jpg"

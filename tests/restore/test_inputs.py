@@ -5,6 +5,7 @@ import pickle
 import struct
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from posteriori.files import atomic_folder
-from posteriori.images.files import BUNDLED, load_image, read_picture
+from posteriori.images import files as images_files
+from posteriori.images.files import load_image
 from posteriori.images.fit import fit
+from posteriori.images.picture import BUNDLED, read_picture
 from posteriori.jobs.lock import claimed_folder
 from posteriori.operators import Mask
-from posteriori.restore.inputs import Loaded, MaskFile, Masks, Source, find_sources, load
+from posteriori.restore.inputs import Loaded, MaskFile, Masks, Source, find_sources, load, passed_over
 from posteriori.restore.manifest import peak_memory
 
 SHAPE = (3, 4, 6)
@@ -52,9 +55,9 @@ def test_find_sources_gives_files_in_the_order_they_came(tmp_path):
 
 
 def test_find_sources_sorts_what_a_folder_holds_and_reads(tmp_path):
-    suffixes = ["jfif", "jpg", "jpe", "webp", "tif", "tiff", "bmp", "npy", "PNG"]
+    suffixes = ["jfif", "jpg", "jpe", "webp", "tif", "tiff", "gif", "npz", "PNG"]
     files(tmp_path, *(f"{9 - i}.{suffix}" for i, suffix in enumerate(suffixes)))
-    files(tmp_path, "notes.txt", "x.gif", "png", "below/deep.png")
+    files(tmp_path, "notes.txt", "x.ico", "png", ".hidden/a.png", "below/._a.png")
     (tmp_path / "folder.png").mkdir()
     found = find_sources([str(tmp_path)])
     assert [Path(source.path).suffix for source in found] == [f".{suffix}" for suffix in reversed(suffixes)]
@@ -147,9 +150,39 @@ def test_find_sources_refuses_what_is_missing_or_holds_nothing(tmp_path):
     files(tmp_path, "empty/notes.txt")
     with pytest.raises(FileNotFoundError, match=r"no\.png does not exist: give a picture, .* astronaut, chelsea, "):
         find_sources(["coffee", str(tmp_path / "no.png")])
-    with pytest.raises(ValueError, match=r"empty holds no picture: give a folder with \.png, .* or \.npy files"):
+    with pytest.raises(ValueError, match=r"empty holds no picture: give a folder with \.png, .* \.npz files"):
         find_sources([str(tmp_path / "empty")])
     assert find_sources([]) == []
+
+
+def test_find_sources_keeps_the_tree_of_a_folder(tmp_path):
+    files(tmp_path, "in/b.png", "in/sub/a.png", "in/sub/.b.png", "in/sub/deep/c.nii.gz", "in/sub.jpg", "in/x/y.txt")
+    found = find_sources([str(tmp_path / "in")])
+    assert [source.name for source in found] == ["b", "sub-2", "sub/a", "sub/deep/c"]
+    assert passed_over([str(tmp_path / "in"), "coffee"]) == [str(tmp_path / "in/x/y.txt")]
+
+
+def test_find_sources_takes_no_earlier_results_for_inputs(tmp_path):
+    files(tmp_path, "a.png", "out/a/restored.png", "out/a/manifest.json", "out/results.json", "cut/b/restored.png")
+    (tmp_path / "cut/b/manifest.json").touch()  # of a run that was killed before it wrote results.json
+    assert [source.name for source in find_sources([str(tmp_path)])] == ["a"]
+
+
+def test_a_dash_is_standard_input(tmp_path, monkeypatch):
+    for data in (encoded_png(noise(4, 6)), npy(Y)):
+        images_files._standard_input.cache_clear()
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        source = find_sources(["-"])[0]
+        assert source == Source("-", "stdin")
+        loaded = [load(source, SHAPE, None, arrays=True) for _ in range(2)]
+        assert torch.equal(loaded[0].x, loaded[1].x), "which can be read once"
+        assert loaded[0].about["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def encoded_png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +257,15 @@ def test_other_arrays_are_refused(folder, array, problem):
     assert "\n" not in str(caught.value)
 
 
-def test_an_archive_is_refused(folder):
+def test_an_archive_is_read_where_it_holds_one_array(folder):
     for save in (np.savez, np.savez_compressed):
         file = io.BytesIO()
-        save(file, y=Y)
-        with pytest.raises(ValueError, match=r"y\.npy is an archive of arrays: give one array, as numpy\.save"):
+        save(file, y=Y, z=Y)
+        with pytest.raises(ValueError, match=r"y\.npy is an archive of y, z: give one with a single array"):
             read(folder, file.getvalue())
+        file = io.BytesIO()
+        save(file, y=Y)
+        assert np.array_equal(read(folder, file.getvalue()).x[0], Y)
 
 
 FLOATS = "{'descr': '<f4', 'fortran_order': False, 'shape': "
@@ -276,7 +312,7 @@ def test_code_in_an_array_never_runs(folder, tmp_path, kind):
             pickle.dump(code, file)
         case "archive":
             np.savez(file, y=np.array([code], object))
-    with pytest.raises(ValueError, match=r"y\.npy is (no NumPy array|an archive)"):
+    with pytest.raises(ValueError, match=r"y\.npy is (no NumPy array|no archive)"):
         read(folder, file.getvalue())
     assert not (tmp_path / kind).exists()
     pickle.loads(pickle.dumps(code))
@@ -369,7 +405,7 @@ def test_the_notes_of_the_file_are_kept(tmp_path):
     exif[0x0112] = 6
     loaded = load(save(tmp_path / "x.png", noise(6, 4)[..., 0], exif=exif), SHAPE, None, arrays=False)
     assert loaded.size == (4, 6)
-    assert loaded.about["notes"] == ["converted from L to RGB", "turned as its EXIF says"]
+    assert loaded.about["notes"] == ["turned as its EXIF says"]
 
 
 def test_a_refused_picture_is_named(tmp_path):
@@ -409,6 +445,17 @@ def test_what_is_transparent_in_a_mask_is_white(tmp_path):
     painted = np.zeros((4, 6, 4), np.uint8)
     painted[:, :3, 3] = 255
     assert mask(tmp_path / "m.png", painted).pixels.tolist() == [[0, 0, 0, 255, 255, 255]] * 4
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (255, 255, 255), (0, 160, 255)])
+def test_strokes_on_a_clear_layer_are_what_is_to_be_restored(tmp_path, colour):
+    layer = np.zeros((4, 6, 4), np.uint8)
+    layer[1, :, :3], layer[1, :, 3] = colour, [255, 255, 255, 255, 128, 8]
+    expected = np.zeros((4, 6))
+    expected[1] = [255, 255, 255, 255, 128, 0]
+    found = mask(tmp_path / "m.png", layer)
+    np.testing.assert_allclose(found.pixels, expected, atol=0.01)
+    np.testing.assert_allclose(mask(tmp_path / "m.png", layer, invert=True).pixels, 255 - expected, atol=9)
 
 
 def test_the_ringing_of_a_jpeg_does_a_mask_no_harm(tmp_path):

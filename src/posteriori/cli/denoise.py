@@ -13,6 +13,7 @@ from posteriori.cli.options import (
     Dtype,
     Files,
     Fit,
+    Format,
     Json,
     Out,
     Overwrite,
@@ -43,6 +44,7 @@ def denoise(
     simulate: Simulate = False,
     fit: Fit = None,
     range_: Range = None,
+    format_: Format = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = "auto",
@@ -59,7 +61,7 @@ def denoise(
     """
     from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Identity
-    from posteriori.restore.inputs import find_sources
+    from posteriori.restore.inputs import find_sources, passed_over
     from posteriori.restore.methods import OnePass
     from posteriori.restore.restoration import Restoration
     from posteriori.settings.noise import parse_noise
@@ -90,5 +92,6 @@ def denoise(
         fit=fit,
         batch=rows_of(batch),
         range=range_,
+        format=format_,
     )
-    run(restoration, sources, out, Manner(overwrite, quiet, as_json))
+    run(restoration, sources, out, Manner(overwrite, quiet, as_json), passed_over(files))

@@ -19,15 +19,28 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what other settings have written there.")]
 Files = Annotated[
     list[str],
-    typer.Argument(help="Pictures, folders of pictures, .npy measurements, or astronaut, chelsea, coffee."),
+    typer.Argument(
+        help="Pictures, folders of pictures, .npy measurements, - for standard input, or astronaut, chelsea, coffee."
+    ),
 ]
 Fit = Annotated[
     Literal["crop", "pad", "resize"] | None,
     typer.Option(help="Where the size is not the prior's: crop the centre, pad by mirroring, or resize the centre."),
 ]
 Range = Annotated[
-    Literal["-1..1", "0..1", "0..255"] | None,
-    typer.Option("--range", help="Black and white of .npy measurements (default: -1..1, where that is likely)."),
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="BLACK..WHITE",
+        help="Black and white of numbers whose file does not say it, like 0..255 or 0..4095: of .npy measurements "
+        "(default: -1..1, where that is likely), 16 bits, floating-point TIFF, DICOM and NIfTI.",
+    ),
+]
+Format = Annotated[
+    Literal["png", "jpeg", "webp", "tiff", "avif", "jp2", "ppm", "bmp", "npy"] | None,
+    typer.Option(
+        "--format", help="Format of the result that stands under the input's name (default: the input's own)."
+    ),
 ]
 Batch = Annotated[
     str,

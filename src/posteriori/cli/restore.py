@@ -14,6 +14,7 @@ from posteriori.cli.options import (
     Dtype,
     Files,
     Fit,
+    Format,
     Json,
     Out,
     Overwrite,
@@ -90,6 +91,7 @@ def restore(
     mask_invert: Annotated[bool, typer.Option("--mask-invert", help="Black is restored, white is kept.")] = False,
     fit: Fit = None,
     range_: Range = None,
+    format_: Format = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = "auto",
@@ -111,7 +113,7 @@ def restore(
     from posteriori.operators import Mask
     from posteriori.operators.linear import LinearOperator
     from posteriori.operators.rounding import Rounding
-    from posteriori.restore.inputs import Masks, find_sources
+    from posteriori.restore.inputs import Masks, find_sources, passed_over
     from posteriori.restore.intervals import IntervalRequest
     from posteriori.restore.methods import OnePass, Posterior
     from posteriori.restore.restoration import Restoration
@@ -165,5 +167,6 @@ def restore(
         batch=rows_of(batch),
         interval=IntervalRequest(interval, widen) if interval is not None else None,
         range=range_,
+        format=format_,
     )
-    run(restoration, sources, out, Manner(overwrite, quiet, as_json, checkpointing))
+    run(restoration, sources, out, Manner(overwrite, quiet, as_json, checkpointing), passed_over(files))

@@ -43,8 +43,10 @@ def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
 
 
-def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner) -> None:
-    """Restores, shows what was done, and exits with 1 where an input failed."""
+def run(
+    restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner, unread: Sequence[str] = ()
+) -> None:
+    """Restores, shows what was done, and exits with 1 where an input failed; ``unread`` files are named."""
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.memory import kept_room, room
     from posteriori.jobs.progress import NOTE
@@ -54,6 +56,8 @@ def run(restoration: Restoration, sources: Sequence[Source], out: Path, manner: 
     outcomes = []
     steps = restoration.steps
     with claimed_folder(out), bar(NOTE, quiet=manner.quiet) as progress:
+        if unread and not manner.quiet:
+            progress.console.print(f"posteriori: not read: {_several(unread)}", soft_wrap=True, markup=False)
         task = progress.add_task("reading", total=len(sources) * steps, note="")
         before = 0
 
@@ -126,6 +130,12 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
         console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)
 
 
+def _several(names: Sequence[str], shown: int = 5) -> str:
+    """The first few of ``names``, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -156,5 +166,11 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     for row in rows:
         for warning in row["warnings"]:
             to.print(Text(f"warning: {row['name']}: {warning}"), soft_wrap=True)
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row["notes"]:
+            notes.setdefault(note, []).append(row["name"])
+    for note, names in notes.items():
+        to.print(Text(f"note: {_several(names)}: {note}"), soft_wrap=True)
     done = sum(row["error"] is None for row in rows)
     to.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)

@@ -25,7 +25,7 @@ class Fitted:
 
 
 def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: object) -> Fitted:
-    """``pixels`` brought to ``height`` x ``width``: (H, W, ...) uint8 or (H, W) float32. Errors name ``source``.
+    """``pixels`` brought to ``height`` x ``width``: (H, W, ...) uint8 or float32. Errors name ``source``.
 
     "crop" takes the centre and "pad" mirrors the borders, both pixel for pixel; "resize" takes the largest
     centred part of the same proportions and resamples it (Lanczos), which also changes the noise in it.
@@ -53,7 +53,13 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
     scale = min(h / height, w / width)
     part_h, part_w = max(1, round(scale * height)), max(1, round(scale * width))
     top, left = (h - part_h) // 2, (w - part_w) // 2
-    part = Image.fromarray(pixels[top : top + part_h, left : left + part_w])
-    resized = np.array(part.resize((width, height), Image.Resampling.LANCZOS))
+    resized = _resample(pixels[top : top + part_h, left : left + part_w], height, width)
     note = f"centre {part_w} x {part_h} of {w} x {h} pixels resized to {width} x {height}"
     return Fitted(resized, (0, 0, height, width), note)
+
+
+def _resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    if pixels.dtype == np.float32 and pixels.ndim == 3:  # of which Pillow takes one channel at a time
+        return np.stack([_resample(channel, height, width) for channel in np.moveaxis(pixels, 2, 0)], 2)
+    part = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.array(part.resize((width, height), Image.Resampling.LANCZOS))

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from posteriori.images.files import save_image
 from posteriori.images.sheets import comparison, heat_map
+from posteriori.images.written import Format, write_like
 from posteriori.likelihoods import GaussianNoise, Measured, Noise
 from posteriori.operators.base import Operator
 from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
 from posteriori.restore.checks import check_prior, check_residual, warnings
-from posteriori.restore.inputs import Loaded, Source
+from posteriori.restore.inputs import Loaded, Source, stem_of
 from posteriori.restore.manifest import protocol, score
 from posteriori.restore.methods import Settled
 
@@ -79,13 +80,14 @@ class Case:
         return x[..., top : top + height, left : left + width]
 
 
-def write_entry(folder: Path, case: Case, x: Tensor) -> dict[str, Any]:
+def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None) -> dict[str, Any]:
     """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as std.png
     (with its scale) and std.npy. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no
     picture is drawn as its operator says, and the initial estimate stands beside it. Among the figures are two checks,
-    of the residual and of what the prior says, and warnings of what looks wrong.
+    of the residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the result
+    is also written as the input was, or in the format ``kind``, under the input's name ("file" among the figures).
     """
     y, n = case.y, len(x)
     operator, noise = case.checked
@@ -135,6 +137,10 @@ def write_entry(folder: Path, case: Case, x: Tensor) -> dict[str, Any]:
         figures["protocol"] = protocol(*truth.shape[-2:])
         panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
     comparison(panels, folder / "comparison.png", title=case.source.name, zoom=None)
+    if case.truth is None:
+        path, origin = case.source.path, case.loaded.origin
+        stem, suffix = Path(case.source.name).name, path.removeprefix(str(Path(path).with_name(stem_of(path))))
+        figures["file"] = write_like(mean[0], folder, stem, suffix, origin, kind).name
     return figures
 
 

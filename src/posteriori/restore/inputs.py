@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.arrays import SUFFIX as ARRAY
+from posteriori.arrays import SUFFIXES as ARRAYS
 from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
-from posteriori.images.files import BUNDLED, SUFFIXES, read_bytes, read_picture, to_tensor
+from posteriori.images.files import STANDARD_INPUT, read_bytes, to_tensor
 from posteriori.images.fit import Fit, fit
-from posteriori.restore.scale import Range, rescaled
+from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture
+from posteriori.images.span import read_span
+from posteriori.restore.manifest import MANIFEST, SUMMARY
+from posteriori.restore.scale import rescaled
 
 #: of 255: what JPEG may leave of a mask's black and white
 SLACK = 16
@@ -34,13 +38,15 @@ class Source:
 @dataclass(frozen=True)
 class Loaded:
     """An input as numbers: ``x`` (1, C, H, W) on [-1, 1], ``window`` (top, left, height, width) of what was
-    in the file, ``size`` (height, width) of the file's picture, and ``about`` for the manifest.
+    in the file, ``size`` (height, width) of the file's picture, ``about`` for the manifest, and ``origin``, as which
+    the result is written.
     """
 
     x: Tensor
     window: tuple[int, int, int, int]
     size: tuple[int, int]
     about: dict[str, Any]
+    origin: Origin = field(default_factory=lambda: Origin("PNG"))
 
     @property
     def grey(self) -> bool:
@@ -49,38 +55,40 @@ class Loaded:
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """The inputs behind ``paths``: bundled names, files, and the pictures and arrays that lie in folders, not hidden.
+    """The inputs behind ``paths``: bundled names, files, "-", and what lies in folders and theirs, not hidden.
 
-    A file given twice is one input. Names are the files' stems, made fit to name a folder beside results.json:
-    printable, never hidden, and numbered where two would be the same, capitals not counting. FileNotFoundError
-    where a path is missing, PosterioriError where a folder holds nothing to read.
+    Earlier results in a folder are no inputs. A file given twice is one input. Names are the files' stems, after the
+    folders in which they lay below the one that was given, made fit to name a folder beside results.json: printable,
+    never hidden, and numbered where two would be the same, capitals not counting. FileNotFoundError where a path is
+    missing, PosterioriError where a folder holds nothing to read.
     """
-    found: list[str] = []
+    found: list[tuple[str, str]] = []  # the path, and the folders below the one that was given
     for given in paths:
         path = Path(given)
-        if given in BUNDLED:
-            found.append(given)
+        if given in BUNDLED or given == STANDARD_INPUT:
+            found.append((given, ""))
         elif path.is_dir():
-            read = (p for p in path.glob("[!.]*") if p.suffix.lower() in (*SUFFIXES, ARRAY))
-            inside = sorted(str(p) for p in read if p.is_file())
+            inside = [(str(file), below) for file, below in _walk(path) if is_read(file)]
             if not inside:
                 raise PosterioriError(
-                    f"{given} holds no picture: give a folder with {', '.join(SUFFIXES)} or {ARRAY} files"
+                    f"{given} holds no picture: give a folder with {', '.join((*SUFFIXES, *ARRAYS))} files"
                 )
             found += inside
         elif path.exists():
-            found.append(given)
+            found.append((given, ""))
         else:
             raise FileNotFoundError(
-                f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAY}), "
-                f"or one of {', '.join(BUNDLED)}"
+                f"{given} does not exist: give a picture, a folder of pictures, a measurement ({ARRAYS[0]}), "
+                f"- for standard input, or one of {', '.join(BUNDLED)}"
             )
-    once: dict[str | Path, str] = {}
-    for path in found:
-        once.setdefault(path if path in BUNDLED else Path(path).resolve(), path)
-    sources, taken = [], {"results.json"}
-    for path in once.values():
-        stem = "".join(c if c.isprintable() else "_" for c in Path(path).stem).strip(". ") or "input"
+    once: dict[str | Path, tuple[str, str]] = {}
+    for path, below in found:
+        once.setdefault(path if path in BUNDLED or path == STANDARD_INPUT else Path(path).resolve(), (path, below))
+    folders = {part.casefold() for _, below in once.values() for part in _prefixes(_clean(below))}
+    sources, taken = [], {SUMMARY, *folders}
+    for path, below in once.values():
+        stem = "stdin" if path == STANDARD_INPUT else _part(stem_of(path)) or "input"
+        stem = "/".join(filter(None, (_clean(below), stem)))
         number = 1
         while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
             number += 1
@@ -89,36 +97,93 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     return sources
 
 
+def passed_over(paths: Sequence[str]) -> list[str]:
+    """The files in the folders among ``paths``, not hidden, that are not read."""
+    folders = [Path(path) for path in paths if path not in BUNDLED and Path(path).is_dir()]
+    return [str(file) for folder in folders for file, _ in _walk(folder) if not is_read(file)]
+
+
+def is_read(path: Path) -> bool:
+    """Whether a file of this name is, where it lies in a folder."""
+    return path.name.lower().endswith((*SUFFIXES, *ARRAYS))
+
+
+def stem_of(path: str) -> str:
+    """The name of a file without its ending, which may have two dots."""
+    stem = Path(path).stem
+    return Path(stem).stem if path.lower().endswith(".nii.gz") else stem
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files in ``folder`` and below, sorted, none hidden, without earlier results; and the folders between."""
+    for root, folders, files in os.walk(folder):
+        if MANIFEST in files or SUMMARY in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(root).relative_to(folder).as_posix()
+        for name in sorted(files):
+            if not name.startswith(".") and (Path(root) / name).is_file():
+                yield Path(root) / name, "" if below == "." else below
+
+
+def _part(name: str) -> str:
+    return "".join(c if c.isprintable() else "_" for c in name).strip(". ")
+
+
+def _clean(below: str) -> str:
+    return "/".join(_part(name) or "folder" for name in below.split("/")) if below else ""
+
+
+def _prefixes(below: str) -> Iterator[str]:
+    parts = below.split("/") if below else []
+    return ("/".join(parts[: i + 1]) for i in range(len(parts)))
+
+
 def load(
-    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: Range | None = None
+    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: str | None = None
 ) -> Loaded:
     """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
-    Pictures are fitted (``images.fit``). Arrays must have the shape, less a first 1, and be finite; where their
-    ``scale`` is not given they are floating-point numbers on [-1, 1].
+    Pictures are fitted (``images.fit``). Arrays must have the shape, less a first 1, and be finite. ``scale`` is the
+    range "BLACK..WHITE" of arrays, whole numbers among them, and of pictures that do not say it; where it is not given
+    arrays are floating-point numbers on [-1, 1].
     Raises OSError or PosterioriError, one line.
     """
     data = read_bytes(source.path)
     about: dict[str, Any] = {"file": source.path, "sha256": hashlib.sha256(data).hexdigest()}
-    if Path(source.path).suffix.lower() == ARRAY:
+    if source.path.lower().endswith(ARRAYS) or (source.path == STANDARD_INPUT and data.startswith(b"\x93NUMPY")):
         if not arrays:
             raise PosterioriError(
                 f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out"
             )
         x = rescaled(_array(data, source.path, shape, "f" if scale is None else "fiu"), scale)
-        return Loaded(x, (0, 0, x.shape[-2], x.shape[-1]), (x.shape[-2], x.shape[-1]), about | {"kind": "array"})
-    picture = read_picture(data, source.path)
+        origin = Origin("NPY", 32, read_span(scale or "-1..1"))
+        size = x.shape[-2], x.shape[-1]
+        return Loaded(x, (0, 0, *size), size, about | {"kind": "array"}, origin)
+    picture = read_picture(data, source.path, scale)
     height, width = picture.pixels.shape[:2]
     shape = shape or (3, height, width)
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise PosterioriError(
-            f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAY})"
+            f"{source.path} is a picture, and this operator measures {shape}: give an array ({ARRAYS[0]})"
         )
     fitted = fit(picture.pixels, *shape[1:], how, source.path)
     about |= {"kind": "picture", "width": width, "height": height, "notes": list(picture.notes)}
     if fitted.note:
         about["fit"] = fitted.note
-    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about)
+    origin = _fitted(picture, shape, how, fitted.window)
+    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about, origin)
+
+
+def _fitted(picture: Picture, shape: tuple[int, ...], how: Fit | None, window: tuple[int, int, int, int]) -> Origin:
+    """The origin of a fitted picture, whose alpha is that of the window."""
+    alpha = picture.origin.alpha
+    if alpha is None:
+        return picture.origin
+    top, left, height, width = window
+    alpha = fit(alpha, *shape[1:], how, "alpha").pixels[top : top + height, left : left + width]
+    return replace(picture.origin, alpha=alpha.clip(0, 1))
 
 
 def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) -> Tensor:
@@ -136,13 +201,24 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) ->
     return torch.from_numpy(array.reshape(1, *shape))
 
 
+def _strokes(picture: Picture) -> np.ndarray:
+    """The whiteness of a mask, (H, W) of 255: of a clear layer with strokes of any colour but black, theirs."""
+    pixels, alpha = picture.eight_bits, picture.origin.alpha
+    if alpha is None:
+        return pixels.mean(2)
+    own = (pixels - 255.0 * (1 - alpha[..., None])) / np.where(alpha > 0, alpha, 1)[..., None]  # it lies over white
+    strokes = alpha * (own.max(2) >= 128)
+    return 255 * strokes if strokes.any() else pixels.mean(2)
+
+
 @dataclass(frozen=True)
 class MaskFile:
     """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
 
-    A grey is the share of damage in what is seen there, as at the edge of a brush: such a pixel is restored, and the
-    more is known of it the darker it is (``PerPixelNoise.behind``). Within ``SLACK`` of 255, black is black and white
-    is white. ``pixels`` are (H, W), 255 for white.
+    On a transparent layer strokes in a bright colour, such as red, are white. A grey is the share of damage in what is
+    seen there, as at the edge of a brush: such a pixel is restored, and the more is known of it the darker it is
+    (``PerPixelNoise.behind``). Within ``SLACK`` of 255, black is black and white is white. ``pixels`` are (H, W), 255
+    for white.
     """
 
     path: str
@@ -154,7 +230,7 @@ class MaskFile:
     def read(cls, path: str, *, invert: bool) -> MaskFile:
         """Raises OSError or PosterioriError: no picture, all white, or all black."""
         data = read_bytes(path)
-        grey = read_picture(data, path).pixels.mean(2)
+        grey = _strokes(read_picture(data, path))
         grey = 255 - grey if invert else grey
         grey = np.where(grey < SLACK, 0.0, np.where(grey > 255 - SLACK, 255.0, grey)).astype(np.float32)
         swapped = ", swapped by --mask-invert" if invert else ""
@@ -205,15 +281,15 @@ class Masks:
             return cls(MaskFile.read(path, invert=invert), {})
         found: dict[str, list[Path]] = {}
         for file in sorted(Path(path).glob("[!.]*")):
-            if file.suffix.lower() in SUFFIXES and file.is_file():
-                found.setdefault(file.stem, []).append(file)
+            if file.name.lower().endswith(SUFFIXES) and file.is_file():
+                found.setdefault(stem_of(str(file)), []).append(file)
         own = {}
         for source in sources:
-            files = found.get(Path(source.path).stem, [])
+            files = found.get(stem_of(source.path), [])
             if len(files) != 1:
                 has = "has no mask" if not files else f"has {' and '.join(file.name for file in files)}"
                 raise PosterioriError(
-                    f"{path} {has} for {source.path}: put one picture there with the name {Path(source.path).stem}"
+                    f"{path} {has} for {source.path}: put one picture there with the name {stem_of(source.path)}"
                 )
             own[source.name] = MaskFile.read(str(files[0]), invert=invert)
         return cls(None, own)

@@ -15,6 +15,8 @@ from posteriori.priors.base import Prior
 
 #: the file that says how what lies beside it was made
 MANIFEST = "manifest.json"
+#: the file that has a line for every entry beside it
+SUMMARY = "results.json"
 
 #: sides from which the metrics are defined
 _METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 11), "lpips": (lpips, 31)}

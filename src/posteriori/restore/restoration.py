@@ -9,6 +9,8 @@ from typing import Any
 from posteriori import __version__
 from posteriori.errors import PosterioriError
 from posteriori.images.fit import Fit
+from posteriori.images.span import read_span
+from posteriori.images.written import Format
 from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
@@ -18,7 +20,7 @@ from posteriori.restore.inputs import Loaded, Masks, Source, load
 from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
-from posteriori.restore.scale import Range, check_scale
+from posteriori.restore.scale import check_scale
 from posteriori.settings.text import Chain, format_spec
 
 #: sigma on [-1, 1] of rounding to 8 bits: the noise of a file, where none is said
@@ -42,7 +44,8 @@ class Restoration:
     fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
     one network call; inputs are grouped by their order, so that a run that was stopped
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
-    for files, such as a blur's border. ``range`` is the scale of measurements that are arrays (``runs/scale.py``).
+    for files, such as a blur's border. ``range`` is the scale of
+    measurements that do not say it (``restore/scale.py``). ``format`` is that of the results, None for the inputs' own.
     """
 
     prior: Prior
@@ -56,10 +59,13 @@ class Restoration:
     fit: Fit | None
     batch: int | None
     interval: IntervalRequest | None = None
-    range: Range | None = None
+    range: str | None = None
+    format: Format | None = None
     _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.range:
+            read_span(self.range)
         if self._any_size and self.fit:
             raise PosterioriError(f"{self.prior.name} takes pictures of any size: leave out --fit {self.fit}")
         if self._any_size and self.operator and not self.simulate:
@@ -90,6 +96,7 @@ class Restoration:
             "simulate": self.simulate,
             "fit": self.fit,
             "range": self.range,
+            **({"format": self.format} if self.format else {}),
             "seed": self.seed,
             "interval": self.interval and asdict(self.interval),
             "noise": self._noise,

@@ -26,12 +26,10 @@ from posteriori.operators import Mask
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import Source
 from posteriori.restore.intervals import write_intervals
-from posteriori.restore.manifest import MANIFEST, peak_memory, versions
+from posteriori.restore.manifest import MANIFEST, SUMMARY, peak_memory, versions
 from posteriori.restore.methods import Drawn
 from posteriori.restore.restoration import Restoration
 from posteriori.settings.own import code_of
-
-SUMMARY = "results.json"
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
         "versions": versions(),
     }
     with atomic_folder(out / case.source.name) as folder:
-        manifest |= write_entry(folder, case, x)
+        manifest |= write_entry(folder, case, x, restoration.format)
         if restoration.interval:
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
@@ -273,6 +271,7 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
         "shift": mean(shift.get("samples")),
         "shift_of_known_pictures": shift.get("95% of held-out pictures"),
         "warnings": manifest.get("warnings", []),
+        "notes": manifest.get("input", {}).get("notes", []),
         "network_calls": manifest.get("network_calls"),
         "seconds": manifest.get("seconds"),
         "error": str(outcome.error) if outcome.error else None,
@@ -281,6 +280,6 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
 
 def write_summary(out: Path) -> None:
     """Writes results.json: a line for every entry that ``out`` holds."""
-    manifests = [read_json(path) for path in sorted(out.glob(f"*/{MANIFEST}"))]
+    manifests = [read_json(path) for path in sorted(out.rglob(MANIFEST))]
     outcomes = [Outcome(Source(m["input"]["file"], m["name"]), m) for m in manifests]
     write_json([summary(outcome, out) for outcome in outcomes], out / SUMMARY)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.images.span import read_span
 from posteriori.operators.base import Operator
-
-Range = Literal["-1..1", "0..1", "0..255"]
 
 #: the share of entries that may lie anywhere: dead pixels, and the overshoot of filters
 FEW = 0.01
 
 
-def rescaled(y: Tensor, given: Range | None) -> Tensor:
-    """``y``, on the ``given`` range of black to white, on [-1, 1]. None is [-1, 1] already."""
-    if given == "0..1":
-        return 2 * y - 1
-    return y / 127.5 - 1 if given == "0..255" else y
+def rescaled(y: Tensor, given: str | None) -> Tensor:
+    """``y``, on the ``given`` range of black to white (``read_span``), on [-1, 1]. None is [-1, 1] already."""
+    black, white = read_span(given or "-1..1")
+    return y if (black, white) == (-1, 1) else 2 * (y - black) / (white - black) - 1
 
 
-def check_scale(y: Tensor, operator: Operator, sigma: float, given: Range | None, path: str) -> None:
+def check_scale(y: Tensor, operator: Operator, sigma: float, given: str | None, path: str) -> None:
     """Raises PosterioriError where ``y`` (1, ...) cannot be A(x) + sigma n of an x on [-1, 1], or is likely on [0, 1].
 
     For an operator that averages, |A(x)| is at most 1, so that more than ``FEW`` of the entries beyond 1 + 6 sigma

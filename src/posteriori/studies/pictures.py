@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.images.files import BUNDLED, load_image
+from posteriori.images.files import load_image
+from posteriori.images.picture import BUNDLED
 from posteriori.studies.engine.plan import Pictures
 from posteriori.training.data import list_names, load_images, picture_sizes, split_names
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.images.files import SUFFIXES, read_picture
+from posteriori.images.picture import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
 
@@ -142,7 +142,7 @@ def _decoded(read: Callable[[str], bytes], source: Path, name: str) -> np.ndarra
         data = read(name)
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all that a zip raises
         raise PosterioriError(f"{source}/{name} cannot be read ({error})") from None
-    return read_picture(data, f"{source}/{name}").pixels
+    return read_picture(data, f"{source}/{name}").eight_bits
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from posteriori.hub.load import load_prior
-from posteriori.images.files import read_picture
+from posteriori.images.picture import read_picture
 from posteriori.likelihoods import Gaussian, GaussianNoise
 from posteriori.loop import sample
 from posteriori.operators.base import Operator
@@ -42,7 +42,7 @@ def pictures(prior: str, data: Path) -> Tensor:
     with zipfile.ZipFile(data / "photos.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("imagenet/"))
         for name in names[:: len(names) // 64][:64]:
-            pixels = read_picture(archive.read(name), name).pixels
+            pixels = read_picture(archive.read(name), name).eight_bits
             top, left = ((side - 128) // 2 for side in pixels.shape[:2])
             found.append(torch.from_numpy(pixels[top : top + 128, left : left + 128].copy()).permute(2, 0, 1))
     return torch.stack(found).float() / 127.5 - 1

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from posteriori.errors import PosterioriError
-from posteriori.images.files import BUNDLED, load_image
+from posteriori.images.files import load_image
+from posteriori.images.picture import BUNDLED
 from posteriori.likelihoods import GaussianNoise
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
