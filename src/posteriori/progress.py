@@ -1,4 +1,4 @@
-"""The one look of every progress bar: what, how far, figures of the moment, time gone and left. On stderr."""
+"""The one look of every progress bar: what, how far, a task's fields, time gone and left. On stderr."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def bar(figures: str, *, transient: bool = False, quiet: bool = False) -> Progress:
-    """A rich progress bar that shows ``figures``, a format of the task's fields.
+def bar(fields: str, *, transient: bool = False, quiet: bool = False) -> Progress:
+    """A rich progress bar that shows ``fields``, a format of the task's own.
 
     Silent where stderr is no terminal, or with ``quiet``.
     """
@@ -29,7 +29,7 @@ def bar(figures: str, *, transient: bool = False, quiet: bool = False) -> Progre
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(figures, markup=False),
+        TextColumn(fields, markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -20,33 +20,33 @@ Steps = Annotated[int, Ge(1), "reverse steps over the whole schedule, up to its 
 
 
 class Stats(Mapping[str, Tensor]):
-    """Figures of a step by name, (B,) each, computed when they are first read: unread, they cost nothing."""
+    """Statistics of a step by name, (B,) each, computed when they are first read: unread, they cost nothing."""
 
-    def __init__(self, **figures: Callable[[], Tensor]):
-        self._figures = figures
+    def __init__(self, **statistics: Callable[[], Tensor]):
+        self._statistics = statistics
         self._read: dict[str, Tensor] = {}
 
-    def default(self, name: str, figure: Callable[[], Tensor]) -> None:
-        """Adds a figure where there is none of that name."""
-        self._figures.setdefault(name, figure)
+    def default(self, name: str, statistic: Callable[[], Tensor]) -> None:
+        """Adds a statistic where there is none of that name."""
+        self._statistics.setdefault(name, statistic)
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._read:
-            self._read[name] = self._figures[name]()
+            self._read[name] = self._statistics[name]()
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._figures)
+        return iter(self._statistics)
 
     def __len__(self) -> int:
-        return len(self._figures)
+        return len(self._statistics)
 
 
 @dataclass
 class State:
     """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
 
-    ``x`` is x_t at ``level`` and ``x0`` the prior's last estimate of x_0, (B, *shape); ``stats`` holds figures to be
+    ``x`` is x_t at ``level`` and ``x0`` the prior's last estimate of x_0, (B, *shape); ``stats`` holds statistics to be
     recorded ("residual", which the loop adds, is |y - A(x0)|_2, the misfit's norm, "gradient" a gradient's); ``carry``
     is the sampler's own.
     """

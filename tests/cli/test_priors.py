@@ -138,7 +138,7 @@ def pictures(tmp_path):
     return folder
 
 
-def test_evaluate_writes_its_figures_and_goes_on_from_them(posteriori, tiny_prior, pictures, tmp_path, monkeypatch):
+def test_evaluate_writes_its_results_and_goes_on_from_them(posteriori, tiny_prior, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("posteriori.studies.evaluation.run.STEPS", 2)
     monkeypatch.setenv("COLUMNS", "120")
     words = ["priors", "evaluate", tiny_prior, "--images", pictures, "--holdout", "::2", "--skip", 1]

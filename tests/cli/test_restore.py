@@ -65,7 +65,7 @@ def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
     assert found["peak_memory_bytes"] > 1e6
     assert found["versions"]["torch"] == torch.__version__
     assert "LPIPS v0.1 with AlexNet, all at 32 x 32 pixels" in found["protocol"]
-    # the figures are those of the pictures that were written, up to rounding
+    # the metrics are those of the pictures that were written, up to rounding
     truth, mean = load_image(entry / "truth.png"), load_image(entry / "mean.png")
     assert found["metrics"]["mean"]["psnr"] == pytest.approx(float(psnr(mean, truth)), abs=0.05)
     assert len(found["metrics"]["samples"]) == len(found["residual"]["samples"]) == 3

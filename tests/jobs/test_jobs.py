@@ -66,12 +66,21 @@ def test_a_result_comes_back_as_it_was_and_is_there_for_its_own_job_alone(place)
     assert store.read(job) is None
     store.write(job, work(job, lambda *_: None))
     found = Store(place).read(job)
-    assert found.figures["sum"] == 25
-    assert np.isnan(found.figures["worst"])
+    assert found.values["sum"] == 25
+    assert np.isnan(found.values["worst"])
     assert found.arrays["x"].tolist() == [9, 16]
     assert not store.done(Cube((3, 4)))
     store.write(job, Result({"sum": 0.0}))
-    assert store.read(job).figures == {"sum": 0.0}
+    assert store.read(job).values == {"sum": 0.0}
+
+
+def test_results_of_earlier_versions_are_read(tmp_path):
+    """Files call the values figures: the name in the code has changed, that in files has not."""
+    job = Square((3, 4))
+    about = np.array(json.dumps({"settings": job.settings, "figures": {"sum": 25}}))
+    np.savez_compressed(tmp_path / f"{job.key}.npz", about=about, x=np.array([9, 16]))
+    found = Store(tmp_path).read(job)
+    assert (found.values, found.arrays["x"].tolist()) == ({"sum": 25}, [9, 16])
 
 
 def test_what_cannot_be_written_is_not_there_and_what_was_there_stays(place):

@@ -73,7 +73,7 @@ def test_workers_share_the_processors_and_wait_asleep(tmp_path, bare, monkeypatc
     monkeypatch.setattr(threads, "granted", lambda: 6)
     job, store = Square((1,), "tells its environment"), Store(tmp_path)
     run([job], work, store, Processes(2))
-    told = store.read(job).figures
+    told = store.read(job).values
     assert told["OMP_WAIT_POLICY"] == "PASSIVE"
     assert told["OMP_NUM_THREADS"] == "3"
     assert not set(NAMES) & set(os.environ)  # this process is left as it was

@@ -27,7 +27,7 @@ def test_pictures_with_an_operator_each_are_restored_as_they_are_alone(sampler):
     assert (together[0] - together[1]).abs().max() > 0.1
 
 
-def test_its_figures_are_those_of_the_rows():
+def test_its_statistics_are_those_of_the_rows():
     each, x = Each(PARTS), normal(3, *IMAGE)
     assert len(each) == 3
     assert each.keys() == [key for part in PARTS for key in part.keys()]  # noqa: SIM118

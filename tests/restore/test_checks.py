@@ -39,7 +39,7 @@ def test_the_residual_of_the_truth_is_one_and_without_noise_it_is_the_rms(operat
     assert exact["95% of true images"] is None
 
 
-def figures(residual, shift, known=(0.3, 0.5)):
+def checks(residual, shift, known=(0.3, 0.5)):
     return {"samples": residual}, {"samples": shift, "95% of held-out pictures": known}
 
 
@@ -58,16 +58,16 @@ def figures(residual, shift, known=(0.3, 0.5)):
     ],
 )
 def test_what_looks_wrong_is_said(residual, shift, sigma, simulated, said):
-    found = warnings(*figures(residual, shift), sigma, simulated=simulated)
+    found = warnings(*checks(residual, shift), sigma, simulated=simulated)
     assert len(found) == len(said)
     assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
 
 
 def test_of_a_prior_that_nobody_measured_nothing_is_said():
-    residual, shift = figures([1.0], [0.94], None)
+    residual, shift = checks([1.0], [0.94], None)
     assert warnings(residual, shift, 0.05, simulated=False) == []
-    assert warnings(*figures([1.0], [0.99 * MARGIN * 0.5]), 0.05, simulated=False) == []
-    assert warnings(*figures([1.0], [1.01 * MARGIN * 0.5]), 0.05, simulated=False)
+    assert warnings(*checks([1.0], [0.99 * MARGIN * 0.5]), 0.05, simulated=False) == []
+    assert warnings(*checks([1.0], [1.01 * MARGIN * 0.5]), 0.05, simulated=False)
 
 
 def test_a_folder_keeps_its_range_and_tiles_have_it_too(tmp_path):

@@ -26,7 +26,7 @@ def case(operator, *, simulated):
 @pytest.mark.parametrize("simulated", [True, False])
 def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
     own, truth = case(operator, simulated=simulated)
-    figures = write_entry(tmp_path, own, truth)
+    found = write_entry(tmp_path, own, truth)
     _, drawing = operator.drawing(own.y)
     drawn = load_image(str(tmp_path / "measurement.png"))
     assert drawn.shape == drawing.shape
@@ -34,7 +34,7 @@ def test_it_is_drawn_and_never_scored(tmp_path, operator, simulated):
     assert load_image(str(tmp_path / "restored.png")).shape == (1, *IMAGE), "it is whole, however wide y is"
     assert (tmp_path / "comparison.png").exists()
     if simulated:
-        assert figures["metrics"]["measurement"] is None
+        assert found["metrics"]["measurement"] is None
 
 
 def test_a_picture_is_scored(tmp_path):

@@ -21,10 +21,10 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("height", "width"), [(31, 31), (31, 48), (48, 40)])
 def test_score_is_what_the_metrics_say(pair, height, width):
     x, truth = (image[..., :height, :width] for image in pair)
-    figures = score(x, truth)
-    assert figures == {"psnr": psnr(x, truth).item(), "ssim": ssim(x, truth).item(), "lpips": lpips(x, truth).item()}
-    assert all(type(value) is float for value in figures.values())
-    assert 15 < figures["psnr"] < 25, "the noise is 0.2 of a range of 2, clamped"
+    metrics = score(x, truth)
+    assert metrics == {"psnr": psnr(x, truth).item(), "ssim": ssim(x, truth).item(), "lpips": lpips(x, truth).item()}
+    assert all(type(value) is float for value in metrics.values())
+    assert 15 < metrics["psnr"] < 25, "the noise is 0.2 of a range of 2, clamped"
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_score_is_what_the_metrics_say(pair, height, width):
     ],
 )
 def test_score_has_none_for_metrics_that_the_picture_is_too_small_for(pair, height, width, known):
-    figures = score(*(image[..., :height, :width] for image in pair))
-    assert list(figures) == ["psnr", "ssim", "lpips"]
-    assert {name for name, value in figures.items() if value is not None} == known
+    metrics = score(*(image[..., :height, :width] for image in pair))
+    assert list(metrics) == ["psnr", "ssim", "lpips"]
+    assert {name for name, value in metrics.items() if value is not None} == known
 
 
 def test_protocol_names_the_size_as_pictures_do():

@@ -1,4 +1,4 @@
-"""The bench in its quick form, and what it concludes from figures that are known."""
+"""The bench in its quick form, and what it concludes from times that are known."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_the_quick_form_writes_the_page_and_goes_on(tmp_path, monkeypatch):
     assert "It was shared." in " ".join(page.split())
     assert "not measured: No module named" in page  # of other codes, which no test has
     written = json.loads((tmp_path / "page" / "results.json").read_text("utf-8"))
-    timed = {own["job"]: own["figures"] for own in written["timings"]}
+    timed = {own["job"]: own["values"] for own in written["timings"]}
     assert timed.keys() == {"Steps", "Same", "Memory", "Scaling", "Rate"}
     assert timed["Steps"]["seconds"]["posteriori float32"] > 0
     assert timed["Same"]["error"]["posteriori float32"] == 0

@@ -97,7 +97,7 @@ def test_a_run_gives_what_sample_gives(run, prior, pictures, tmp_path):
         truth = pictures.x[i : i + 1]
         y = Gaussian.simulate(truth, operator, 0.05, seed=seed).y
         x = sample(prior, Gaussian(y, operator, 0.05), parse_sampler(run.method), seed=seed, progress=False)[:, 0]
-        assert result.figures["psnr"][row] == pytest.approx(float(psnr(x, truth)), abs=1e-3)
+        assert result.metrics["psnr"][row] == pytest.approx(float(psnr(x, truth)), abs=1e-3)
     assert result.calls == 10
     assert result.trace["gradient"].shape == (10, 6)
     assert result.pictures["x"].shape == (6, 8, 8, 3)
@@ -126,12 +126,12 @@ def test_a_run_that_is_not_whole_is_not_read(run, prior, pictures, tmp_path):
         runs.read(run)
 
 
-def test_a_sampler_that_diverges_has_no_figures_and_stops_nothing(run, prior, pictures, tmp_path):
+def test_a_sampler_that_diverges_has_no_metrics_and_stops_nothing(run, prior, pictures, tmp_path):
     wild = replace(run, method="dps(scale=1e30, gradient=norm, steps=10, clip=false)")
     runs = Runs(tmp_path)
     do(runs, [Item("x", wild)], prior, pictures)
     result = runs.read(wild)
-    assert np.isnan(result.figures["psnr"]).all()
+    assert np.isnan(result.metrics["psnr"]).all()
     assert result.trace == {}
 
 
@@ -167,7 +167,7 @@ def test_where_memory_runs_out_half_the_rows_go_together_and_give_the_same(run, 
     assert [note for note in said if "memory" in note] == ["out of memory with 4 images at once: going on with 2"]
     one, other = whole.read(run), halved.read(run)
     assert (one.calls, other.calls) == (10, 10)
-    for kind in ("figures", "trace", "pictures"):
+    for kind in ("metrics", "trace", "pictures"):
         assert getattr(one, kind).keys() == getattr(other, kind).keys()
         for name, value in getattr(one, kind).items():
             atol = 1 if kind == "pictures" else 1e-4

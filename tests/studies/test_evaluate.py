@@ -59,8 +59,8 @@ def test_levels_are_the_reports_and_those_of_training():
 def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
     """The error's mean square is v chi2_d / d with v the posterior variance: its logarithm has a known mean."""
     images, counted = pictures(60), []
-    figures = denoising({"network": network_call(white())}, LEVELS, images, Store(tmp_path), ABOUT, counted.append)
-    for row in psnr_table(figures, LEVELS, ["network"], images.names):
+    psnrs = denoising({"network": network_call(white())}, LEVELS, images, Store(tmp_path), ABOUT, counted.append)
+    for row in psnr_table(psnrs, LEVELS, ["network"], images.names):
         level = LEVELS[row.level]
         v = STD**2 * level.sigma**2 / (level.alpha**2 * STD**2 + level.sigma**2)
         expected = 10 * math.log10(4 / v) - 10 / math.log(10) * (digamma(ENTRIES / 2) - math.log(ENTRIES / 2))
@@ -74,14 +74,14 @@ def test_denoising_is_the_closed_form_of_white_pixels(tmp_path):
 def test_at_t_100_it_is_the_reports_baseline(tmp_path):
     prior, images = white(), pictures(1)
     truth = images.pixels.float() / 127.5 - 1
-    figures = denoising({"network": network_call(prior)}, LEVELS, images, Store(tmp_path), replace(ABOUT, seed=5))
+    psnrs = denoising({"network": network_call(prior)}, LEVELS, images, Store(tmp_path), replace(ABOUT, seed=5))
     run = single_pass(Run(("white", ""), prior.shape, "", "", 0.0, (("0.png", ""),), (5,), 1))
-    expected = compute(run, run.rows, prior, truth, lambda calls: None).figures["psnr"][0]
-    assert figures["network"]["t = 100 (sigma 0.339)"]["0.png"] == pytest.approx(expected, abs=1e-4)
+    expected = compute(run, run.rows, prior, truth, lambda calls: None).metrics["psnr"][0]
+    assert psnrs["network"]["t = 100 (sigma 0.339)"]["0.png"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_denoising_goes_on_where_it_stopped(tmp_path):
-    """A kill in the third picture costs that picture; figures are those of one run, and so for another denoiser."""
+    """A kill in the third picture costs that picture; PSNRs are those of one run, and so for another denoiser."""
     images, store, call = pictures(4), Store(tmp_path / "store"), network_call(white())
     whole = denoising({"network": call}, LEVELS, images, Store(tmp_path / "whole"), ABOUT)
     calls = []
@@ -127,15 +127,15 @@ def test_bm3d_sees_the_networks_pictures_from_0_to_1_with_half_the_sigma(tmp_pat
         return network_call(white())(x_t, level)
 
     both = {"network": network, "bm3d": bm3d()}
-    figures = denoising(both, LEVELS, images, Store(tmp_path), ABOUT)
+    psnrs = denoising(both, LEVELS, images, Store(tmp_path), ABOUT)
     assert told[:6] == pytest.approx([level.sigma / level.alpha / 2 for level in LEVELS.values()])
     for y, x in zip(seen, noisy, strict=True):
         torch.testing.assert_close(torch.from_numpy(y).permute(2, 0, 1).float(), x)
-    rows = psnr_table(figures, LEVELS, ["network", "bm3d"], images.names)
+    rows = psnr_table(psnrs, LEVELS, ["network", "bm3d"], images.names)
     assert rows[1].bm3d.mean == pytest.approx(10 * math.log10(4 / 0.05**2), abs=0.4)
     for row in rows:
         assert row.gain.mean == pytest.approx(row.network.mean - row.bm3d.mean)
-        gains = [figures["network"][row.level][n] - figures["bm3d"][row.level][n] for n in images.names]
+        gains = [psnrs["network"][row.level][n] - psnrs["bm3d"][row.level][n] for n in images.names]
         assert row.gain.error == pytest.approx(stats.t.ppf(0.975, 7) * stats.sem(gains))
 
 
@@ -271,7 +271,7 @@ def test_too_few_pictures(folder):
         Request("p", folder, samples=1)
 
 
-def test_markdown_names_the_command_and_says_what_the_figures_mean(folder):
+def test_markdown_names_the_command_and_says_what_the_numbers_mean(folder):
     rows = psnr_table({"network": {k: {"a": 30.0, "b": 32.0} for k in LEVELS}}, LEVELS, ["network"], ["a", "b"])
     copied = Memorisation(100, 64, 5000, samples=0.21, held_out=0.25, threshold=0.2, nearer=0.125)
     evaluation = Evaluation(rows, Shift(100, 0.4, 0.3, 0.5), [], copied)

@@ -74,5 +74,5 @@ def test_single_pass_denoising_is_the_wiener_filter_of_white_pixels():
     inside = x_t.abs() < 1
     assert torch.allclose(x0[inside], gain * x_t[inside], atol=1 / 127.5)
     expected = 10 * math.log10(4 / (0.09 * t.sigma**2 / (t.alpha**2 * 0.09 + t.sigma**2)))
-    assert found.figures["psnr"][0] == pytest.approx(expected, abs=0.3)  # 3,072 pixels: 2.5% of the error, 0.1 dB
+    assert found.metrics["psnr"][0] == pytest.approx(expected, abs=0.3)  # 3,072 pixels: 2.5% of the error, 0.1 dB
     assert found.calls == 1

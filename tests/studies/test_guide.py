@@ -32,7 +32,7 @@ def cell(monkeypatch):
     return Cell(BLUR, DDRM, (0, 2), n=2, sigma=0.1)
 
 
-def test_a_cell_has_the_figures_of_its_samples(cell, tmp_path):
+def test_a_cell_has_the_metrics_of_its_samples(cell, tmp_path):
     found = measure(cell, tmp_path)
     prior, truth = network("faces-64", 64), drawn("", None, slice(0, 2), 64)
     like = Gaussian.simulate(truth, parse_operator(BLUR, prior.shape), 0.1)
@@ -61,7 +61,7 @@ def test_choices_of_other_priors_stay(tmp_path):
     assert found[1:] == [c for c in choosing.choices() if (c.prior, c.goal) != ("photo", "fidelity")]
 
 
-def figures(psnr, calls, residual=1.0, lpips=0.1):
+def metrics(psnr, calls, residual=1.0, lpips=0.1):
     return {
         "psnr": np.array([[psnr]]),
         "lpips": np.array([[lpips]]),
@@ -75,10 +75,10 @@ def test_the_fastest_of_those_that_are_near_the_best_is_chosen():
     from posteriori.studies.guide.choosing import best, pick
 
     found = {
-        ("slow", 100): figures(30.0, 100, lpips=0.100),
-        ("near", 30): figures(29.95, 30, residual=0.6, lpips=0.2),
-        ("nearer", 30): figures(29.92, 30, residual=0.9, lpips=0.104),
-        ("far", 10): figures(29.8, 10, lpips=0.3),
+        ("slow", 100): metrics(30.0, 100, lpips=0.100),
+        ("near", 30): metrics(29.95, 30, residual=0.6, lpips=0.2),
+        ("nearer", 30): metrics(29.92, 30, residual=0.9, lpips=0.104),
+        ("far", 10): metrics(29.8, 10, lpips=0.3),
         ("diverged", 10): {"calls": 10},
     }
     assert best(found) == ("slow", 100)

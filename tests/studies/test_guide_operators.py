@@ -39,8 +39,8 @@ def test_the_best_are_first_and_those_that_failed_are_named(tmp_path, monkeypatc
     monkeypatch.setattr(operators, "jobs", lambda prior: jobs)
     store, picture = Store(tmp_path / "out"), np.full((64, 64, 3), 128, np.uint8)
     for i, job in enumerate(jobs):
-        figures = {"psnr": [20.0 + i, 22.0 + i], "lpips": [0.1, 0.2], "seconds": 1.5}
-        store.write(job, Result({"failed": "NaN"}) if i == 7 else Result(figures, {"picture": picture}))
+        values = {"psnr": [20.0 + i, 22.0 + i], "lpips": [0.1, 0.2], "seconds": 1.5}
+        store.write(job, Result({"failed": "NaN"}) if i == 7 else Result(values, {"picture": picture}))
     found = {job: store.read(job) for job in jobs}
     assert [job for job, _ in ranked(found, "ct(views=6)")] == [jobs[i] for i in (6, 4, 2)]
     assert measured(found).rows[1][1] == f"{jobs[5].name}: 26.00 dB, 0.150, 1.5 s"

@@ -16,7 +16,7 @@ from posteriori.sampler import Sampler, State
 from posteriori.samplers import DDNM, DDRM, DPS, TDS
 from posteriori.schedule import CLEAN
 from posteriori.studies.guide import exact, fronts, same_seed, uncertainty
-from posteriori.studies.guide.cells import LEVEL, _figures
+from posteriori.studies.guide.cells import LEVEL, _metrics
 from posteriori.studies.guide.exact import Pooled, Shared, pooled
 from posteriori.studies.guide.fronts import Point, Recommended, front, pick
 from posteriori.studies.guide.uncertainty import Calibration
@@ -29,7 +29,7 @@ def measured(spread, operator, seed=0):
     """What is measured of ``N`` samples of two pictures: of the truth's own law, but for their ``spread``."""
     truth = 0.2 * normal(2, *SHAPE, seed=seed)
     x = 0.2 * spread * normal(2, N, *SHAPE, seed=seed + 1)
-    return _figures(x, truth, operator, Gaussian.simulate(truth, operator, 0.05))
+    return _metrics(x, truth, operator, Gaussian.simulate(truth, operator, 0.05))
 
 
 @pytest.mark.parametrize(("spread", "right"), [(1.0, True), (0.5, False), (2.0, False)])
@@ -58,9 +58,9 @@ def test_the_page_of_intervals_names_what_is_right_and_what_is_not():
     assert found[2].factor > 1 > found[0].factor
 
 
-def point(cls, cost, psnr, lpips, **figures):
+def point(cls, cost, psnr, lpips, **metrics):
     found = {"seconds": cost, "calls": 10 * cost, "vjps": 0.0, "psnr": psnr, "lpips": lpips, "residual": 1.0}
-    return Point(cls, 30, {name: np.array([float(value)]) for name, value in found.items()} | figures)
+    return Point(cls, 30, {name: np.array([float(value)]) for name, value in found.items()} | metrics)
 
 
 def test_a_front_has_what_nothing_as_cheap_beats():
@@ -74,7 +74,7 @@ def test_of_the_best_scores_the_nearest_coverage_is_recommended_and_never_partic
     narrow, good = (measured(spread, Identity(SHAPE)) for spread in (0.5, 1.0))
 
     def scored(cls, own, score):
-        return Point(cls, 30, point(cls, 1, 30, 0.1).figures | own | {"interval_score": np.array([score])})
+        return Point(cls, 30, point(cls, 1, 30, 0.1).metrics | own | {"interval_score": np.array([score])})
 
     points = [scored(DDRM, narrow, 1.00), scored(DPS, good, 1.04), scored(DDNM, good, 1.2), scored(TDS, good, 0.5)]
     chosen = pick(points)

@@ -97,7 +97,7 @@ def test_every_figure_of_report_md_is_there(whole):
     assert all((whole / name).is_file() for name in names)
 
 
-def test_table_1_has_the_manifests_figures(whole):
+def test_table_1_has_the_manifests_metrics(whole):
     manifests = json.loads((whole / "manifests.json").read_text())
     with (whole / "tables" / "table-1.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -17,7 +17,7 @@ from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.engine.plan import Pictures, Run
 from posteriori.studies.engine.store import Result
-from posteriori.studies.engine.work import FIGURES
+from posteriori.studies.engine.work import METRICS
 from posteriori.studies.suite.run import Cell, Row, cells
 from posteriori.studies.suite.suite import Entry, Task, names, read
 
@@ -104,10 +104,11 @@ def test_the_sample_of_the_least_residual_counts():
     task = Task("phase", "", "identity", "0.05", best_of=2)
     residual = [[1.0, 0.5, math.nan, 3.0], [2.0, 9.0, 1.0, 1.5]]
     psnr = [[10.0, 20.0, math.nan, 30.0], [40.0, 50.0, 60.0, 70.0]]
-    figures = {f"figures.{name}": np.zeros(8) for name in FIGURES}
+    # as results in files are named
+    metrics = {f"figures.{name}": np.zeros(8) for name in METRICS}
     given = {"figures.residual": np.ravel(residual), "figures.psnr": np.ravel(psnr)}
     kept = {"pictures.x": np.arange(8, dtype=np.uint8)[:, None, None, None]}
-    group = GroupResult({"calls": 7}, figures | given | kept)
+    group = GroupResult({"calls": 7}, metrics | given | kept)
     run = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
     row = Row(Cell(task, Entry("ddrm", ""), run), Result(run, (group,)))
     expected = np.array([[20.0, 30.0], [40.0, 60.0]])

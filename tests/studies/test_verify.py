@@ -8,9 +8,10 @@ import pytest
 from posteriori.cli import main
 from posteriori.jobs.executors import executor
 from posteriori.jobs.lock import claimed_folder
+from posteriori.jobs.store import Result
 from posteriori.samplers import DDIM, DPS, SAMPLERS
 from posteriori.studies.verification import plan
-from posteriori.studies.verification.cells import Cell
+from posteriori.studies.verification.cells import Cell, Record, record
 from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.page import write
 from posteriori.studies.verification.pictures import PowerLawPictures
@@ -60,7 +61,13 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
 def test_two_processes_give_what_one_gives(tmp_path):
     todo = cells(TINY, [DDIM], 0)
     one, two = (run(todo, tmp_path / jobs, executor(jobs)) for jobs in ("1", "2"))
-    assert [record.figures for record in one.values()] == [record.figures for record in two.values()]
+    assert [record.statistics for record in one.values()] == [record.statistics for record in two.values()]
+
+
+def test_records_of_earlier_versions_are_read():
+    """Files call the statistics figures: the name in the code has changed, that in files has not."""
+    stored = {"figures": {"distance": 0.5}, "calls": 20.0, "vjps": 0.0, "seconds": 1.0, "points": None}
+    assert record(Result(stored)) == Record({"distance": 0.5}, 20.0, 0.0, 1.0)
 
 
 def test_the_full_scope_is_the_papers():

@@ -125,7 +125,7 @@ def test_the_prior_has_a_model_card(faces, tmp_path, no_sheets):
     assert json.loads(card.split("```")[1].removeprefix("json")) == config.to_json() | {"images": 24}
 
 
-def test_tensorboard_has_the_figures_of_the_logs(faces, tmp_path, no_sheets):
+def test_tensorboard_has_the_numbers_of_the_logs(faces, tmp_path, no_sheets):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

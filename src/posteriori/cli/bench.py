@@ -1,4 +1,4 @@
-"""``posteriori bench``: a suite of tasks and samplers, beside published figures."""
+"""``posteriori bench``: a suite of tasks and samplers, beside published results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bench(
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Run a suite of tasks and samplers with published settings, and set the figures beside published ones.
+    """Run a suite of tasks and samplers with published settings, and set the results beside published ones.
 
     OUT gets index.html and bench.md, a table a task and what became of the first picture, bench.csv with every digit,
     and the results in runs/, every restored picture among them, by a key of their settings. The time is told first;

@@ -40,7 +40,7 @@ def evaluate(
     ] = None,
     bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for figures and pictures; a stopped evaluation goes on there.")
+        Path | None, typer.Option(help="Folder for results and pictures; a stopped evaluation goes on there.")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",

@@ -82,7 +82,7 @@ def shown(title: str, seconds: Mapping[str, float], *, quiet: bool = False) -> G
 
 
 def added(progress: Progress, title: str, seconds: Mapping[str, float]) -> Report:
-    """Another line of ``progress``, whose figures are ``NOTE``: see ``shown``."""
+    """Another line of ``progress``, whose fields are ``NOTE``: see ``shown``."""
     task = progress.add_task(title, total=sum(seconds.values()), note="")
     done: dict[str, float] = {}
 

@@ -25,6 +25,9 @@ R = TypeVar("R", contravariant=True)
 #: the folder, in that of a command, of results that people do not look at
 RESULTS = ".jobs"
 
+#: what files call ``Result.values``
+_VALUES = "figures"
+
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -42,9 +45,9 @@ class Keeps(Protocol, Generic[J, R]):
 
 @dataclass(frozen=True)
 class Result:
-    """What a job gave: ``figures`` as JSON has them (NaN allowed), and ``arrays`` of numbers."""
+    """What a job gave: ``values`` as JSON has them (NaN allowed), and ``arrays`` of numbers."""
 
-    figures: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -119,7 +122,7 @@ class Store:
                 about = json.loads(str(found["about"]))
                 if about["settings"] != job.settings:
                     raise ValueError("it is another job's")
-                return Result(about["figures"], {key: found[key] for key in found.files if key != "about"})
+                return Result(about[_VALUES], {key: found[key] for key in found.files if key != "about"})
         except FileNotFoundError:
             return None
         except _DAMAGE as error:
@@ -134,5 +137,5 @@ class Store:
             self.files.remove(name)
 
     def write(self, job: Job, result: Result) -> None:
-        about = np.array(json.dumps({"settings": job.settings, "figures": result.figures}))
+        about = np.array(json.dumps({"settings": job.settings, _VALUES: result.values}))
         self.files.put(f"{job.key}.npz", lambda file: np.savez_compressed(file, about=about, **result.arrays))  # ty: ignore

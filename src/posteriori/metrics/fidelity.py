@@ -39,7 +39,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) of two (B, 3, H, W) batches on [-1, 1], at least 11 pixels a side.
 
     (B,), at most 1: Gaussian window of sigma 1.5 and 11 pixels, mean over the windows that lie inside the
-    image and over channels. As in published figures, black is zero: SSIM depends on the images' offset.
+    image and over channels. As in published results, black is zero: SSIM depends on the images' offset.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure  # takes seconds to import
 

@@ -27,7 +27,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` pictures and its bootstrap interval; NaN where there is no figure.
+    """A mean over ``n`` pictures and its bootstrap interval; NaN where there is nothing to average.
 
     Of a single picture there is no interval: low and high are NaN.
     """
@@ -47,7 +47,7 @@ class Estimate:
         return cls(own.mean(), *bootstrap((own,), np.mean, draws=10_000, seed=seed), n)
 
     def text(self, digits: int, sign: str = "") -> str:
-        """As tables have it: "28.31 [27.90, 28.75]"; "" for no figure."""
+        """As tables have it: "28.31 [27.90, 28.75]"; "" for NaN."""
         if not np.isfinite(self.mean):
             return ""
         mean = f"{self.mean:{sign}.{digits}f}"

@@ -1,7 +1,7 @@
 """How far two sets of pictures are apart as samples of two distributions: KID on AlexNet features.
 
 Binkowski et al. 2018, "Demystifying MMD GANs", whose kernel and estimator these are. Their features are Inception's;
-here they are those of the AlexNet that LPIPS brings along, so that figures compare with one another and not with
+here they are those of the AlexNet that LPIPS brings along, so that distances compare with one another and not with
 published ones.
 """
 

@@ -23,8 +23,8 @@ UNEXPLAINED = 0.01
 #: a shift beyond the range of the prior's own pictures by this factor is said
 MARGIN = 1.3
 
-#: a check's figures, as the manifest has them
-Figures = dict[str, Any]
+#: what a check found, as the manifest has it
+Check = dict[str, Any]
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def denoiser_shift(prior: Prior, x: Tensor) -> Tensor:
     return torch.cat(moved).flatten(1).square().mean(1).sqrt() / SIGMA
 
 
-def check_prior(prior: Prior, x: Tensor) -> Figures:
+def check_prior(prior: Prior, x: Tensor) -> Check:
     """The shift of each image of ``x``, (n, *shape), and the range of the prior's own held-out pictures, if known."""
     return {
         "is": f"rms of D(x) - x over sigma, D the denoiser at sigma = {SIGMA}: about 1 where noise is left",
@@ -48,7 +48,7 @@ def check_prior(prior: Prior, x: Tensor) -> Figures:
     }
 
 
-def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Figures:
+def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Check:
     """The residual of each image of ``x`` (n, *shape) for y (1, ...) of ``noise``; its rms where that is 0."""
     like = noise.likelihood(y, operator)
     r = like.residual(x) if noise.level else like.misfit(x)
@@ -66,7 +66,7 @@ def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Fi
     }
 
 
-def warnings(residual: Figures, shift: Figures, sigma: float, *, simulated: bool) -> list[str]:
+def warnings(residual: Check, shift: Check, sigma: float, *, simulated: bool) -> list[str]:
     """What looks wrong with a restoration, a line each: see ``check_residual`` and ``check_prior``.
 
     ``simulated``: the noise is known to be ``sigma``, so that a residual tells of the sampler alone.

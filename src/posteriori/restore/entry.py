@@ -1,4 +1,4 @@
-"""What is written for one restored input: pictures to look at, arrays to compute with, figures."""
+"""What is written for one restored input: pictures to look at, arrays to compute with, metrics."""
 
 from __future__ import annotations
 
@@ -81,19 +81,19 @@ class Case:
 
 
 def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None) -> dict[str, Any]:
-    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the figures.
+    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; its part of the manifest.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as std.png
     (with its scale) and std.npy. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no
-    picture is drawn as its operator says, and the initial estimate stands beside it. Among the figures are two checks,
-    of the residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the result
-    is also written as the input was, or in the format ``kind``, under the input's name ("file" among the figures).
+    picture is drawn as its operator says, and the initial estimate stands beside it. Beside the metrics there are two
+    checks, of the residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the
+    result is also written as the input was, or in the format ``kind``, under the input's name ("file" in the manifest).
     """
     y, n = case.y, len(x)
     operator, noise = case.checked
     residual, shift = check_residual(operator, y, x, noise), check_prior(case.prior, x)
     said = warnings(residual, shift, noise.level, simulated=case.truth is not None)
-    figures: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
+    found: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
     np.save(folder / "measurement.npy", y[0].numpy())
     drawn = case.operator.drawing(y)
     shown = drawn[1] if drawn else case.window(y) if y.shape[1:] == x.shape[1:] else y
@@ -129,23 +129,23 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
         pictures = panels[1:] if drawn else panels
         comparable = [(label, image) for label, image in pictures if image.shape == truth.shape]
         scores = {label: score(image, truth) for label, image in comparable}
-        figures["metrics"] = {
+        found["metrics"] = {
             "measurement": scores.get(label),
             "samples": [score(image[None], truth) for image in x],
             "mean": score(mean, truth),
         }
-        figures["protocol"] = protocol(*truth.shape[-2:])
+        found["protocol"] = protocol(*truth.shape[-2:])
         panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
     comparison(panels, folder / "comparison.png", title=case.source.name, zoom=None)
     if case.truth is None:
         path, origin = case.source.path, case.loaded.origin
         stem, suffix = Path(case.source.name).name, path.removeprefix(str(Path(path).with_name(stem_of(path))))
-        figures["file"] = write_like(mean[0], folder, stem, suffix, origin, kind).name
-    return figures
+        found["file"] = write_like(mean[0], folder, stem, suffix, origin, kind).name
+    return found
 
 
-def _noted(label: str, figures: dict[str, float | None] | None) -> str:
+def _noted(label: str, scores: dict[str, float | None] | None) -> str:
     """``label`` with a line of PSNR and LPIPS below."""
     forms = {"psnr": "{:.2f} dB", "lpips": "LPIPS {:.3f}"}
-    known = {name: value for name, value in (figures or {}).items() if name in forms and value is not None}
+    known = {name: value for name, value in (scores or {}).items() if name in forms and value is not None}
     return f"{label}\n{' / '.join(forms[name].format(value) for name, value in known.items())}"

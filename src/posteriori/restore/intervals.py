@@ -35,7 +35,7 @@ class IntervalRequest:
 
 
 def write_intervals(folder: Path, case: Case, x: Tensor, request: IntervalRequest) -> dict[str, Any]:
-    """Writes the intervals of the samples ``x`` (n, 3, H, W), their windows cut out, into ``folder``; their figures.
+    """Writes the intervals of samples ``x`` (n, 3, H, W) into ``folder``, windows cut out; their part of the manifest.
 
     interval.npy is (2, 3, H, W), low and high; interval-low.png and interval-high.png are those as pictures,
     interval.png is the width as colours. Where the truth is known, outside.png shows where it is not inside.
@@ -46,13 +46,13 @@ def write_intervals(folder: Path, case: Case, x: Tensor, request: IntervalReques
     save_image(interval.high[None], folder / "interval-high.png")
     title = f"width of {request.title} from {len(x)} samples"
     heat_map(interval.width.mean(0), folder / "interval.png", title=title, label="on the [-1, 1] scale")
-    figures = {**asdict(request), "width": interval.width.mean().item()}
+    found = {**asdict(request), "width": interval.width.mean().item()}
     if case.truth is not None:
         covered = interval.covers(case.window(case.truth)[0])
         title = f"truth outside {request.title}"
         heat_map(1 - covered.float().mean(0), folder / "outside.png", title=title, label="share of the channels")
-        figures["coverage"] = _coverage(covered, case.truth, case)
-    return {"interval": figures}
+        found["coverage"] = _coverage(covered, case.truth, case)
+    return {"interval": found}
 
 
 def _coverage(covered: Tensor, truth: Tensor, case: Case) -> dict[str, float | None]:

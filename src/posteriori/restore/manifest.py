@@ -1,4 +1,4 @@
-"""What a run's manifest says besides its settings: versions, memory, and how its figures were made."""
+"""What a run's manifest says besides its settings: versions, memory, and how its metrics were computed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def score(x: Tensor, truth: Tensor) -> dict[str, float | None]:
 
 
 def protocol(height: int, width: int) -> str:
-    """How the figures of ``score`` at this size are meant."""
+    """How the metrics of ``score`` at this size are meant."""
     return (
         f"PSNR in dB, SSIM (Gaussian window of 11 pixels, sigma 1.5, mean over channels) and LPIPS v0.1 with AlexNet, "
         f"all at {width} x {height} pixels on images clamped to [-1, 1] before rounding; LPIPS depends on the size; "

@@ -249,7 +249,7 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """One input as a line of a table; figures are those of the samples' mean, but for ``psnr_of_a_sample``.
+    """One input as a line of a table; metrics are those of the samples' mean, but for ``psnr_of_a_sample``.
 
     ``coverage`` is that of the pixels that a mask hides, or of all where there is none.
     """

@@ -1,7 +1,7 @@
 """Classes of a user's own, from a file: ``my.py:Mine``.
 
 What a text writes is ``my.py#0123456789abcdef:Mine``, with the first digits of the file's sha256: whatever is named by
-that text, as stored figures and manifests are, is of this version of the code, and no other version is taken for it.
+that text, as stored results and manifests are, is of this version of the code, and no other version is taken for it.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def run_demo(
 
 def _row(campaign: Campaign, method: str, task: str, run: Run) -> Row:
     found, seconds = campaign.read(run), 0.0 if run.method == MEASUREMENT else campaign.runs.seconds(run)
-    psnr, ssim, lpips = (_known(found.figures[name][0]) for name in ("psnr", "ssim", "lpips"))
+    psnr, ssim, lpips = (_known(found.metrics[name][0]) for name in ("psnr", "ssim", "lpips"))
     return Row(method, task, psnr, ssim, lpips, found.calls, _known(np.float64(round(seconds, 3))))
 
 

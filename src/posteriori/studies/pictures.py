@@ -18,7 +18,7 @@ from posteriori.training.data import list_names, load_images, picture_sizes, spl
 
 @dataclass(frozen=True)
 class Split:
-    """``tuning`` chooses settings, ``reported`` gives the figures; ``about`` says which pictures these are.
+    """``tuning`` chooses settings, ``reported`` is measured; ``about`` says which pictures these are.
 
     ``training`` is (source, names) of the pictures that were not held out.
     """
@@ -95,7 +95,7 @@ def _check_sizes(source: Path, names: Sequence[str], size: int) -> None:
         if found != sizes[0]:
             raise PosterioriError(
                 f"{source} has pictures of several sizes ({first} is {sizes[0][0]} x {sizes[0][1]}, {name} is "
-                f"{found[0]} x {found[1]}): their figures cannot be averaged; bring them to one size first"
+                f"{found[0]} x {found[1]}): what they give cannot be averaged; bring them to one size first"
             )
     if min(sizes[0]) < size:
         raise PosterioriError(

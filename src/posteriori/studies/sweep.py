@@ -120,12 +120,12 @@ class Measured:
 
 
 def measured(points: Sequence[Point], runs: Runs) -> list[Measured]:
-    """The figures of ``points``, all of them done."""
+    """The metrics of ``points``, all of them done."""
     found = []
     for point in points:
         result = runs.read(point.run)
         psnr, lpips = (Estimate.of(result.by_image(name)) for name in ("psnr", "lpips"))
-        found.append(Measured(point.at, psnr, lpips, float(result.figures["residual"].mean()), result.calls))
+        found.append(Measured(point.at, psnr, lpips, float(result.metrics["residual"].mean()), result.calls))
     return found
 
 

@@ -14,7 +14,7 @@ from posteriori.files import atomic_path
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people, cells as text, ``**bold**`` ones too, and in a few lines what its figures mean."""
+    """A table for people, cells as text, ``**bold**`` ones too, and in a few lines what its numbers mean."""
 
     title: str
     note: str

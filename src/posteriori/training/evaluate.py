@@ -20,7 +20,7 @@ from posteriori.rng import Purpose, Rng
 from posteriori.samplers import DDIM
 from posteriori.training.loop import Trainer
 
-#: noise levels of the held-out figures, on [-1, 1] (x = x_0 + sigma n)
+#: noise levels of the held-out PSNR, on [-1, 1] (x = x_0 + sigma n)
 SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 

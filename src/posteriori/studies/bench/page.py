@@ -23,7 +23,7 @@ from posteriori.studies.bench.steptable import step_tables
 from posteriori.studies.guide.cells import filled
 from posteriori.studies.table import Table
 
-#: figures of a job, None where it has not been done
+#: what a job gave, None where it has not been done
 Read = Callable[[Job], dict[str, Any] | None]
 LATER = "Not measured yet: `make bench` goes on where it was."
 
@@ -40,7 +40,7 @@ def write(planned: Plan, results: Path, folder: Path, note: str) -> None:
 
     def read(job: Job) -> dict[str, Any] | None:
         found = store.read(job)
-        return found.figures if found else None
+        return found.values if found else None
 
     parts = [
         f"# What posteriori {__version__} costs on one machine",
@@ -67,7 +67,7 @@ def _introduction(note: str) -> str:
     Written by `make bench` on {date.today().isoformat()}; results.json has every digit. The machine: {clock.machine()};
     {", ".join(f"{name} {_version(name)}" for name in ("diffusers", "numpy"))}. {note}
 
-    Works that are compared run in turns in one process, and a figure is the median over the rounds. On one thread it is
+    Works that are compared run in turns in one process, and a time is the median over the rounds. On one thread it is
     the process's own time on the processor, which busy neighbours add less to; on more it is the wall's.
     """
 
@@ -82,10 +82,10 @@ def _version(name: str) -> str:
 def _rates(jobs: Sequence[Job], read: Read) -> list[str]:
     rows, parts = [], []
     for job in jobs:
-        figures = read(job)
-        if figures and isinstance(job, Rate):
-            rows.append(rate_row(job, figures))
-            slow = ", ".join(f"{name} {share:.0%}" for name, share in figures["profile"])
+        values = read(job)
+        if values and isinstance(job, Rate):
+            rows.append(rate_row(job, values))
+            slow = ", ".join(f"{name} {share:.0%}" for name, share in values["profile"])
             parts.append(f"- {job.network}, batch {job.batch}, {job.dtype}: {slow}")
     if not rows:
         return [LATER]
@@ -102,16 +102,16 @@ RATE_COLUMNS = ("network", "batch", "arithmetic", "seconds a step", "GFLOP a ste
                 "share")  # fmt: skip
 
 
-def rate_row(job: Rate, figures: Mapping[str, Any]) -> tuple[str, ...]:
-    flops, took = figures["flops"] / 1e9, figures["seconds"]
+def rate_row(job: Rate, values: Mapping[str, Any]) -> tuple[str, ...]:
+    flops, took = values["flops"] / 1e9, values["seconds"]
     return (job.network, str(job.batch), job.dtype, f"{took:.3g}", f"{flops:.4g}", f"{flops / took:.3g}",
-            f"{figures['rate'] / 1e9:.3g}", f"{figures['share']:.0%}")  # fmt: skip
+            f"{values['rate'] / 1e9:.3g}", f"{values['share']:.0%}")  # fmt: skip
 
 
 def _gpu(jobs: Sequence[Job], read: Read) -> list[str]:
     if not jobs:
         return ["Not measured: torch finds no GPU on this machine. Where it finds one, the same command fills this."]
-    rows = [rate_row(job, figures) for job in jobs if isinstance(job, Rate) and (figures := read(job))]
+    rows = [rate_row(job, values) for job in jobs if isinstance(job, Rate) and (values := read(job))]
     return [Table("", "", RATE_COLUMNS, rows).markdown()] if rows else [LATER]
 
 
@@ -158,11 +158,11 @@ def quality_row(own: quality.Reached, slow: float) -> tuple[str, ...]:
 def _scaling(jobs: Sequence[Job], read: Read) -> list[str]:
     rows = []
     for job in jobs:
-        figures = read(job)
-        if figures and isinstance(job, Scaling):
-            pairs = zip(job.values, figures["seconds"], strict=True)
+        values = read(job)
+        if values and isinstance(job, Scaling):
+            pairs = zip(job.values, values["seconds"], strict=True)
             times = ", ".join(f"{value}: {took:.3g}" for value, took in pairs)
-            said = verdict(job.axis, job.amounts, figures["seconds"], Line(**figures["line"]))
+            said = verdict(job.axis, job.amounts, values["seconds"], Line(**values["line"]))
             rows.append((job.axis, job.network, times, said))
     if not rows:
         return [LATER]
@@ -174,12 +174,12 @@ def _scaling(jobs: Sequence[Job], read: Read) -> list[str]:
 
 def _starts(jobs: Sequence[Job], read: Read) -> list[str]:
     for job in jobs:
-        figures = read(job)
-        if figures and isinstance(job, Start):
+        values = read(job)
+        if values and isinstance(job, Start):
             text = (
-                f"`posteriori --help` takes {figures['help']:.2f} s, `restore` of one picture in one step on faces-64 "
+                f"`posteriori --help` takes {values['help']:.2f} s, `restore` of one picture in one step on faces-64 "
             )
-            return [filled(f"{text}{figures['restore']:.1f} s, each in a new process, on the wall's clock.")]
+            return [filled(f"{text}{values['restore']:.1f} s, each in a new process, on the wall's clock.")]
     return [LATER]
 
 
@@ -187,10 +187,10 @@ def _programs(planned: Plan, results: Path, read: Read) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": clock.machine(), "code": clock.code(), "date": date.today().isoformat()}
     found["missing"] = planned.missing
     found["timings"] = [
-        clock.about(job) | {"figures": figures}
+        clock.about(job) | {"values": values}
         for jobs in planned.timings.values()
         for job in jobs
-        if (figures := read(job))
+        if (values := read(job))
     ]
     found["quality"] = [
         {"prior": case.prior, "task": case.task, "sampler": own.candidate, "steps": own.steps, "as_good": own.enough}

@@ -77,17 +77,17 @@ class Reached:
 
     candidate: str
     steps: int
-    figures: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
     enough: bool
 
     def mean(self, name: str) -> float:
-        return float(self.figures[name].mean())
+        return float(self.metrics[name].mean())
 
 
 def reference(case: Case, out: Path) -> Reached | None:
     """DPS in ``case.reference`` steps; None where it has not been measured or diverged."""
-    figures = _read(case.cell("dps", case.reference), out)
-    return Reached("dps", case.reference, figures, True) if figures and "psnr" in figures else None
+    metrics = _read(case.cell("dps", case.reference), out)
+    return Reached("dps", case.reference, metrics, True) if metrics and "psnr" in metrics else None
 
 
 def cells(case: Case, out: Path) -> list[Timed]:
@@ -100,10 +100,10 @@ def cells(case: Case, out: Path) -> list[Timed]:
     for name in CANDIDATES:
         for steps in case.ladder:
             own = case.cell(name, steps)
-            figures = _read(own, out)
-            if figures is None:
+            metrics = _read(own, out)
+            if metrics is None:
                 found.append(own)
-            if figures is None or as_good(figures, best):
+            if metrics is None or as_good(metrics, best):
                 break
     return found
 
@@ -121,11 +121,11 @@ def reached(case: Case, out: Path) -> list[Reached]:
     return sorted(found, key=lambda own: (not own.enough, own.mean("seconds")))
 
 
-def as_good(figures: dict[str, np.ndarray], best: Reached) -> bool:
+def as_good(metrics: dict[str, np.ndarray], best: Reached) -> bool:
     """Within PSNR and LPIPS of the reference, in the mean over the pictures."""
-    if "psnr" not in figures:
+    if "psnr" not in metrics:
         return False
-    psnr, lpips = figures["psnr"].mean(), figures["lpips"].mean()
+    psnr, lpips = metrics["psnr"].mean(), metrics["lpips"].mean()
     return bool(psnr >= best.mean("psnr") - PSNR and lpips <= best.mean("lpips") + LPIPS)
 
 

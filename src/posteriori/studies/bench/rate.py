@@ -21,7 +21,7 @@ from posteriori.studies.bench.networks import dps, prior_of
 class Rate(Timing):
     """One DPS step of ``batch`` pictures on ``network`` in turns with a product of two ``side`` x ``side`` matrices.
 
-    Figures: seconds of a step, flops of it, rate of the product in FLOP/s, share that the step reaches of it (the
+    Gives seconds of a step, flops of it, rate of the product in FLOP/s, share that the step reaches of it (the
     median over rounds), and profile, the share of the operations that take most of the step's own time.
     """
 
@@ -51,8 +51,8 @@ class Rate(Timing):
         product = 2 * self.side**3
         own = [flops / took / (product / other) for took, other in zip(runs["step"], runs["product"], strict=True)]
         found = medians(runs)
-        figures = {"seconds": found["step"], "flops": flops, "rate": product / found["product"]}
-        return Result(figures | {"share": statistics.median(own), "profile": parts})
+        values = {"seconds": found["step"], "flops": flops, "rate": product / found["product"]}
+        return Result(values | {"share": statistics.median(own), "profile": parts})
 
 
 def counted(work: Callable[[], object]) -> int:

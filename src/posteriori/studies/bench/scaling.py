@@ -28,7 +28,7 @@ class Scaling(Timing):
     """Seconds of the loop by ``axis``, at ``values`` of it: rows of one step, steps of one picture, pictures in batches
     of BATCH, or the side of the picture, whose amount is in pixels.
 
-    Figures: seconds of each value, and the ``Line``.
+    Gives seconds of each value, and the ``Line``.
     """
 
     axis: Axis

@@ -50,9 +50,9 @@ def _row(
     name: str, base: str, found: list[dict[str, Any]], error: float | None, memory: dict[str, Any] | None
 ) -> tuple[str, ...]:
     cells = [name]
-    for figures in found:
-        took = figures["seconds"][name]
-        cells += [f"{took:.3g}", f"{took / figures['seconds'][base]:.2f}"]
+    for values in found:
+        took = values["seconds"][name]
+        cells += [f"{took:.3g}", f"{took / values['seconds'][base]:.2f}"]
     cells += [f"{found[0]['spread'][name]:.0%}", "" if error is None else f"{error:.1g}"]
     shown = [f"{memory[key]:.0f}" if memory and memory[key] is not None else "" for key in ("peak", "beyond")]
     return (*cells, *shown)

@@ -17,7 +17,7 @@ from posteriori.priors.base import Prior
 from posteriori.restore.manifest import arithmetic, versions
 from posteriori.studies.engine.cost import steps
 from posteriori.studies.engine.plan import Rows
-from posteriori.studies.engine.work import Group, compute, joined
+from posteriori.studies.engine.work import PREFIXES, Group, compute, joined
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Compute:
 
         group = halving(work, len(rows.rows))
         arrays = {
-            f"{kind}.{name}": value
-            for kind in ("figures", "trace", "pictures")
+            f"{prefix}.{name}": value
+            for kind, prefix in PREFIXES.items()
             for name, value in getattr(group, kind).items()
         }
         return Result({"calls": group.calls, "environment": environment(prior)}, arrays)

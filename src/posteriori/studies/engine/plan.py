@@ -1,4 +1,4 @@
-"""What a run is: everything that decides its figures, and the name that follows from it."""
+"""What a run is: everything that decides what it gives, and the name that follows from it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from posteriori.jobs.progress import seconds_taken
 from posteriori.jobs.store import Result as GroupResult
 from posteriori.jobs.store import Store
 from posteriori.studies.engine.plan import Run
-from posteriori.studies.engine.work import FIGURES, joined_pictures, joined_traces
+from posteriori.studies.engine.work import METRICS, PREFIXES, joined_pictures, joined_traces
 
 #: every beginning, step and end of a group, by any process: a line of JSON each
 LOG = "log.jsonl"
@@ -30,17 +30,17 @@ class Result:
 
     @property
     def calls(self) -> int:
-        return self.groups[0].figures["calls"]
+        return self.groups[0].values["calls"]
 
     @cached_property
-    def figures(self) -> dict[str, np.ndarray]:
-        """Each of ``FIGURES``, (rows,)."""
-        found = [_arrays(group, "figures") for group in self.groups]
-        return {name: np.concatenate([own[name] for own in found]) for name in FIGURES}
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Each of ``METRICS``, (rows,)."""
+        found = [_arrays(group, "metrics") for group in self.groups]
+        return {name: np.concatenate([own[name] for own in found]) for name in METRICS}
 
     def by_image(self, name: str) -> np.ndarray:
-        """(images, seeds) of a figure."""
-        return self.figures[name].reshape(-1, len(self.run.seeds))
+        """(images, seeds) of a metric."""
+        return self.metrics[name].reshape(-1, len(self.run.seeds))
 
     @cached_property
     def trace(self) -> dict[str, np.ndarray]:
@@ -54,15 +54,15 @@ class Result:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The settings, how and in which files the groups were done, and every row's figures."""
+        """The settings, how and in which files the groups were done, and every row's metrics."""
         labels = [label for label, _ in self.run.images] or [""]
         rows = [
-            {"image": labels[i], "seed": seed, **{name: self.figures[name][k].item() for name in FIGURES}}
+            {"image": labels[i], "seed": seed, **{name: self.metrics[name][k].item() for name in METRICS}}
             for k, (i, seed) in enumerate(self.run.rows)
         ]
-        environment = self.groups[0].figures["environment"]
+        environment = self.groups[0].values["environment"]
         groups = [
-            {"file": f"{job.key}.npz", "calls": group.figures["calls"]}
+            {"file": f"{job.key}.npz", "calls": group.values["calls"]}
             for job, group in zip(self.run.jobs, self.groups, strict=True)
         ]
         return {"settings": self.run.settings, "environment": environment, "groups": groups, "rows": rows}
@@ -92,4 +92,5 @@ class Runs:
 
 
 def _arrays(group: GroupResult, kind: str) -> dict[str, np.ndarray]:
-    return {name.partition(".")[2]: array for name, array in group.arrays.items() if name.startswith(f"{kind}.")}
+    prefix = f"{PREFIXES[kind]}."
+    return {name.removeprefix(prefix): array for name, array in group.arrays.items() if name.startswith(prefix)}

@@ -25,20 +25,22 @@ from posteriori.studies.engine.plan import DENOISE, MEASUREMENT, Run
 #: told of the network calls so far, after every step
 Tick = Callable[[int], None]
 
-FIGURES = ("psnr", "ssim", "lpips", "residual", "hole")
+METRICS = ("psnr", "ssim", "lpips", "residual", "hole")
+#: what the names of a ``Group``'s arrays begin with in files, by the field that has them
+PREFIXES = {"metrics": "figures", "trace": "trace", "pictures": "pictures"}
 
 
 @dataclass(frozen=True)
 class Group:
     """What a group of B rows gave, as arrays for a file.
 
-    ``figures``: (B,) each of psnr, ssim, lpips, residual |y - A x| / (sigma sqrt m) and hole, the PSNR where a mask
+    ``metrics``: (B,) each of psnr, ssim, lpips, residual |y - A x| / (sigma sqrt m) and hole, the PSNR where a mask
     hides; NaN where there is none, or where the sampler diverged. ``trace``: t (S,), and (S, B) of the S steps each:
     residual, gradient, psnr of x0hat. ``pictures``, uint8: x and y (B, H, W, 3), and path (F, 2, B, H, W, 3), x_t
     and x0hat along it.
     """
 
-    figures: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
     trace: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray]
     calls: int
@@ -50,20 +52,20 @@ def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor |
     counted = CountedPrior(prior)
     recorder = _Recorder(run, truth, counted, tick)
     like = _likelihood(run, truth, seeds)
-    nothing = {name: np.full(len(rows), np.nan) for name in FIGURES}
+    nothing = {name: np.full(len(rows), np.nan) for name in METRICS}
     try:
         x = _restore(run, like, counted, truth, seeds, recorder)
-    except FloatingPointError:  # a step too long for its prior: the figure of this setting is that it has none
+    except FloatingPointError:  # a step too long for its prior: this setting has no metrics
         return Group(nothing, {}, {}, counted.calls)
-    figures = nothing | (_figures(x, truth, like, run.sigma) if truth is not None else {})
-    return Group(figures, recorder.trace, recorder.pictures(x, like), counted.calls)
+    metrics = nothing | (_metrics(x, truth, like, run.sigma) if truth is not None else {})
+    return Group(metrics, recorder.trace, recorder.pictures(x, like), counted.calls)
 
 
 def joined(parts: Sequence[Group]) -> Group:
     """The group whose rows were done in ``parts``, one after the other; each row saw the network calls of its own."""
     first = parts[0]
-    figures = {name: np.concatenate([part.figures[name] for part in parts]) for name in first.figures}
-    return Group(figures, joined_traces([part.trace for part in parts]),
+    metrics = {name: np.concatenate([part.metrics[name] for part in parts]) for name in first.metrics}
+    return Group(metrics, joined_traces([part.trace for part in parts]),
                  joined_pictures([part.pictures for part in parts]), first.calls)  # fmt: skip
 
 
@@ -109,17 +111,17 @@ def _restore(
     return sample(prior, like, sampler, rng=streams, callbacks=[recorder], progress=False)[:, 0].cpu()
 
 
-def _figures(x: Tensor, truth: Tensor, like: Likelihood, sigma: float) -> dict[str, np.ndarray]:
+def _metrics(x: Tensor, truth: Tensor, like: Likelihood, sigma: float) -> dict[str, np.ndarray]:
     scores = [score(a[None], b[None]) for a, b in zip(x, truth, strict=True)]
-    figures = {name: np.array([s[name] for s in scores], np.float64) for name in ("psnr", "ssim", "lpips")}
+    metrics = {name: np.array([s[name] for s in scores], np.float64) for name in ("psnr", "ssim", "lpips")}
     if isinstance(like, Measured):
         residual = like.residual(x).square().mean(1).sqrt() if sigma else like.misfit(x).norm(dim=1)
-        figures["residual"] = residual.double().numpy()
+        metrics["residual"] = residual.double().numpy()
         hidden = like.operator.zero_filled(torch.ones(1, *truth.shape[1:]))[0] == 0 if like.y.shape == x.shape else None
         if hidden is not None and hidden.any():
             error = (x.clamp(-1, 1) - truth)[:, hidden].double().square().mean(1)
-            figures["hole"] = (10 * torch.log10(4 / error)).numpy()
-    return figures
+            metrics["hole"] = (10 * torch.log10(4 / error)).numpy()
+    return metrics
 
 
 def _pixels(x: Tensor) -> np.ndarray:

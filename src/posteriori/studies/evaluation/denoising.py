@@ -88,7 +88,7 @@ class Asked(Job):
 
 @dataclass(frozen=True)
 class About:
-    """What decides a picture's figures besides the picture: the prior's sha256, its arithmetic, and the seed."""
+    """What decides what a picture gives besides the picture: the prior's sha256, its arithmetic, and the seed."""
 
     prior: str
     device: str
@@ -126,7 +126,7 @@ def denoising(
     jobs = {who: about.asked(who, images) for who in denoisers}
     side_by_side = [job for each in zip(*jobs.values(), strict=True) for job in each]
     run(missing(side_by_side, store), work, store, Serial(), report)
-    found = {who: [(job.name, _figures(store, job)) for job in own] for who, own in jobs.items()}
+    found = {who: [(job.name, _read(store, job)) for job in own] for who, own in jobs.items()}
     return {who: {label: {name: own[label] for name, own in each} for label in levels} for who, each in found.items()}
 
 
@@ -142,14 +142,14 @@ def shifts(
 
     jobs = about.asked(SHIFT, images)
     run(missing(jobs, store), work, store, Serial(), report)
-    return {job.name: _figures(store, job)[SHIFT] for job in jobs}
+    return {job.name: _read(store, job)[SHIFT] for job in jobs}
 
 
-def _figures(store: Store, job: Asked) -> dict[str, float]:
+def _read(store: Store, job: Asked) -> dict[str, float]:
     found = store.read(job)
     if found is None:
         raise PosterioriError(f"{job.label} is not in {store.files.where}: run the same command again")
-    return found.figures
+    return found.values
 
 
 def _sha256(pixels: Tensor) -> str:
@@ -157,15 +157,15 @@ def _sha256(pixels: Tensor) -> str:
 
 
 def psnr_table(
-    figures: dict[str, dict[str, dict[str, float]]],
+    psnrs: dict[str, dict[str, dict[str, float]]],
     levels: Mapping[str, Level],
     denoisers: list[str],
     names: list[str],
 ) -> list[Denoising]:
-    """A row a level of ``figures``, of the pictures ``names``; the first of ``denoisers`` is the network."""
+    """A row a level of what ``denoising`` gave of the pictures ``names``; the first denoiser is the network."""
     rows = []
     for level in levels:
-        ours, *theirs = ([figures[who][level][name] for name in names] for who in denoisers)
+        ours, *theirs = ([psnrs[who][level][name] for name in names] for who in denoisers)
         bm3d = Mean.of(theirs[0]) if theirs else None
         gain = Mean.of([a - b for a, b in zip(ours, theirs[0], strict=True)]) if theirs else None
         rows.append(Denoising(level, Mean.of(ours), bm3d, gain))

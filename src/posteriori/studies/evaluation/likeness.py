@@ -60,7 +60,7 @@ def nearest(queries: Tensor, references: Tensor, tick: Advance) -> tuple[Tensor,
 
 
 def memorisation(samples: Tensor, held_out: Tensor, training: Tensor, path: Path, phase: Phase) -> Memorisation:
-    """The figures, and at ``path`` the samples nearest to a training picture above those pictures."""
+    """The distances, and at ``path`` the samples nearest to a training picture above those pictures."""
     queries = torch.cat([samples, floats(held_out)])
     distance, which = nearest(queries, training, phase("nearest training pictures", len(training)))
     ours, theirs = distance.split([len(samples), len(held_out)])

@@ -45,7 +45,7 @@ class Request:
             raise PosterioriError("one sample has no distribution: give --samples 0 for none, or at least 2")
 
     def command(self) -> str:
-        """The command line that gives these figures."""
+        """The command line that evaluates so."""
         words = ["posteriori", "priors", "evaluate", self.prior, "--images", str(self.images)]
         words += ["--holdout", self.holdout] if self.holdout else []
         words += ["--skip", str(self.skip)] if self.skip else []
@@ -109,7 +109,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures; ``distances`` is empty without samples, ``memorisation`` None without a training set as well.
+    """What was measured; ``distances`` is empty without samples, ``memorisation`` None without a training set as well.
 
     ``damaged`` says of every picture that was left out what is wrong with it.
     """
@@ -160,7 +160,7 @@ def _psnr(mean: Mean | None, sign: str = "") -> str:
 def _distance_table(distances: list[Distance]) -> Table:
     note = (
         "Kernel distance (KID) on AlexNet's conv5, without bias and with its 95% bootstrap interval: 0 where two sets "
-        "look alike. It compares with figures on the same features and at the same size only. "
+        "look alike. It compares with distances on the same features and at the same size only. "
         f"Samples are of {STEPS} DDPM steps."
     )
     if len(distances) > 1:

@@ -74,9 +74,9 @@ def evaluate(
     if overwrite:
         store.keep_only(every)
     report = added(progress, "denoising", {job.key: float(len(levels)) for job in missing(every, store)})
-    figures = denoising(denoisers, levels, data.held_out, store, about, report)
+    psnrs = denoising(denoisers, levels, data.held_out, store, about, report)
     moved = shifts(prior, data.held_out, store, about, report)
-    write_json(figures, out / LOG)
+    write_json(psnrs, out / LOG)
     write_json(moved, out / SHIFTS)
     shift = Shift.of(list(moved.values()))
     distances, memorised = [], None
@@ -100,7 +100,7 @@ def evaluate(
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
         if data.training is not None and not prior.any_size:
             memorised = memorisation(samples, data.windows, data.training, out / "nearest.png", phase)
-    table = psnr_table(figures, levels, list(denoisers), data.held_out.names)
+    table = psnr_table(psnrs, levels, list(denoisers), data.held_out.names)
     evaluation = Evaluation(table, shift, distances, memorised, data.damaged)
     write_json({"settings": settings, "versions": versions(), **asdict(evaluation)}, out / RESULT)
     with atomic_path(out / "evaluation.md") as path:
@@ -113,7 +113,7 @@ def evaluate(
 def _claim(
     prior: Prior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
 ) -> dict[str, Any]:
-    """Records in ``out`` which settings its figures are made with, and returns them."""
+    """Records in ``out`` the settings that it is made with, and returns them."""
     settings = {
         "posteriori": __version__,
         "prior": record,

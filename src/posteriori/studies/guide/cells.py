@@ -148,10 +148,10 @@ def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
     cost = {"calls": counted.images / rows, "vjps": counted.vjps / rows}
     found = {name: np.array(value) for name, value in cost.items()}
     found["seconds"] = np.array((time.process_time() - started) / rows)
-    return found | (_figures(x, truth, operator, like) if x is not None else {})
+    return found | (_metrics(x, truth, operator, like) if x is not None else {})
 
 
-def _figures(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> dict[str, np.ndarray]:
+def _metrics(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> dict[str, np.ndarray]:
     faces, n = x.shape[:2]
     flat, each, mean = x.flatten(0, 1), truth.repeat_interleave(n, 0), x.mean(1)
     found = {

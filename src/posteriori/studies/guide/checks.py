@@ -3,9 +3,9 @@
     python -m posteriori.studies.guide.checks --data DATA --prior faces-64
 
 Good: what ``auto`` gives, told the truth. Bad, 16 each: DiffPIR with its paper's values, which leave noise; DDRM told a
-fifth of the noise; ``auto`` told a blur of sigma 2.5 where it is 1.5; ``auto`` told four times the noise. Faces are the
-64 held out for figures, photographs 128-pixel centres of the ImageNet samples in photos.zip, of which ``photo`` has
-seen none.
+fifth of the noise; ``auto`` told a blur of sigma 2.5 where it is 1.5; ``auto`` told four times the noise. Faces are
+64 held-out ones that are reported, photographs 128-pixel centres of the ImageNet samples in photos.zip, of which
+``photo`` has seen none.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def main() -> None:
         residual, shift = check_residual(operator, y, x, GaussianNoise(sigma)), check_prior(prior, x)
         said = warnings(residual, shift, sigma, simulated=False)
         flagged.setdefault(kind, []).append(bool(said))
-        figures = f"{residual['samples'][0]:.2f} {shift['samples'][0]:.2f}"
-        print(kind, operator.name, f"{sigma:g}", figures, [line.split(":")[0] for line in said], flush=True)
+        checked = f"{residual['samples'][0]:.2f} {shift['samples'][0]:.2f}"
+        print(kind, operator.name, f"{sigma:g}", checked, [line.split(":")[0] for line in said], flush=True)
     for kind, found in flagged.items():
         print(f"{kind}: {sum(found)} of {len(found)} flagged")
 

@@ -52,13 +52,13 @@ TESTED = {"photo": (8, 14), "faces-64": (32, 35), "faces-128": (32, 35)}
 #: the most noise at which a point estimate is a candidate: of a photograph blurred at 0.05, DPIR's has 0.1 dB more than
 #: DiffPIR's, a much higher LPIPS, and a hatching that one sees
 POINT_UP_TO = 0.01
-#: what is no worse than the best: dB for fidelity, a share of the figure for looks
+#: what is no worse than the best: dB for fidelity, a share of LPIPS for looks
 ENOUGH = {"fidelity": 0.1, "looks": 0.05}
 
 #: what one noisy picture is restored with
 ONE_CALL = (choosing.DENOISER, 1)
 
-Figures = dict[str, np.ndarray]
+Metrics = dict[str, np.ndarray]
 #: a sampler's text and its number of steps
 Setting = tuple[str, int]
 
@@ -92,11 +92,11 @@ class Result:
     """
 
     problem: Problem
-    found: dict[Setting, Figures]
+    found: dict[Setting, Metrics]
     drawn: dict[str, Setting]
     chosen: dict[str, Setting]
     best: Setting
-    tested: dict[Setting, Figures]
+    tested: dict[Setting, Metrics]
     measurement: np.ndarray
     classical: np.ndarray
 
@@ -127,13 +127,13 @@ def main() -> None:
     write_choices([own for r in results for own in entries(r)], asked.out)
 
 
-def _read(own: Cell, out: Path) -> Figures:
-    figures = read(own, out)
-    assert figures is not None, own
-    return figures
+def _read(own: Cell, out: Path) -> Metrics:
+    metrics = read(own, out)
+    assert metrics is not None, own
+    return metrics
 
 
-def best(found: dict[Setting, Figures]) -> Setting:
+def best(found: dict[Setting, Metrics]) -> Setting:
     return max((c for c in found if "psnr" in found[c]), key=lambda c: found[c]["psnr"].mean())
 
 
@@ -141,14 +141,14 @@ def is_point(setting: Setting) -> bool:
     return read_sampler(setting[0]).cls.point
 
 
-def picks(found: dict[Setting, Figures]) -> dict[str, Setting]:
+def picks(found: dict[Setting, Metrics]) -> dict[str, Setting]:
     """By goal; the estimate for fidelity is chosen among all, the others among those whose samples differ."""
-    drawn = {c: figures for c, figures in found.items() if not is_point(c)}
+    drawn = {c: metrics for c, metrics in found.items() if not is_point(c)}
     own = {goal: pick(goal, drawn) for goal in ENOUGH}
     return own | {choosing.ESTIMATE: pick("fidelity", found), "best": best(found)}
 
 
-def pick(goal: str, found: dict[Setting, Figures]) -> Setting:
+def pick(goal: str, found: dict[Setting, Metrics]) -> Setting:
     """Of those that are no worse than the best in PSNR or in LPIPS, the one of the fewest network calls.
 
     Of several of these the one whose residual is nearest to 1: the others have the measurement's noise in them.
@@ -163,7 +163,7 @@ def pick(goal: str, found: dict[Setting, Figures]) -> Setting:
     return min(good, key=lambda c: (able[c]["calls"], abs(able[c]["residual"].mean() - 1)))
 
 
-def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting], data: Path, out: Path) -> Result:
+def result(p: Problem, found: dict[Setting, Metrics], chosen: dict[str, Setting], data: Path, out: Path) -> Result:
     truth = held_out(p.prior, data, slice(*TESTED[p.prior]), PRIORS[p.prior])
     operator = parse_operator(OPERATORS[p.operator], tuple(truth.shape[1:]))
     y = Gaussian.simulate(truth, operator, p.sigma).y
@@ -181,8 +181,8 @@ def result(p: Problem, found: dict[Setting, Figures], chosen: dict[str, Setting]
 
 
 @torch.no_grad()
-def one_call(p: Problem, y: Tensor, truth: Tensor) -> Figures:
-    """The denoiser's own figures."""
+def one_call(p: Problem, y: Tensor, truth: Tensor) -> Metrics:
+    """The denoiser's own."""
     prior = network(p.prior, PRIORS[p.prior])
     x = prior.denoise(y, prior.schedule.at_noise(p.sigma)).x0
     return {"psnr": psnr(x, truth).numpy(), "lpips": lpips(x, truth).numpy(), "calls": np.array(1.0)}
@@ -271,7 +271,7 @@ that choosing.toml names.
 
 Measured on held-out pictures for each prior, operator and noise, one sample each. Recommended is the fastest within
 {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS, and of equally fast ones that whose residual is
-nearest to 1. The tables have its figures on other pictures, which chose nothing, with 95% bootstrap intervals over
+nearest to 1. The tables have its metrics on other pictures, which chose nothing, with 95% bootstrap intervals over
 pictures; `less the best` is against the candidate that had the best PSNR on the pictures that
 chose. The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, tuned for each
 picture with the truth in hand (`studies/guide/classical.py`). Candidates were DiffPIR with zeta = 1 and lambda = 1 or

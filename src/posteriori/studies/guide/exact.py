@@ -60,7 +60,7 @@ class Shared(Rng):
 
 def distance(x: Tensor, seed: int) -> float:
     """Of x (RUNS, d) to exact samples, as `verify` has it."""
-    return PROBLEM.figures(x[None].float(), seed)["distance"]
+    return PROBLEM.statistics_of(x[None].float(), seed)["distance"]
 
 
 def pooled(sampler: Sampler, n: int, seed: int, tick) -> float:
@@ -118,7 +118,7 @@ def main() -> None:
     left = missing(jobs, store)
     with shown("measuring", {job.key: float(job.rows) for job in left}) as report:
         run(left, work, store, executor("1"), report, place=asked.out)
-    done = {job: found.figures["distance"] for job in jobs if (found := store.read(job))}
+    done = {job: found.values["distance"] for job in jobs if (found := store.read(job))}
     with atomic_path(asked.page) as path:
         path.write_text(page(done, texts, seeds), "utf-8")
 

@@ -42,7 +42,7 @@ def main() -> None:
     for at in product(*(axis.values for axis in axes)):
         fields = given.fields | {axis.name: value for axis, value in zip(axes, at, strict=True)}
         sampler = replace(given.build().with_steps(asked.steps), **fields)
-        records = [measure(p, sampler, seed).figures for p in problems for seed in range(FIRST, FIRST + asked.seeds)]
+        records = [measure(p, sampler, seed).statistics for p in problems for seed in range(FIRST, FIRST + asked.seeds)]
         distance = np.mean([record["distance"] if record else np.inf for record in records])
         text = ", ".join(f"{name} = {_toml(value)}" for name, value in fields.items())
         print(f"{distance:8.4f}  {text}", flush=True)

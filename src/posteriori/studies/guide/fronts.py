@@ -57,10 +57,10 @@ class Point:
 
     cls: type[Sampler]
     steps: int
-    figures: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
 
     def mean(self, name: str) -> float:
-        return float(self.figures[name].mean())
+        return float(self.metrics[name].mean())
 
     @property
     def text(self) -> str:
@@ -92,18 +92,18 @@ def main() -> None:
     do(list(cells.values()), asked.data, asked.out, asked.jobs)
     points: dict[str, list[Point]] = {name: [] for name in OPERATORS}
     for (name, cls, steps), own in cells.items():
-        figures = read(own, asked.out)
-        if figures and "psnr" in figures:
-            points[name].append(Point(cls, steps, figures))
+        metrics = read(own, asked.out)
+        if metrics and "psnr" in metrics:
+            points[name].append(Point(cls, steps, metrics))
     chosen = [(name, pick(points[name])) for name in OPERATORS]
     tested = [planned(name, point.cls, point.steps, TESTED) for name, point in chosen]
     do(tested, asked.data, asked.out, asked.jobs)
     choices = []
     for (name, point), own in zip(chosen, tested, strict=True):
-        figures = read(own, asked.out)
-        if not figures or "psnr" not in figures:
+        metrics = read(own, asked.out)
+        if not metrics or "psnr" not in metrics:
             raise SystemExit(f"{own.sampler} was chosen for {name}, and reached NaN on the other faces")
-        choices.append(Recommended(name, point, Point(point.cls, point.steps, figures)))
+        choices.append(Recommended(name, point, Point(point.cls, point.steps, metrics)))
     pictures = asked.page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     for name, own in points.items():
@@ -120,7 +120,7 @@ def pick(points: Sequence[Point]) -> Point:
 
     Particles are left out: they depend on how many samples one asks for.
     """
-    able = [point for point in points if not point.cls.interacting and "interval_score" in point.figures]
+    able = [point for point in points if not point.cls.interacting and "interval_score" in point.metrics]
     least = min(point.mean("interval_score") for point in able)
     good = [point for point in able if point.mean("interval_score") <= least * (1 + ENOUGH)]
     return min(good, key=lambda point: abs(coverage(point) - LEVEL))
@@ -141,15 +141,15 @@ def front(points: Sequence[Point], cost: str, metric: str) -> list[Point]:
 
 
 def calibration(name: str, point: Point) -> Calibration:
-    return Calibration(point.cls.name, name, "", point.figures, point.figures)
+    return Calibration(point.cls.name, name, "", point.metrics, point.metrics)
 
 
 def row(name: str, point: Point) -> dict[str, float | str]:
     """For programs."""
     found: dict[str, float | str] = {"operator": name, "sampler": point.text, "steps": point.steps}
-    for figure_name in ("calls", "vjps", "seconds", "psnr", "lpips", "residual"):
-        found[figure_name] = point.mean(figure_name)
-    if "z" in point.figures:
+    for metric in ("calls", "vjps", "seconds", "psnr", "lpips", "residual"):
+        found[metric] = point.mean(metric)
+    if "z" in point.metrics:
         found["interval_score"] = point.mean("interval_score")
         found["coverage"] = coverage(point)
     return found
@@ -218,9 +218,9 @@ def recommended(choices: Sequence[Recommended]) -> Table:
     for choice in choices:
         tested = choice.tested
         covers = ""
-        if "z" in tested.figures:
+        if "z" in tested.metrics:
             covers = Estimate.of(calibration(choice.operator, tested).coverage(LEVEL)).text(3)
-        psnr, lpips = (Estimate.of(tested.figures[name]) for name in ("psnr", "lpips"))
+        psnr, lpips = (Estimate.of(tested.metrics[name]) for name in ("psnr", "lpips"))
         cost = (f"{tested.mean('calls'):.0f}", f"{tested.mean('vjps'):.0f}", f"{tested.mean('seconds'):.2g}")
         rows.append((choice.operator, f"`{choice.point.text}`", str(choice.point.steps), psnr.text(2),
                      lpips.text(4), covers, *cost))  # fmt: skip
@@ -229,7 +229,7 @@ def recommended(choices: Sequence[Recommended]) -> Table:
 
 def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Table:
     """What is on a front of PSNR or LPIPS against seconds or calls, and how it is calibrated."""
-    scored = {p.cls.name: p for p in points if "z" in p.figures}
+    scored = {p.cls.name: p for p in points if "z" in p.metrics}
     fronted = {
         id(p) for cost in ("seconds", "calls") for metric in ("psnr", "lpips") for p in front(points, cost, metric)
     }

@@ -60,7 +60,7 @@ def held_out(prior: str, data: Path, rows: slice, size: int) -> Tensor:
 
 @dataclass
 class Scores:
-    """Per-image figures, (N,) each; ``hole`` is the PSNR inside a box mask, ``residual`` |y - A x| / (sigma sqrt m)."""
+    """Per-image metrics, (N,) each; ``hole`` is the PSNR inside a box mask, ``residual`` |y - A x| / (sigma sqrt m)."""
 
     psnr: np.ndarray
     lpips: np.ndarray

@@ -153,8 +153,8 @@ class Work:
             return Result({"failed": str(error)})
         seconds = (time.process_time() - started) / len(x)
         restored = x[: len(truth)]
-        figures = {"psnr": psnr(restored, truth).tolist(), "lpips": lpips(restored, truth).tolist(), "seconds": seconds}
-        return Result(figures, {"picture": to_uint8(x[-1])})
+        values = {"psnr": psnr(restored, truth).tolist(), "lpips": lpips(restored, truth).tolist(), "seconds": seconds}
+        return Result(values, {"picture": to_uint8(x[-1])})
 
 
 def fitting(like: Likelihood) -> tuple[str, str]:
@@ -182,8 +182,8 @@ def admitted() -> Table:
 
 def ranked(found: dict[Restored, Result], operator: str) -> list[tuple[Restored, Result]]:
     """The best by PSNR first; without those that reached NaN."""
-    own = [(job, result) for job, result in found.items() if job.operator == operator and "psnr" in result.figures]
-    return sorted(own, key=lambda pair: -fmean(pair[1].figures["psnr"]))[:BEST]
+    own = [(job, result) for job, result in found.items() if job.operator == operator and "psnr" in result.values]
+    return sorted(own, key=lambda pair: -fmean(pair[1].values["psnr"]))[:BEST]
 
 
 def measured(found: dict[Restored, Result]) -> Table:
@@ -191,8 +191,8 @@ def measured(found: dict[Restored, Result]) -> Table:
     for operator in dict.fromkeys(job.operator for job in found):
         best = ranked(found, operator)
         cells = [
-            f"{job.name}: {fmean(own.figures['psnr']):.2f} dB, {fmean(own.figures['lpips']):.3f}, "
-            f"{own.figures['seconds']:.1f} s"
+            f"{job.name}: {fmean(own.values['psnr']):.2f} dB, {fmean(own.values['lpips']):.3f}, "
+            f"{own.values['seconds']:.1f} s"
             for job, own in best
         ]
         rows.append((operator, *cells, *[""] * (BEST - len(cells))))
@@ -232,7 +232,7 @@ def section(found: dict[str, dict[Restored, Result]], pictures: dict[str, list[P
 
 
 def failures(found: dict[Restored, Result]) -> str:
-    failed = [f"{job.name} on {job.operator}" for job, own in found.items() if "failed" in own.figures]
+    failed = [f"{job.name} on {job.operator}" for job, own in found.items() if "failed" in own.values]
     return f"Reached NaN: {', '.join(failed)}." if failed else ""
 
 

@@ -3,7 +3,7 @@
     python -m posteriori.studies.guide.photo --data DATA --prior runs/photo/prior --out out/photo
 
 BM3D (Dabov et al. 2007) is the package bm3d, free for non-commercial use, to be installed by hand. It takes half a
-minute a photograph, so that OUT/bm3d.csv keeps its figures and is read again.
+minute a photograph, so that OUT/bm3d.csv keeps its PSNRs and is read again.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def main() -> None:
     lines = [f"| sigma, of 255 | {prior.name} | BM3D | difference | least | most |", "|---|---|---|---|---|---|"]
     for sigma in SIGMAS:
         gain = [a - b for a, b in zip(ours[sigma], theirs[sigma], strict=True)]
-        figures = f"{fmean(gain):+.2f} | {min(gain):+.2f} | {max(gain):+.2f}"
-        lines.append(f"| {sigma} | {fmean(ours[sigma]):.2f} | {fmean(theirs[sigma]):.2f} | {figures} |")
+        gains = f"{fmean(gain):+.2f} | {min(gain):+.2f} | {max(gain):+.2f}"
+        lines.append(f"| {sigma} | {fmean(ours[sigma]):.2f} | {fmean(theirs[sigma]):.2f} | {gains} |")
     lines += ["", f"PSNR in dB, {len(ours[SIGMAS[0]])} photographs; the network takes {seconds:.1f} s for one."]
     (args.out / "photo.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

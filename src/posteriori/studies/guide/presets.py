@@ -38,8 +38,8 @@ def main() -> None:
                 sampler = read_sampler(spec).build().with_steps(args.steps)
                 scores, _ = run(prior, operator, sampler, truth, sigma=args.noise)
                 means = [float(f.mean()) for f in (scores.psnr, scores.lpips, scores.residual, scores.hole)]
-                figures = [f"{value:.4g}" for value in (*means, scores.seconds)]
-                row = [args.prior, len(truth), prior.shape[-1], args.steps, args.noise, text, spec, *figures]
+                numbers = [f"{value:.4g}" for value in (*means, scores.seconds)]
+                row = [args.prior, len(truth), prior.shape[-1], args.steps, args.noise, text, spec, *numbers]
                 log.writerow(row)
                 file.flush()
                 print(*row, flush=True)

@@ -1,4 +1,4 @@
-"""Evaluates the embedded priors on what their training left out, and writes the page of their figures.
+"""Evaluates the embedded priors on what their training left out, and writes the page of what was found.
 
     pip install bm3d
     python -m posteriori.studies.guide.priors --data DATA --out out/priors --page docs/priors.md

@@ -55,13 +55,13 @@ class Calibration:
     name: str
     task: str
     sampler: str
-    figures: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray]
     tuning: dict[str, np.ndarray]
 
     @cached_property
     def part(self) -> int:
         """What is looked at: what the mask hides, or everything where there is none."""
-        return int(self.figures["z"][:, 1].sum() > 0)
+        return int(self.metrics["z"][:, 1].sum() > 0)
 
     @cached_property
     def factor(self) -> float:
@@ -72,7 +72,7 @@ class Calibration:
 
     def coverage(self, level: float, widen: float = 1.0, part: int | None = None) -> np.ndarray:
         """Of every reported face, (F,)."""
-        counts = self.figures["z"][:, self.part if part is None else part]
+        counts = self.metrics["z"][:, self.part if part is None else part]
         inside = counts.cumsum(1)[:, : len(EDGES)] / counts.sum(1, keepdims=True)
         return np.array([np.interp(widen * t_quantile(level, N), EDGES, row) for row in inside])
 
@@ -99,9 +99,9 @@ def main() -> None:
     found, diverged = [], []
     for task, cls in pairs:
         own = planned(task, cls, STEPS, reported(cls))
-        figures, tuning = read(own, asked.out), read(planned(task, cls, STEPS, TUNING), asked.out)
-        if figures and tuning and "z" in figures and "z" in tuning:
-            found.append(Calibration(cls.name, task, own.sampler, figures, tuning))
+        metrics, tuning = read(own, asked.out), read(planned(task, cls, STEPS, TUNING), asked.out)
+        if metrics and tuning and "z" in metrics and "z" in tuning:
+            found.append(Calibration(cls.name, task, own.sampler, metrics, tuning))
         else:
             diverged.append(f"{cls.name} on {task}")
     steps = [(task, cls.name, read(planned(task, cls, MORE, FIRST), asked.out)) for task in TASKS for cls in AGAIN]
@@ -116,7 +116,7 @@ def main() -> None:
 
 def row(c: Calibration) -> dict[str, float | str]:
     """For programs, and for the page on choosing."""
-    f = c.figures
+    f = c.metrics
     return {
         "sampler": c.name,
         "task": c.task,
@@ -139,10 +139,10 @@ def table(found: Sequence[Calibration], task: str) -> Table:
     columns += ["where A sees"] if masked else []
     columns += ["interval score", "standard deviation", "PSNR of a sample", f"PSNR of the mean of {N}", "residual"]
     rows = []
-    for c in sorted(found, key=lambda c: c.figures["interval_score"].mean()):
+    for c in sorted(found, key=lambda c: c.metrics["interval_score"].mean()):
         if c.task != task:
             continue
-        own, f = row(c), c.figures
+        own, f = row(c), c.metrics
         cells = [f"**{c.name}**" if c.right else c.name, str(len(f["psnr"])), Estimate.of(c.coverage(LEVEL)).text(3)]
         widened = Estimate.of(c.coverage(LEVEL, c.factor)).text(3) if np.isfinite(c.factor) else ""
         cells += [f"{c.factor:.2f}" if widened else "none", widened]
@@ -224,13 +224,13 @@ def more_steps(found: Sequence[Calibration], steps: Sequence[tuple[str, str, dic
     """On the first reported faces, the coverage as it is with STEPS and with MORE."""
     by = {(c.task, c.name): c for c in found}
     faces, rows = FIRST[1] - FIRST[0], []
-    for task, name, figures in steps:
+    for task, name, metrics in steps:
         c = by.get((task, name))
-        if c is None or figures is None or "z" not in figures:
+        if c is None or metrics is None or "z" not in metrics:
             continue
-        longer = Calibration(name, task, "", figures, c.tuning)
+        longer = Calibration(name, task, "", metrics, c.tuning)
         few, many = c.coverage(LEVEL)[:faces].mean(), longer.coverage(LEVEL).mean()
-        psnrs = (c.figures["psnr"][:faces].mean(), figures["psnr"].mean())
+        psnrs = (c.metrics["psnr"][:faces].mean(), metrics["psnr"].mean())
         rows.append((task, name, f"{few:.3f}", f"{many:.3f}", *(f"{value:.2f}" for value in psnrs)))
     columns = ("task", "sampler", f"coverage, {STEPS} steps", f"coverage, {MORE}", f"PSNR, {STEPS}", f"PSNR, {MORE}")
     return Table("", "", columns, rows).markdown()

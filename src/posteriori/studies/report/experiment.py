@@ -215,6 +215,6 @@ def _gaussian_gradient(
     return trace["t"], trace["gradient"]
 
 
-def paired(a: Result, b: Result, figure: str) -> Estimate:
+def paired(a: Result, b: Result, metric: str) -> Estimate:
     """``a`` less ``b``, picture by picture."""
-    return Estimate.of(a.by_image(figure) - b.by_image(figure))
+    return Estimate.of(a.by_image(metric) - b.by_image(metric))

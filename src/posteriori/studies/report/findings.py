@@ -1,4 +1,4 @@
-"""What held up of the report's claims, said from the figures."""
+"""What held up of the report's claims, said from the numbers."""
 
 from __future__ import annotations
 

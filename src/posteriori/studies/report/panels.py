@@ -36,7 +36,7 @@ def forward_process(done: Reproduction, path: Path) -> None:
 
 def denoising(done: Reproduction, path: Path) -> None:
     x_t, x0 = (_tensor(pixels[0]) for pixels in done.single_pass.pictures["path"][-1])
-    score = f"{done.single_pass.figures['psnr'][0]:.2f} dB"
+    score = f"{done.single_pass.metrics['psnr'][0]:.2f} dB"
     panels = [("original", done.choice.reported.x[:1]), (f"noised, t = {T_DENOISE}", x_t), (f"denoised\n{score}", x0)]
     comparison(panels, path, title=f"single-pass denoising, t = {T_DENOISE}", zoom=None)
 
@@ -51,8 +51,8 @@ def _restored(result: Result, name: str = "x") -> Tensor:
 
 
 def _scored(result: Result, label: str) -> str:
-    figures = (f"{result.figures[name][0]:.{DIGITS[name]}f}" for name in ("psnr", "lpips"))
-    return f"{label}\n{' dB / '.join(figures)}"
+    metrics = (f"{result.metrics[name][0]:.{DIGITS[name]}f}" for name in ("psnr", "lpips"))
+    return f"{label}\n{' dB / '.join(metrics)}"
 
 
 def compare(done: Reproduction, on: OnTask, methods: list[str], path: Path) -> None:

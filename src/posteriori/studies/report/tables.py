@@ -1,4 +1,4 @@
-"""The report's tables: rows of figures for CSV, and the same as text."""
+"""The report's tables: rows of metrics for CSV, and the same as text."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def table_1(done: Reproduction) -> tuple[Rows, Table]:
     """Every method on both tasks. Seconds are in the text alone: they are no two runs' the same."""
     rows, cells = [], []
     for task, method, result in _results(done):
-        figures = {name: Estimate.of(result.by_image(name)) for name in DIGITS}
-        rows.append(_row(done, task, method, result, figures))
+        metrics = {name: Estimate.of(result.by_image(name)) for name in DIGITS}
+        rows.append(_row(done, task, method, result, metrics))
         published = PUBLISHED.get((task, method))
         took = seconds(done, result)
         cells.append(
             (
                 LABELS.get(method, method),
                 task,
-                *(figures[name].text(digits) for name, digits in DIGITS.items()),
+                *(metrics[name].text(digits) for name, digits in DIGITS.items()),
                 str(result.calls),
                 f"{took:.1f}" if took >= 0.05 else "0.0",
                 f"{published[0]} dB, {published[1]}" if published else "",
             )
         )
-    n, size = figures["psnr"].n, done.campaign.prior.shape[-1]
+    n, size = metrics["psnr"].n, done.campaign.prior.shape[-1]
     note = (
         f"Mean over {n} pictures ({len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each) and its 95% bootstrap "
         f"interval; {done.scope.steps} steps of {done.campaign.prior.schedule.end}; single pass at t = {T_DENOISE}; "
-        f"LPIPS with AlexNet at {size} pixels, not comparable with other sizes. The last column is the report's own "
-        "figure: FFHQ-256, 1000 steps, one image, no interval."
+        f"LPIPS with AlexNet at {size} pixels, not comparable with other sizes. The last column is the report's "
+        "own: FFHQ-256, 1000 steps, one image, no interval."
     )
     columns = ("method", "task", "PSNR (dB)", "SSIM", "LPIPS", "network calls", "seconds a picture", "in the report")
     return rows, Table("Table 1", note, columns, cells)
@@ -60,12 +60,12 @@ def _results(done: Reproduction) -> list[tuple[str, str, Result]]:
     return found + [(on.task.name, name, result) for on in done.tasks for name, result in on.methods.items()]
 
 
-def _row(done: Reproduction, task: str, method: str, result: Result, figures: dict[str, Estimate]) -> dict[str, Any]:
-    row: dict[str, Any] = {"task": task, "method": method, "n": figures["psnr"].n, "seeds": len(done.seeds)}
+def _row(done: Reproduction, task: str, method: str, result: Result, metrics: dict[str, Estimate]) -> dict[str, Any]:
+    row: dict[str, Any] = {"task": task, "method": method, "n": metrics["psnr"].n, "seeds": len(done.seeds)}
     row["steps"] = done.scope.steps
-    for name, estimate in figures.items():
+    for name, estimate in metrics.items():
         row |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    hole, residual = (result.figures[name].mean() for name in ("hole", "residual"))
+    hole, residual = (result.metrics[name].mean() for name in ("hole", "residual"))
     return row | {"psnr_in_hole": float(hole), "residual": float(residual), "network_calls": result.calls,
                   "sampler": result.run.method}  # fmt: skip
 
@@ -127,7 +127,7 @@ def ablation(done: Reproduction) -> tuple[Rows, Table]:
     note = (
         "g is the gradient of |r|, r = y - A(x0hat). The same noise throughout; c tuned for PSNR with "
         f"{len(done.tasks[0].tuned[0].points)} runs each on {len(done.tuning)} other pictures (* marks a best one at "
-        f"the end of what was tried), figures on {psnr.n} pictures at {done.scope.steps} steps. Differences are unit "
+        f"the end of what was tried), measured on {psnr.n} pictures at {done.scope.steps} steps. Differences are unit "
         "norm less this, paired."
     )
     columns = ("task", "the step", "c", "PSNR (dB)", "LPIPS", "unit less this, PSNR", "LPIPS")
@@ -158,14 +158,14 @@ def ladder(done: Reproduction) -> tuple[Rows, Table]:
         longest = longest_of(on)
         for name, rungs in on.ladder.items():
             for steps, result in rungs.items():
-                figures = {f: Estimate.of(result.by_image(f)) for f in ("psnr", "lpips")}
+                metrics = {f: Estimate.of(result.by_image(f)) for f in ("psnr", "lpips")}
                 lost = paired(result, longest, "psnr")
                 row = {"task": on.task.name, "sampler": name, "steps": steps, "n": lost.n}
                 same = result is longest
-                rows.append(row | _flat(figures) | ({} if same else _flat({"psnr_less_longest": lost})) |
+                rows.append(row | _flat(metrics) | ({} if same else _flat({"psnr_less_longest": lost})) |
                             {"network_calls": result.calls})  # fmt: skip
                 cells.append(
-                    (on.task.name, name, str(steps), figures["psnr"].text(2), figures["lpips"].text(4),
+                    (on.task.name, name, str(steps), metrics["psnr"].text(2), metrics["lpips"].text(4),
                      "" if same else lost.text(2, "+"), f"{seconds(done, result):.1f}")
                 )  # fmt: skip
     note = (

@@ -14,7 +14,7 @@ from torch import Tensor
 from posteriori.images.sheets import comparison
 from posteriori.studies.engine.plan import Pictures
 from posteriori.studies.page import Page, Plot, Section, write_page
-from posteriori.studies.suite.run import FIGURES, Row, best
+from posteriori.studies.suite.run import METRICS, Row, best
 from posteriori.studies.suite.suite import Published, Suite, Task
 from posteriori.studies.table import Table, write_csv
 
@@ -25,7 +25,7 @@ _COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "residual", "calls", "settin
 
 
 def write(suite: Suite, rows: Sequence[Row], pictures: Pictures, prior: str, out: Path) -> Path:
-    """Writes the page, its markdown, its figures and the CSV into ``out``, and returns the page's path."""
+    """Writes the page, its markdown, its pictures and the CSV into ``out``, and returns the page's path."""
     write_csv([row.record for row in rows], out / CSV)
     command = shlex.join(["posteriori", *sys.argv[1:]])
     sections = [section(task, suite, rows, pictures, out) for task in suite.tasks]
@@ -42,7 +42,7 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Pictures, o
     bold = {name: best(own, name, name != "lpips") for name in ("psnr", "ssim", "lpips")}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
     operator = own[0].cell.run.operator if own else task.operator
-    chosen = f" Each figure is of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
+    chosen = f" Metrics are of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
     note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
     shown = [_shown(task, own, pictures, out)] if own else []
     return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)], pictures=shown)
@@ -70,12 +70,12 @@ def _floats(pixels: np.ndarray) -> Tensor:
 
 
 def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:
-    figures = []
-    for name in FIGURES:
+    metrics = []
+    for name in METRICS:
         text = row.estimate(name).text(_DIGITS[name])
-        figures.append(f"**{text}**" if text and bold.get(name) is row else text)
+        metrics.append(f"**{text}**" if text and bold.get(name) is row else text)
     method = row.cell.run.method
-    return method.partition("(")[0], *figures, str(row.calls), f"{method}: {row.cell.entry.source}"
+    return method.partition("(")[0], *metrics, str(row.calls), f"{method}: {row.cell.entry.source}"
 
 
 def _theirs(row: Published) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
         f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, seeds a picture: {suite.seeds}. "
         "Brackets are 95% intervals over pictures.",
         "PSNR, SSIM and LPIPS (AlexNet) are of samples, not of their mean; the residual |y - A x| / (sigma sqrt m) is "
-        "1 for the truth; calls are network calls a picture. Rows marked published are others' figures. They compare "
+        "1 for the truth; calls are network calls a picture. Rows marked published are others' results. They compare "
         "with those measured here only where pictures, noise and the LPIPS network are the same: see their protocol.",
     ]
     if prior != suite.prior:

@@ -25,7 +25,7 @@ from posteriori.studies.pictures import by_hash, held_out, joined
 from posteriori.studies.suite.suite import Entry, Suite, Task
 
 #: what the tables have of a restoration
-FIGURES = ("psnr", "ssim", "lpips", "residual")
+METRICS = ("psnr", "ssim", "lpips", "residual")
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Row:
     cell: Cell
     result: Result
 
-    def estimate(self, figure: str) -> Estimate:
-        return Estimate.of(self.counted(figure))
+    def estimate(self, metric: str) -> Estimate:
+        return Estimate.of(self.counted(metric))
 
-    def counted(self, figure: str) -> np.ndarray:
-        """(pictures, seeds) of a figure: of the samples that count."""
-        return np.take_along_axis(self._samples(figure), self._chosen, 2)[..., 0]
+    def counted(self, metric: str) -> np.ndarray:
+        """(pictures, seeds) of a metric: of the samples that count."""
+        return np.take_along_axis(self._samples(metric), self._chosen, 2)[..., 0]
 
     @property
     def first(self) -> dict[str, np.ndarray]:
@@ -63,9 +63,9 @@ class Row:
     def _chosen(self) -> np.ndarray:
         return np.nan_to_num(self._samples("residual"), nan=np.inf).argmin(2, keepdims=True)
 
-    def _samples(self, figure: str) -> np.ndarray:
-        """(pictures, seeds, best_of) of a figure."""
-        return self.result.by_image(figure).reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
+    def _samples(self, metric: str) -> np.ndarray:
+        """(pictures, seeds, best_of) of a metric."""
+        return self.result.by_image(metric).reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
 
     @property
     def calls(self) -> int:
@@ -75,8 +75,8 @@ class Row:
     @property
     def record(self) -> dict[str, Any]:
         """Every digit, for a CSV."""
-        run, figures = self.cell.run, {name: self.estimate(name) for name in FIGURES}
-        each = {f"{name}{end}": getattr(e, at) for name, e in figures.items() for end, at in _ENDS}
+        run, metrics = self.cell.run, {name: self.estimate(name) for name in METRICS}
+        each = {f"{name}{end}": getattr(e, at) for name, e in metrics.items() for end, at in _ENDS}
         about = {"task": self.cell.task.name, "operator": run.operator, "sigma": run.sigma, "sampler": run.method}
         counts = {"pictures": len(run.images), "seeds": len(run.seeds), "best_of": self.cell.task.best_of}
         return {**about, **counts, **each, "calls": self.calls}
@@ -131,10 +131,10 @@ def done(campaign: Campaign, cells: Sequence[Cell], pictures: Pictures) -> list[
     return [Row(cell, campaign.read(cell.run)) for cell in cells]
 
 
-def best(rows: Sequence[Row], figure: str, largest: bool) -> Row | None:
+def best(rows: Sequence[Row], metric: str, largest: bool) -> Row | None:
     """The row with the best mean, of those that have one."""
-    there = [row for row in rows if np.isfinite(row.estimate(figure).mean)]
-    key = lambda row: row.estimate(figure).mean * (1 if largest else -1)  # noqa: E731
+    there = [row for row in rows if np.isfinite(row.estimate(metric).mean)]
+    key = lambda row: row.estimate(metric).mean * (1 if largest else -1)  # noqa: E731
     return max(there, key=key, default=None)
 
 

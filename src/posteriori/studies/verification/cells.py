@@ -21,17 +21,19 @@ from posteriori.studies.verification.problem import Problem
 EXACT = "exact"
 #: independent sets of exact samples for each seed: their scatter says what a sampler's difference to them means
 SETS = 20
+#: what files call ``Record.statistics``
+_STATISTICS = "figures"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a cell gave. ``figures`` are None where the sampler diverged, and lists of SETS figures each for EXACT.
+    """What a cell gave. ``statistics`` are None where the sampler diverged, and lists of SETS values each for EXACT.
 
     ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` those of
     1,000 samples, and ``points`` the first two entries of the samples, where they are kept.
     """
 
-    figures: dict[str, Any] | None
+    statistics: dict[str, Any] | None
     calls: float
     vjps: float
     seconds: float
@@ -51,7 +53,7 @@ class Cell(Job):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the figures."""
+        """Everything that decides the record."""
         problem = {"kind": type(self.problem).__name__, **asdict(self.problem)}
         return as_json({"problem": problem, "sampler": self.sampler, "seed": self.seed, "points": self.points})
 
@@ -65,7 +67,7 @@ class Cell(Job):
 
 
 def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
-    """The figures of ``sampler``'s samples and what they cost; those of exact samples where it is None.
+    """The statistics of ``sampler``'s samples and what they cost; those of exact samples where it is None.
 
     Random numbers go by the measurements' order: their content is this processor's to the last bit.
 
@@ -73,8 +75,8 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
     and their common error is part of what is measured, beside a floor of independent samples.
     """
     if sampler is None:
-        sets = [problem.figures(problem.exact(seed, k), seed) for k in range(SETS)]
-        return Record({name: [figures[name] for figures in sets] for name in sets[0]}, 0.0, 0.0, 0.0)
+        sets = [problem.statistics_of(problem.exact(seed, k), seed) for k in range(SETS)]
+        return Record({name: [own[name] for own in sets] for name in sets[0]}, 0.0, 0.0, 0.0)
     prior, like = problem.given(seed)
     counted = CountedPrior(prior)
     started = time.perf_counter()
@@ -87,10 +89,17 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
     if x is None:
         return Record(None, *cost)
     kept = [[round(value, 3) for value in row] for row in x[0, :, :2].tolist()] if points else None
-    return Record(problem.figures(x, seed), *cost, kept)
+    return Record(problem.statistics_of(x, seed), *cost, kept)
 
 
 def work(cell: Cell, tick: Tick) -> Result:
     """What ``cell`` gives, for a store."""
-    torch.set_num_threads(1)  # no figure is to depend on the number of cores
-    return Result(asdict(cell.compute()))
+    torch.set_num_threads(1)  # no statistic is to depend on the number of cores
+    values = asdict(cell.compute())
+    return Result({_STATISTICS: values.pop("statistics"), **values})
+
+
+def record(result: Result) -> Record:
+    """What ``work`` gave."""
+    values = dict(result.values)
+    return Record(values.pop(_STATISTICS), **values)

@@ -15,32 +15,32 @@ _ROWS = 1000
 
 def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
     """Estimated seconds of each cell; a step of each sampler is timed on the first problem of each family."""
-    figures: dict[str, float] = {}
+    afterwards: dict[str, float] = {}
     rates: dict[tuple[str, str], float] = {}
     estimate = {}
     for cell in cells:
         family = cell.problem.family
-        if family not in figures:
-            figures[family] = _seconds_of_figures(cell)
+        if family not in afterwards:
+            afterwards[family] = _seconds_of_statistics(cell)
         if cell.method == EXACT:
-            estimate[cell] = SETS * figures[family]
+            estimate[cell] = SETS * afterwards[family]
             continue
         kind = (family, cell.sampler)
         if kind not in rates:
             rates[kind] = _seconds_of_a_step(cell)
         prior, like = cell.problem.given(cell.seed)
         steps = len(parse_sampler(cell.sampler).path(prior.schedule)) - 1
-        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n + figures[family]
+        estimate[cell] = steps * rates[kind] * len(like) * cell.problem.n + afterwards[family]
     return estimate
 
 
-def _seconds_of_figures(cell: Cell) -> float:
+def _seconds_of_statistics(cell: Cell) -> float:
     """The second of two times, because the first one draws the problem."""
     x = cell.problem.exact(cell.seed, 0)
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        cell.problem.figures(x, cell.seed)
+        cell.problem.statistics_of(x, cell.seed)
         took = time.perf_counter() - started
     return took
 

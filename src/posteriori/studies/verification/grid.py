@@ -58,7 +58,7 @@ class Grid(Problem):
     def exact(self, seed: int, k: int) -> Tensor:
         return self.posterior(seed).draw(self.n, seed=self.stream(seed, 1, k).initial_seed())[None]
 
-    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
+    def statistics_of(self, x: Tensor, seed: int) -> dict[str, Any]:
         x, posterior = x[0].double(), self.posterior(seed)
         own = posterior.draw(self.n, seed=self.stream(seed, 2).initial_seed())
         total = posterior.covariance().trace()

@@ -24,7 +24,7 @@ _GRID = (
     "proportion to the squares of standard normal numbers. A has d_y sorted uniform singular values, and sigma_y "
     "is uniform times the largest; every seed draws all of it again. The sliced Wasserstein distance takes 100 "
     "directions.",
-    "The paper's own figures are not beside these: no copy of its table could be checked against.",
+    "The paper's own results are not beside these: no copy of its table could be checked against.",
 )
 _PICTURES = (
     "Grey pictures with periodic borders, the spectrum 1 / f^2 and pixels of standard deviation 0.5, behind a "
@@ -50,9 +50,9 @@ def write(rows: Sequence[Row], scope: Scope, seed: int, out: Path, *, command: S
 def _lead(scope: Scope) -> list[str]:
     return [
         "With these priors the denoiser and the posterior p(x | y) are exact, so that what is measured is the "
-        "sampler's own error, not a network's. Every figure stands beside its floor: the same figure of samples drawn "
+        "sampler's own error, not a network's. Every statistic stands beside its floor: the same of samples drawn "
         f"from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error where no "
-        f"figure is more than {LIMIT:g} standard errors from those of exact samples, by their scatter; else it is "
+        f"statistic is more than {LIMIT:g} standard errors from those of exact samples, by their scatter; else it is "
         "biased, in what and by how much. With more samples a smaller bias would show. "
         f"{' and '.join(map(str, scope.steps))} steps on the schedule of linear "
         f"betas with 1,000 levels; grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ "

@@ -82,7 +82,7 @@ class PowerLawPictures(Problem):
         z = torch.randn(self.pairs, self.n, len(root), generator=self.stream(seed, *what))
         return z.double() @ root
 
-    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
+    def statistics_of(self, x: Tensor, seed: int) -> dict[str, Any]:
         truth, like, means, covariance, _ = self._drawn(seed)
         samples = x.double().flatten(2)
         centre = samples.mean(1)

@@ -19,7 +19,7 @@ SLICES = 100
 
 
 class Statistic(NamedTuple):
-    """A figure of a set of samples; ``above`` and ``below`` say what is wrong where it is not that of exact samples."""
+    """A number that says something of a set of samples; ``above`` and ``below``: what is wrong if it is so."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ class Statistic(NamedTuple):
 class Problem(ABC):
     """A prior, an operator and noise for every seed, with the posterior of the measurements that it draws.
 
-    The fields decide the figures; ``n`` samples are drawn of each measurement's posterior.
+    The fields decide the statistics; ``n`` samples are drawn of each measurement's posterior.
     """
 
     statistics: ClassVar[tuple[Statistic, ...]]
@@ -60,8 +60,8 @@ class Problem(ABC):
 
     @abstractmethod
     def exact(self, seed: int, k: int) -> Tensor:
-        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``figures`` compares with."""
+        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``statistics_of`` takes."""
 
     @abstractmethod
-    def figures(self, x: Tensor, seed: int) -> dict[str, Any]:
+    def statistics_of(self, x: Tensor, seed: int) -> dict[str, Any]:
         """The statistics of samples x, (N, n, *shape); and ``ranks``, counts by name, where there are any."""

@@ -51,7 +51,7 @@ class Compared:
 
     @property
     def bias(self) -> Bias | None:
-        """What is wrong with a method that has this figure."""
+        """What is wrong with a method that has this statistic."""
         called = self.statistic.above if self.off > LIMIT else self.statistic.below if self.off < -LIMIT else ""
         return Bias(called, f"{Mean.of(self.own).mean:.3g}") if called else None
 
@@ -73,7 +73,7 @@ class Row(Generic[P]):
     @property
     def diverged(self) -> int:
         """The seeds at which it reached NaN."""
-        return sum(record.figures is None for record in self.records)
+        return sum(record.statistics is None for record in self.records)
 
     @cached_property
     def compared(self) -> dict[str, Compared]:
@@ -90,7 +90,9 @@ class Row(Generic[P]):
     @cached_property
     def p_values(self) -> dict[str, float]:
         """Of the test that ranks are uniform, by the name of what was ranked."""
-        found = [record.figures["ranks"] for record in self.records if record.figures and "ranks" in record.figures]
+        found = [
+            record.statistics["ranks"] for record in self.records if record.statistics and "ranks" in record.statistics
+        ]
         if self.method == EXACT:
             found = [sets[0] for sets in found]
         names = found[0] if found else ()
@@ -115,7 +117,7 @@ class Row(Generic[P]):
 
 
 def _values(records: Sequence[Record], name: str) -> np.ndarray:
-    return np.array([record.figures[name] for record in records if record.figures])
+    return np.array([record.statistics[name] for record in records if record.statistics])
 
 
 def rows(records: Mapping[Cell, Record]) -> list[Row]:

@@ -12,7 +12,7 @@ from posteriori.jobs.progress import announced, shown
 from posteriori.jobs.run import missing
 from posteriori.jobs.run import run as run_jobs
 from posteriori.jobs.store import Store
-from posteriori.studies.verification.cells import Cell, Record, work
+from posteriori.studies.verification.cells import Cell, Record, record, work
 from posteriori.studies.verification.cost import seconds
 
 
@@ -43,4 +43,4 @@ def run(
 def done(cells: Sequence[Cell], out: Path) -> dict[Cell, Record]:
     """The records that ``out``/cells has of ``cells``."""
     store = Store(out / "cells")
-    return {cell: Record(**found.figures) for cell in cells if (found := store.read(cell))}
+    return {cell: record(found) for cell in cells if (found := store.read(cell))}

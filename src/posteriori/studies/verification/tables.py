@@ -1,4 +1,4 @@
-"""The verification's tables: rows of figures for CSV, and the same as text."""
+"""The verification's tables: rows of statistics for CSV, and the same as text."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _grid_note(grids: Sequence[Row]) -> str:
 
 
 def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
-    """Every figure of every method, a table for each operator."""
+    """Every statistic of every method, a table for each operator."""
     _, images = _split(rows, steps)
     columns = {"distance": 3, "mean_error": 3, "covariance_error": 2, "std_ratio": 3, "std_ratio_low": 2}
     columns |= {"std_ratio_high": 2, **{f"coverage_{100 * level:.0f}": 3 for level in LEVELS}, "chi_square": 2}
