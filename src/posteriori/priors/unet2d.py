@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posteriori.priors.norm import group_norm_silu
+
 #: the arguments of ``UNet2DModel`` with its defaults
 DEFAULTS: dict[str, Any] = {
     "sample_size": None, "in_channels": 3, "out_channels": 3, "center_input_sample": False,
@@ -236,9 +238,10 @@ def resized(x: Tensor, side: float) -> Tensor:
 
 def normalised(x: Tensor, norm: nn.GroupNorm, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
     """silu(norm(x) (1 + scale) + shift) of ``x`` (B, C, H, W), with ``scale`` and ``shift`` (B, C), (1, C) or none."""
+    w, b = norm.weight, norm.bias
     if scale is None or shift is None:
-        return F.silu(norm(x))
+        return group_norm_silu(x, norm.num_groups, w, b, norm.eps)
     if len(scale) == 1:  # one time for all, as in sampling: part of the norm's own weight and bias, no pass over x
         scale, shift = 1 + scale[0], shift[0]
-        return F.silu(F.group_norm(x, norm.num_groups, norm.weight * scale, norm.bias * scale + shift, norm.eps))
+        return group_norm_silu(x, norm.num_groups, w * scale, b * scale + shift, norm.eps)
     return F.silu(norm(x) * (1 + scale[..., None, None]) + shift[..., None, None])
