@@ -22,7 +22,7 @@ from posteriori.studies.evaluation.denoising import About, bm3d, denoising, netw
 from posteriori.studies.evaluation.likeness import kernel_distances, memorisation, nearest
 from posteriori.studies.evaluation.result import Evaluation, Memorisation, Request, Shift, markdown, tables
 from posteriori.studies.report.plan import single_pass
-from posteriori.training.data import Images
+from posteriori.training.data import Dataset
 from posteriori.training.evaluate import SIGMAS
 
 SHAPE, STD = (3, 8, 8), 0.25
@@ -39,7 +39,7 @@ def white():
 def pictures(n, shape=SHAPE, seed=0):
     """Independent pixels as ``white`` knows them but for the rounding to 8 bits."""
     x = STD * torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
-    return Images([f"{i}.png" for i in range(n)], ((x + 1) * 127.5).round().clamp(0, 255).byte())
+    return Dataset([f"{i}.png" for i in range(n)], ((x + 1) * 127.5).round().clamp(0, 255).byte())
 
 
 def ticks():

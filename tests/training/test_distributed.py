@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import Images, batch
+from posteriori.training.data import Dataset, batch
 from posteriori.training.distributed import Ranks, joined
 from posteriori.training.loop import Trainer
 from posteriori.training.run import TrainingRun
@@ -133,7 +133,7 @@ def test_a_run_of_two_processes_goes_on_in_one_as_if_it_had_always_been_one(fold
 def test_ranks_share_the_rows_of_a_batch():
     pixels = torch.randint(0, 256, (7, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     settings = {"size": 16, "batch_size": 6, "crop": "centre", "min_crop": 0.8, "colour": 0.1, "seed": 0}
-    images = Images([str(i) for i in range(7)], pixels)
+    images = Dataset([str(i) for i in range(7)], pixels)
     whole = batch(images, 4, **settings)
     shares = [batch(images, 4, **settings, rows=Ranks(rank, 3).rows(6)) for rank in range(3)]
     assert torch.equal(torch.stack(shares, 1).flatten(0, 1), whole)
@@ -142,7 +142,7 @@ def test_ranks_share_the_rows_of_a_batch():
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_read(folder, tmp_path):
     message = r"batch_size is 4, which 3 processes cannot share equally: give a multiple of 3"
     with pytest.raises(ValueError, match=message):
-        Trainer(TINY, Images([], torch.empty(0)), ranks=Ranks(0, 3))
+        Trainer(TINY, Dataset([], torch.empty(0)), ranks=Ranks(0, 3))
     with pytest.raises(ValueError, match=message):
         TrainingRun(folder / "missing", tmp_path / "out", TINY, ranks=Ranks(0, 3))
 

@@ -6,20 +6,20 @@ import torch
 from posteriori.hub.folder import save_folder
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import Images
+from posteriori.training.data import Dataset
 from posteriori.training.loop import DamagedCheckpoint, Trainer, draw_times, learning_rate, loss_weight, previous
 
 TINY = TrainConfig(size=16, channels=(16, 32), norm_groups=8, images=80, batch_size=8, warmup=2, learning_rate=2e-3)
 
 
 def blobs(n=24, size=16):
-    """Images with something to learn: one smooth bright blob each."""
+    """Pictures with something to learn: one smooth bright blob each."""
     grid = torch.linspace(-1, 1, size)
     centres = torch.rand(n, 2, generator=torch.Generator().manual_seed(0)) - 0.5
     y, x = (centres[:, i, None, None] for i in (0, 1))
     squared = (grid[None, :, None] - y) ** 2 + (grid[None, None] - x) ** 2
     pixels = (255 * torch.exp(-4 * squared)).byte()[:, None].expand(-1, 3, -1, -1)
-    return Images([str(i) for i in range(n)], pixels.contiguous())
+    return Dataset([str(i) for i in range(n)], pixels.contiguous())
 
 
 def test_training_lowers_the_loss():

@@ -76,8 +76,8 @@ def report(
     rows, workers = rows_of(batch), executor(jobs, timeout)
     with campaign(out, Loader(prior, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         size = run.prior.shape[-1]
-        choice = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None
-        done = reproduce(run, choice, scope, tuple(range(seed, seed + seeds)))
+        parts = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None
+        done = reproduce(run, parts, scope, tuple(range(seed, seed + seeds)))
         page = write(done, out)
     if not quiet:
         typer.echo(f"report: {page}")

@@ -24,7 +24,7 @@ DAMAGED = 0.05
 
 
 @dataclass(frozen=True)
-class Images:
+class Dataset:
     """Names and pixels of a data set, uint8: (N, 3, S, S), or one (3, H, W) each where sizes differ.
 
     ``damaged`` says of every picture that was left out what is wrong with it.
@@ -73,7 +73,7 @@ def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
     return sorted(set(names) - set(held_out)), held_out
 
 
-def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = False) -> Images:
+def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = False) -> Dataset:
     """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged).
 
     Raises PosterioriError where one is damaged. A ``tolerant`` call leaves it out, and raises where more than one and
@@ -90,10 +90,10 @@ def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = F
             np.array(picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
         )
         sound.append(name)
-    return Images(sound, pixels[: len(sound)], damaged or [])
+    return Dataset(sound, pixels[: len(sound)], damaged or [])
 
 
-def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, tolerant: bool = False) -> Images:
+def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, tolerant: bool = False) -> Dataset:
     """Decodes ``names`` at their own resolution, sides cut to multiples of ``stride``.
 
     Raises PosterioriError where one is smaller than ``size`` pixels, and where one is damaged: see ``load_images``.
@@ -108,7 +108,7 @@ def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, to
             )
         sound.append(name)
         pixels.append(_channels_first(picture)[:, : height // stride * stride, : width // stride * stride])
-    return Images(sound, pixels, damaged or [])
+    return Dataset(sound, pixels, damaged or [])
 
 
 def picture_sizes(source: Path, names: Sequence[str]) -> list[tuple[int, int]]:
@@ -155,7 +155,7 @@ def _reader(source: Path) -> Generator[Callable[[str], bytes]]:
 
 
 def batch(
-    images: Images,
+    images: Dataset,
     step: int,
     *,
     size: int,

@@ -21,7 +21,7 @@ from posteriori.priors.unet import PixelUNet
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import Images, batch
+from posteriori.training.data import Dataset, batch
 from posteriori.training.distributed import ALONE, Ranks
 
 
@@ -103,7 +103,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        images: Images,
+        images: Dataset,
         device: str = "cpu",
         *,
         dtype: str = "auto",

@@ -17,7 +17,7 @@ from posteriori.files import atomic_path, writable_folder
 from posteriori.hub.folder import CARD, save_folder
 from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
-from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
+from posteriori.training.data import Dataset, list_names, load_images, load_whole, split_names
 from posteriori.training.distributed import ALONE, Ranks
 from posteriori.training.evaluate import SIGMAS, denoising_psnr, ema_prior, sample_sheet
 from posteriori.training.loop import DamagedCheckpoint, Trainer, TrainStep, previous
@@ -169,7 +169,7 @@ class TrainingRun:
         )
 
 
-def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 1) -> Images:
+def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 1) -> Dataset:
     """The pictures as ``config.crop`` needs them: whole, or squares of ``oversampling`` times the training size.
 
     Damaged ones are left out where they are few.

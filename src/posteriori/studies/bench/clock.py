@@ -68,7 +68,7 @@ class Timing(Job):
 
     @property
     def work(self) -> float:
-        """A guess of the seconds it takes, for the progress."""
+        """An estimate of the seconds it takes, for the progress."""
         return 10.0
 
     def measure(self, tick: Tick) -> Result:

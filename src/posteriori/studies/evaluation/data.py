@@ -11,7 +11,7 @@ from posteriori.errors import PosterioriError
 from posteriori.priors.base import Prior
 from posteriori.rng import generator
 from posteriori.studies.evaluation.result import Request
-from posteriori.training.data import Images, list_names, load_images, load_whole, split_names
+from posteriori.training.data import Dataset, list_names, load_images, load_whole, split_names
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Data:
     ``training`` is in random order, None where there is none. ``damaged`` says what is wrong with pictures left out.
     """
 
-    held_out: Images
+    held_out: Dataset
     windows: Tensor
     training: Tensor | None
     damaged: list[str]
@@ -42,7 +42,7 @@ def read_data(prior: Prior, request: Request) -> Data:
             f"{source} to evaluate on: at least 2 are needed"
         )
 
-    def load(names: list[str]) -> Images:
+    def load(names: list[str]) -> Dataset:
         if prior.any_size:
             return load_whole(source, names, size, prior.stride, tolerant=True)
         return load_images(source, names, size, tolerant=True)
@@ -56,7 +56,7 @@ def read_data(prior: Prior, request: Request) -> Data:
     return Data(pictures, _centres(pictures, size), _centres(seen, size) if seen else None, damaged)
 
 
-def _centres(images: Images, size: int) -> Tensor:
+def _centres(images: Dataset, size: int) -> Tensor:
     cut = []
     for image in images.pixels:
         top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2

@@ -25,7 +25,7 @@ from posteriori.schedule import Level, Schedule
 from posteriori.studies.evaluation.data import floats
 from posteriori.studies.evaluation.result import Denoising, Mean
 from posteriori.studies.tasks import T_DENOISE
-from posteriori.training.data import Images
+from posteriori.training.data import Dataset
 from posteriori.training.evaluate import SIGMAS
 
 #: x_0 from x_t, (1, 3, H, W), at a level
@@ -95,7 +95,7 @@ class About:
     dtype: str
     seed: int
 
-    def asked(self, what: str, images: Images) -> list[Asked]:
+    def asked(self, what: str, images: Dataset) -> list[Asked]:
         """Of every picture."""
         return [
             Asked(what, self.prior, self.device, self.dtype, name, _sha256(pixels), self.seed)
@@ -106,7 +106,7 @@ class About:
 def denoising(
     denoisers: Mapping[str, Denoiser],
     levels: Mapping[str, Level],
-    images: Images,
+    images: Dataset,
     store: Store,
     about: About,
     report: Report = lambda _: None,
@@ -131,7 +131,7 @@ def denoising(
 
 
 def shifts(
-    prior: Prior, images: Images, store: Store, about: About, report: Report = lambda _: None
+    prior: Prior, images: Dataset, store: Store, about: About, report: Report = lambda _: None
 ) -> dict[str, float]:
     """``checks.denoiser_shift`` of each picture by name, at its own size; as in ``denoising``."""
     pictures = dict(zip(images.names, images.pixels, strict=True))

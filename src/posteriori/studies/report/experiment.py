@@ -64,7 +64,7 @@ class Reproduction:
     campaign: Campaign
     scope: Scope
     seeds: tuple[int, ...]
-    choice: Split
+    split: Split
     tuning: Pictures
     single_pass: Result
     unconditional: Result
@@ -90,15 +90,15 @@ def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
     return Split(samples[: scope.tuning], reported, about), samples
 
 
-def reproduce(campaign: Campaign, choice: Split | None, scope: Scope, seeds: tuple[int, ...]) -> Reproduction:
+def reproduce(campaign: Campaign, split: Split | None, scope: Scope, seeds: tuple[int, ...]) -> Reproduction:
     """Does every run that is missing."""
     samples = None
-    if choice is None:
-        choice, samples = choose(campaign, scope)
-    tuning = choice.tuning or own_samples(campaign, _SAMPLES)[: scope.tuning]
-    everything = chosen.by_hash(tuning, choice.reported)
-    several = [_Work(campaign, task, scope, seeds, choice.reported, tuning) for task in tasks(campaign.prior.shape)]
-    whole = campaign.template(choice.reported, "", SIGMA_Y, seeds, frames=1)
+    if split is None:
+        split, samples = choose(campaign, scope)
+    tuning = split.tuning or own_samples(campaign, _SAMPLES)[: scope.tuning]
+    everything = chosen.by_hash(tuning, split.reported)
+    several = [_Work(campaign, task, scope, seeds, split.reported, tuning) for task in tasks(campaign.prior.shape)]
+    whole = campaign.template(split.reported, "", SIGMA_Y, seeds, frames=1)
     baseline, sample = plan.single_pass(whole), plan.samples(whole, scope.steps, 1, frames=8)
     items = [Item("table 1", baseline), *(item for work in several for item in work.first())]
     items.append(Item("unconditional sample", sample))
@@ -108,9 +108,9 @@ def reproduce(campaign: Campaign, choice: Split | None, scope: Scope, seeds: tup
     campaign.do(items, everything, later=again + last)
     campaign.do([item for work in several for item in work.second()], everything, later=last)
     campaign.do([item for work in several for item in work.third()], everything)
-    gaussian, fitted_to = _gaussian(choice, samples, campaign)
+    gaussian, fitted_to = _gaussian(split, samples, campaign)
     done = Reproduction(
-        campaign, scope, seeds, choice, tuning, campaign.read(baseline), campaign.read(sample), [], fitted_to
+        campaign, scope, seeds, split, tuning, campaign.read(baseline), campaign.read(sample), [], fitted_to
     )
     done.tasks = [work.read(gaussian, everything) for work in several]
     return done
@@ -191,10 +191,10 @@ class _Work:
         )
 
 
-def _gaussian(choice: Split, samples: Pictures | None, campaign: Campaign) -> tuple[LowRankGaussian, str]:
+def _gaussian(split: Split, samples: Pictures | None, campaign: Campaign) -> tuple[LowRankGaussian, str]:
     """The Gaussian with the training set's mean and covariance, and what it was fitted to."""
-    if choice.training:
-        source, names = choice.training
+    if split.training:
+        source, names = split.training
         order = torch.randperm(len(names), generator=generator(0))[:_FITTED].tolist()
         x = chosen.decoded(source, [names[i] for i in order], campaign.prior.shape[-1])
         fitted_to = f"{len(x)} training pictures"

@@ -24,7 +24,7 @@ def draw(done: Reproduction, folder: Path) -> dict[str, Plot]:
 
 def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], Path]]]:
     box, blur = done.tasks
-    steps, first = done.scope.steps, done.choice.reported.labels[0]
+    steps, first = done.scope.steps, done.split.reported.labels[0]
     yield (
         "forward-process",
         f"Figure 1. The forward process on {first}.",

@@ -52,7 +52,7 @@ def _lead(done: Reproduction) -> list[str]:
     return [
         f"Prior {prior.name} (weights of sha256 {prior.record['sha256'][:16]}) at {width} x {height} pixels, "
         f"{done.scope.steps} steps unless it is said otherwise, noise sigma 0.05 on [-1, 1]. Tasks: {box}; {blur}.",
-        f"Reported: {len(done.choice.reported)} pictures, {done.choice.about}. Settings that are searched here were "
+        f"Reported: {len(done.split.reported)} pictures, {done.split.about}. Settings that are searched here were "
         f"chosen on {len(done.tuning)} others ({tuning}{', ...' if len(done.tuning) > 8 else ''}); those of table 1 "
         f"are the presets. Intervals are 95% bootstrap intervals over pictures, {len(done.seeds)} seed"
         f"{'s' * (len(done.seeds) > 1)} each. Pictures shown are the first ones, not chosen.",

@@ -27,7 +27,7 @@ def _tensor(pixels: np.ndarray) -> Tensor:
 
 
 def forward_process(done: Reproduction, path: Path) -> None:
-    schedule, x_0 = done.campaign.prior.schedule, done.choice.reported.x[:1]
+    schedule, x_0 = done.campaign.prior.schedule, done.split.reported.x[:1]
     noise = Rng(done.seeds[0], [image_key(x_0)]).normal(x_0.shape[1:])
     times = [t for t in _TIMES if t <= schedule.end]
     shown = [forward(x_0, schedule.level(t), noise) for t in times]
@@ -37,7 +37,7 @@ def forward_process(done: Reproduction, path: Path) -> None:
 def denoising(done: Reproduction, path: Path) -> None:
     x_t, x0 = (_tensor(pixels[0]) for pixels in done.single_pass.pictures["path"][-1])
     score = f"{done.single_pass.metrics['psnr'][0]:.2f} dB"
-    panels = [("original", done.choice.reported.x[:1]), (f"noised, t = {T_DENOISE}", x_t), (f"denoised\n{score}", x0)]
+    panels = [("original", done.split.reported.x[:1]), (f"noised, t = {T_DENOISE}", x_t), (f"denoised\n{score}", x0)]
     comparison(panels, path, title=f"single-pass denoising, t = {T_DENOISE}", zoom=None)
 
 
@@ -59,7 +59,7 @@ def compare(done: Reproduction, on: OnTask, methods: list[str], path: Path) -> N
     measurement = on.methods["measurement"]
     panels = [
         (_scored(measurement, "measurement"), _restored(measurement, "y")),
-        ("original\n(PSNR / LPIPS to it)", done.choice.reported.x[0]),
+        ("original\n(PSNR / LPIPS to it)", done.split.reported.x[0]),
         *((_scored(on.methods[name], LABELS[name]), _restored(on.methods[name])) for name in methods),
     ]
     title = f"{on.task.label}, noise sigma {SIGMA_Y}, {done.scope.steps} steps"
@@ -69,6 +69,6 @@ def compare(done: Reproduction, on: OnTask, methods: list[str], path: Path) -> N
 def eyes(done: Reproduction, path: Path) -> None:
     on, side = done.tasks[1], done.campaign.prior.shape[-1]
     zoom = (round(0.3 * side), round(0.2 * side), round(0.2 * side), round(0.6 * side))
-    panels = [("original", done.choice.reported.x[0])]
+    panels = [("original", done.split.reported.x[0])]
     panels += [(_scored(on.methods[name], LABELS[name]), _restored(on.methods[name])) for name in ("scoreald", "dps")]
     comparison(panels, path, title=f"eye region, {on.task.label}", zoom=zoom)
