@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from posteriori.studies import plots
@@ -29,95 +30,85 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
         "forward-process",
         f"Figure 1. The forward process on {first}.",
         "The picture under more and more noise.",
-        lambda stem: plots.with_pdf(lambda path: panels.forward_process(done, path), stem),
+        partial(plots.with_pdf, partial(panels.forward_process, done)),
     )
     yield (
         "metrics",
         "Figure 2. PSNR and LPIPS by method and task, 95% intervals; crosses are the report's own.",
         "Bars of PSNR and of LPIPS for every method on both tasks.",
-        lambda stem: curves.bars(done, stem),
+        partial(curves.bars, done),
     )
     yield (
         "denoising",
         f"Figure 3. One network call at t = {T_DENOISE}.",
         "Original, noised and denoised picture.",
-        lambda stem: plots.with_pdf(lambda path: panels.denoising(done, path), stem),
+        partial(plots.with_pdf, partial(panels.denoising, done)),
     )
     yield (
         "unconditional",
         "Figure 4. A sample of the prior alone: x_t above, its estimate x0hat below, t falling.",
         "From noise to a picture in eight steps.",
-        lambda stem: plots.with_pdf(lambda path: panels.unconditional(done, path), stem),
+        partial(plots.with_pdf, partial(panels.unconditional, done)),
     )
     for number, method, on in ((5, "sdedit", box), (6, "scoreald", blur), (7, "dps", blur)):
         yield (
             f"{method}-{on.task.name}",
             f"Figure {number}. {LABELS[method]}, {on.task.label}, {steps} steps.",
             f"Measurement, original and what {LABELS[method]} restores.",
-            lambda stem, on=on, method=method: plots.with_pdf(
-                lambda path: panels.compare(done, on, [method], path), stem
-            ),
+            partial(plots.with_pdf, partial(panels.compare, done, on, [method])),
         )
     yield (
         "eyes",
         "Figure 8. The eye region: ScoreALD against DPS.",
         "A zoomed crop of two restorations.",
-        lambda stem: plots.with_pdf(lambda path: panels.eyes(done, path), stem),
+        partial(plots.with_pdf, partial(panels.eyes, done)),
     )
     for on in done.tasks:
         yield (
             f"all-{on.task.name}",
             f"Every method on {on.task.name}.",
             f"All methods on {on.task.label}.",
-            lambda stem, on=on: plots.with_pdf(
-                lambda path: panels.compare(done, on, ["sdedit", "scoreald", "dps"], path), stem
-            ),
+            partial(plots.with_pdf, partial(panels.compare, done, on, ["sdedit", "scoreald", "dps"])),
         )
     yield (
         "gradient",
         "|g|, |r| and 2|r||g| over t: median and quartiles over pictures. Dotted: |g| of DPS with a "
         f"Gaussian as the prior, fitted to {done.fitted_to}.",
         "Curves over the time t for both tasks.",
-        lambda stem: curves.gradient(done, stem),
+        partial(curves.gradient, done),
     )
     yield (
         "step-length",
         "What each scaling makes of it: the length of the step over t, each at its best strength.",
         "Step lengths over t.",
-        lambda stem: curves.lengths(done, stem),
+        partial(curves.lengths, done),
     )
     yield (
         "along-the-path",
         "The residual, as a multiple of the noise's sigma sqrt(m), and the PSNR of x0hat over t.",
         "Curves over t.",
-        lambda stem: curves.along_the_path(done, stem),
+        partial(curves.along_the_path, done),
     )
     yield (
         "tuning",
         "The ablation's search: PSNR on the tuning pictures against the strength, as a multiple of where "
         "the search began.",
         "Four curves for each task.",
-        lambda stem: curves.tuning(done, stem),
+        partial(curves.tuning, done),
     )
     for on in done.tasks:
+        title = f"ScoreALD, {on.task.label}, {len(done.tuning)} pictures, {steps} steps"
         yield (
             f"endpoints-{on.task.name}",
             f"ScoreALD's two endpoints on {on.task.name}.",
             "A heat map of PSNR and LPIPS.",
-            lambda stem, on=on: plots.save(
-                plots.heat_maps(
-                    on.endpoints[0],
-                    on.endpoints[1],
-                    f"ScoreALD, {on.task.label}, {len(done.tuning)} pictures, {steps} steps",
-                ),
-                stem,
-            ),
+            partial(plots.save, plots.heat_maps(*on.endpoints, title)),
         )
     yield (
         "t-start",
         "SDEdit's starting time t*.",
         "PSNR and LPIPS against t*.",
-        lambda stem: curves.t_start(done, stem),
+        partial(curves.t_start, done),
     )
     yield ("fewer-steps", "DPS at fewer steps: quality against network calls and against seconds.",
-           "Curves of PSNR and LPIPS.", lambda stem: curves.ladder(done, stem))  # fmt: skip
+           "Curves of PSNR and LPIPS.", partial(curves.ladder, done))  # fmt: skip
