@@ -25,7 +25,7 @@ Holdout = Annotated[
         "(default: all were left out).",
     ),
 ]
-Pictures = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
+Count = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Restorations of each picture, each with noise of its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
 Jobs = Annotated[

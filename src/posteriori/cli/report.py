@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from posteriori.cli.experiment import (
+    Count,
     Holdout,
     Images,
     Jobs,
-    Pictures,
     Seed,
     Seeds,
     Threads,
@@ -37,7 +37,7 @@ def report(
     prior: Prior = "faces-64",
     images: Images = None,
     holdout: Holdout = "",
-    pictures: Pictures = None,
+    pictures: Count = None,
     seeds: Seeds = 1,
     seed: Seed = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler (default: 100).")] = None,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posteriori.cli.experiment import (
+    Count,
     Holdout,
     Images,
     Jobs,
-    Pictures,
     Seed,
     Seeds,
     Threads,
@@ -50,7 +50,7 @@ def sweep(
     size: Annotated[int | None, typer.Option(min=1, help="Pixels a side, where the prior takes any.")] = None,
     images: Images = None,
     holdout: Holdout = "",
-    pictures: Pictures = None,
+    pictures: Count = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler where they do not vary.")] = 100,
     seeds: Seeds = 1,
     seed: Seed = 0,
