@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def bar(fields: str, *, transient: bool = False, quiet: bool = False) -> Progress:
-    """A rich progress bar that shows ``fields``, a format of the task's own.
+    """A rich progress bar that shows ``fields``, a format of those of the task.
 
     Silent where stderr is no terminal, or with ``quiet``.
     """

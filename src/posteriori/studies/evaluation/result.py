@@ -45,7 +45,7 @@ class Request:
             raise PosterioriError("one sample has no distribution: give --samples 0 for none, or at least 2")
 
     def command(self) -> str:
-        """The command line that evaluates so."""
+        """The command line that asks for this."""
         words = ["posteriori", "priors", "evaluate", self.prior, "--images", str(self.images)]
         words += ["--holdout", self.holdout] if self.holdout else []
         words += ["--skip", str(self.skip)] if self.skip else []

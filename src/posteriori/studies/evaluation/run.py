@@ -113,7 +113,7 @@ def evaluate(
 def _claim(
     prior: Prior, request: Request, out: Path, record: dict[str, Any], sampler: str, overwrite: bool
 ) -> dict[str, Any]:
-    """Records in ``out`` the settings that it is made with, and returns them."""
+    """Records in ``out`` the settings of the evaluation, and returns them."""
     settings = {
         "posteriori": __version__,
         "prior": record,

@@ -19,7 +19,10 @@ SLICES = 100
 
 
 class Statistic(NamedTuple):
-    """A number that says something of a set of samples; ``above`` and ``below``: what is wrong if it is so."""
+    """A number computed from a set of samples.
+
+    ``above`` and ``below`` say what is wrong where it is above or below that of exact samples.
+    """
 
     name: str
     title: str
