@@ -77,6 +77,19 @@ def test_simulate_writes_everything_about_a_picture(restore, face, tmp_path):
     assert "0.05 on [-1, 1], 6.375/255 of the picture's range" in answer.err
 
 
+def test_phase_retrieval_takes_four_samples_and_gives_the_best(restore, face, tmp_path):
+    command = ["--simulate", "--operator", "phase-retrieval", "--sampler", "dps", "--out", tmp_path]
+    answer = restore(face, *command)
+    assert answer.code == 0
+    best = manifest(tmp_path / "face")["best"]
+    residuals = manifest(tmp_path / "face")["residual"]["samples"]
+    assert len(residuals) == 4
+    assert f"residuals of the samples of face: {', '.join(f'{own:.3f}' for own in residuals)}" in answer.out
+    (row,) = json.loads((tmp_path / "results.json").read_text())
+    assert row["residual"] == min(residuals) == residuals[best["sample"] - 1]
+    assert row["explaining"] == best["share that explains y"]
+
+
 def test_the_measurement_is_exact_and_is_taken_again(restore, face, tmp_path):
     assert restore(face, "--simulate", "--operator", BLUR, "--samples", 2, "--out", tmp_path / "a").code == 0
     y = np.load(tmp_path / "a/face/measurement.npy")

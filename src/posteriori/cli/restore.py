@@ -72,7 +72,14 @@ def restore(
         ),
     ] = None,
     simulate: Simulate = False,
-    samples: Annotated[int, typer.Option(min=1, help="Posterior samples of each; 2 or more give mean and std.")] = 1,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Posterior samples of each (default: 1); 2 or more give mean and std, or with phase-retrieval "
+            "(default: 4) the best by residual.",
+        ),
+    ] = None,
     interval: Annotated[
         float | None,
         typer.Option(metavar="LEVEL", help="Map the interval that holds each pixel with this probability, e.g. 0.9."),
@@ -128,13 +135,15 @@ def restore(
         raise typer.BadParameter("--mask-invert swaps the colours of a mask: give --mask FILE too")
     if interval is None and widen != 1:
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
-    if interval is not None and samples < 2:
-        raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     noise = noise or ("0" if mask and not simulate else "0.05")
     degraded = None if mask else read_operator(operator or "")
     model, sources = read_noise(noise), find_sources(files)
     masks = Masks.read(mask, sources, invert=mask_invert) if mask else None
     spec = None if is_auto(sampler) else read_sampler(sampler)
+    ambiguous = degraded is not None and any(part.cls.ambiguous for part in degraded.parts)
+    samples = samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
+    if interval is not None and samples < 2:
+        raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     network, record = load(prior, device, dtype)
     choice = None
     if spec is None:

@@ -145,7 +145,12 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
 
     forms = {"psnr": ("PSNR\n(dB)", ".2f"), "ssim": ("SSIM", ".3f"), "lpips": ("LPIPS", ".4f")}
     forms |= {"psnr_of_a_sample": ("of a\nsample", ".2f"), "coverage": ("coverage", ".3f")}
-    forms |= {"residual": ("residual", ".2f"), "shift": ("shift", ".2f"), "seconds": ("seconds", ".1f")}
+    forms |= {
+        "residual": ("residual", ".2f"),
+        "explaining": ("explain\ny", ".0%"),
+        "shift": ("shift", ".2f"),
+        "seconds": ("seconds", ".1f"),
+    }
     shown = {name: form for name, form in forms.items() if any(row[name] is not None for row in rows)}
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # nine columns in 80
     table.add_column("restored", overflow="fold", min_width=min(16, max(len(row["name"]) for row in rows)))
@@ -164,6 +169,9 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
         if len(ranges) == 1:
             to.print(text.format(*ranges.pop()))
     for row in rows:
+        if row["residuals"]:
+            residuals = ", ".join(f"{own:.3f}" for own in row["residuals"])
+            to.print(Text(f"residuals of the samples of {row['name']}: {residuals}"), soft_wrap=True)
         for warning in row["warnings"]:
             to.print(Text(f"warning: {row['name']}: {warning}"), soft_wrap=True)
     notes: dict[str, list[str]] = {}

@@ -30,6 +30,8 @@ class Operator(ABC):
     kind: ClassVar[str] = "a nonlinear operator"
     #: whether every observed entry of A(x) is on [-1, 1] where x is: a weighted mean of x's entries, or a tone of one
     averages: ClassVar[bool] = False
+    #: whether pictures far apart may explain one measurement, so that the mean of samples is none of them
+    ambiguous: ClassVar[bool] = False
 
     #: values of fields for measurements that are not simulated, where they are to be others than the defaults
     for_files: ClassVar[Mapping[str, Any]] = {}
@@ -101,6 +103,7 @@ class Composition(Operator):
                 )
         object.__setattr__(self, "name", " @ ".join(part.name for part in self.parts))
         object.__setattr__(self, "averages", all(part.averages for part in self.parts))
+        object.__setattr__(self, "ambiguous", any(part.ambiguous for part in self.parts))
 
     def __call__(self, x: Tensor) -> Tensor:
         for part in reversed(self.parts):

@@ -37,6 +37,7 @@ class PhaseRetrieval(Operator):
     """
 
     name: ClassVar[str] = "phase-retrieval"
+    ambiguous: ClassVar[bool] = True
 
     oversample: Annotated[float, Ge(0), "black pixels added: oversample / 8 of the side at each end"] = 2.0
     values: Annotated[Literal["0..1", "-1..1"], "the range of black to white that the picture has first"] = "0..1"

@@ -66,6 +66,21 @@ def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Ch
     }
 
 
+def best_of(residual: Check, sigma: float) -> Check:
+    """Which image has the least residual, counted from 1 as the files are, and the share of all that explain y.
+
+    Those whose residual is within what 95% of true images have, or, where that is not known, within what samplers that
+    work have.
+    """
+    residuals, known = residual["samples"], residual["95% of true images"]
+    most = known[1] if known else RESIDUAL[1] if sigma else UNEXPLAINED
+    return {
+        "sample": 1 + residuals.index(min(residuals)),
+        "by": "residual",
+        "share that explains y": fmean(own <= most for own in residuals),
+    }
+
+
 def warnings(residual: Check, shift: Check, sigma: float, *, simulated: bool) -> list[str]:
     """What looks wrong with a restoration, a line each: see ``check_residual`` and ``check_prior``.
 

@@ -17,7 +17,7 @@ from posteriori.likelihoods import GaussianNoise, Measured, Noise
 from posteriori.operators.base import Operator
 from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
-from posteriori.restore.checks import check_prior, check_residual, warnings
+from posteriori.restore.checks import best_of, check_prior, check_residual, warnings
 from posteriori.restore.inputs import Loaded, Source, stem_of
 from posteriori.restore.manifest import protocol, score
 from posteriori.restore.methods import Settled
@@ -84,43 +84,49 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; its part of the manifest.
 
     One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as std.png
-    (with its scale) and std.npy. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no
-    picture is drawn as its operator says, and the initial estimate stands beside it. Beside the metrics there are two
-    checks, of the residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the
-    result is also written as the input was, or in the format ``kind``, under the input's name ("file" in the manifest).
+    (with its scale) and std.npy. Where the operator is ambiguous there are the samples, and the best by residual as
+    restored.png. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no picture is drawn
+    as its operator says, and the initial estimate stands beside it. Beside the metrics there are two checks, of the
+    residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the result is also
+    written as the input was, or in the format ``kind``, under the input's name ("file" in the manifest).
     """
     y, n = case.y, len(x)
     operator, noise = case.checked
     residual, shift = check_residual(operator, y, x, noise), check_prior(case.prior, x)
-    said = warnings(residual, shift, noise.level, simulated=case.truth is not None)
-    found: dict[str, Any] = {"residual": residual, "shift": shift, "warnings": said}
+    best = best_of(residual, noise.level) if n > 1 and case.operator.ambiguous else None
+    found: dict[str, Any] = {"residual": residual, "shift": shift} | ({"best": best} if best else {})
+    chosen = slice(best["sample"] - 1, best["sample"]) if best else slice(n)
+    of = [check | {"samples": check["samples"][chosen]} for check in (residual, shift)]
+    found["warnings"] = warnings(*of, noise.level, simulated=case.truth is not None)
     np.save(folder / "measurement.npy", y[0].numpy())
     drawn = case.operator.drawing(y)
     shown = drawn[1] if drawn else case.window(y) if y.shape[1:] == x.shape[1:] else y
     x = case.window(x)
-    mean = x.mean(0, keepdim=True)
+    result = x[chosen].mean(0, keepdim=True)
     save_image(shown, folder / "measurement.png")
-    if n == 1:
-        save_image(x, folder / "restored.png")
-    else:
+    if n > 1:
         for i, image in enumerate(x, 1):
             save_image(image, folder / f"sample-{i:0{max(2, len(str(n)))}d}.png")
-        save_image(mean, folder / "mean.png")
+    if n == 1 or best:
+        save_image(result, folder / "restored.png")
+    else:
+        save_image(result, folder / "mean.png")
         std = x.std(0)
         np.save(folder / "std.npy", std.numpy())
         title = f"standard deviation of {n} samples"
         heat_map(std.square().mean(0).sqrt(), folder / "std.png", title=title, label="on the [-1, 1] scale")
     if drawn:
         # at their size, or the pictures would take its shape
-        label, shown = drawn[0], F.interpolate(shown, mean.shape[-2:], mode="area")
-    elif shown.shape[-2:] != mean.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
+        label, shown = drawn[0], F.interpolate(shown, result.shape[-2:], mode="area")
+    elif shown.shape[-2:] != result.shape[-2:] and shown.shape[-2:] == case.operator.frame[2:]:
         label, shown = "measurement, its edge repeated", case.operator.initial_estimate(y)
-    elif shown.shape[-2:] != mean.shape[-2:] and shown.ndim == 4:
-        label, shown = "measurement, bicubic", F.interpolate(shown, mean.shape[-2:], mode="bicubic")
+    elif shown.shape[-2:] != result.shape[-2:] and shown.ndim == 4:
+        label, shown = "measurement, bicubic", F.interpolate(shown, result.shape[-2:], mode="bicubic")
     else:
         label = "measurement"
+    name = f"best of {n} samples" if best else "restored" if n == 1 else f"mean of {n} samples"
     first = [("initial estimate", case.window(case.operator.initial_estimate(y)))] if drawn else []
-    panels = [(label, shown), *first, ("restored" if n == 1 else f"mean of {n} samples", mean)]
+    panels = [(label, shown), *first, (name, result)]
     if n > 1:
         panels += [(f"sample {i}", image[None]) for i, image in enumerate(x[:2], 1)]
     if case.truth is not None:
@@ -132,7 +138,7 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
         found["metrics"] = {
             "measurement": scores.get(label),
             "samples": [score(image[None], truth) for image in x],
-            "mean": score(mean, truth),
+            "best" if best else "mean": score(result, truth),
         }
         found["protocol"] = protocol(*truth.shape[-2:])
         panels = [("truth", truth), *((_noted(label, scores.get(label)), image) for label, image in panels)]
@@ -140,7 +146,7 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     if case.truth is None:
         path, origin = case.source.path, case.loaded.origin
         stem, suffix = Path(case.source.name).name, path.removeprefix(str(Path(path).with_name(stem_of(path))))
-        found["file"] = write_like(mean[0], folder, stem, suffix, origin, kind).name
+        found["file"] = write_like(result[0], folder, stem, suffix, origin, kind).name
     return found
 
 

@@ -251,14 +251,17 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
     """One input as a line of a table; metrics are those of the samples' mean, but for ``psnr_of_a_sample``.
 
-    ``coverage`` is that of the pixels that a mask hides, or of all where there is none.
+    Where the best sample is the result, metrics and checks are its own. ``coverage`` is that of the pixels that a mask
+    hides, or of all where there is none.
     """
     name, manifest = outcome.source.name, outcome.manifest or {}
-    scores = (manifest.get("metrics") or {}).get("mean", {})
+    best = manifest.get("best") or {}
+    scores = (manifest.get("metrics") or {}).get("best" if best else "mean", {})
     samples = (manifest.get("metrics") or {}).get("samples", [])
     coverage = (manifest.get("interval") or {}).get("coverage", {})
     mean = lambda values: fmean(values) if values else None  # noqa: E731
     residual, shift = (manifest.get(check) or {} for check in ("residual", "shift"))
+    checked = lambda values: values[best["sample"] - 1] if best else mean(values)  # noqa: E731
     return {
         "name": name,
         "input": outcome.source.path,
@@ -266,9 +269,11 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
         **{metric: scores.get(metric) for metric in ("psnr", "ssim", "lpips")},
         "psnr_of_a_sample": mean([s["psnr"] for s in samples]) if len(samples) > 1 else None,
         "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
-        "residual": mean(residual.get("samples")),
+        "residual": checked(residual.get("samples")),
+        "residuals": residual.get("samples") if best else None,
+        "explaining": best.get("share that explains y"),
         "residual_of_true_images": residual.get("95% of true images"),
-        "shift": mean(shift.get("samples")),
+        "shift": checked(shift.get("samples")),
         "shift_of_known_pictures": shift.get("95% of held-out pictures"),
         "warnings": manifest.get("warnings", []),
         "notes": manifest.get("input", {}).get("notes", []),
