@@ -98,6 +98,8 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     chosen = slice(best["sample"] - 1, best["sample"]) if best else slice(n)
     of = [check | {"samples": check["samples"][chosen]} for check in (residual, shift)]
     found["warnings"] = warnings(*of, noise.level, simulated=case.truth is not None)
+    if best and not best["share that explains y"]:
+        found["warnings"].append(f"none of {n} samples explains the measurement: take more --samples, or more steps")
     np.save(folder / "measurement.npy", y[0].numpy())
     drawn = case.operator.drawing(y)
     shown = drawn[1] if drawn else case.window(y) if y.shape[1:] == x.shape[1:] else y
