@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import truncnorm
 
 from posteriori.errors import PosterioriError
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
-from posteriori.operators import Dense
+from posteriori.operators import BitDepth, Dense
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DPIR
 from tests.helpers import covariance, normal
@@ -32,6 +33,21 @@ def test_without_noise_the_estimate_explains_the_measurement():
     like = Gaussian(OPERATOR(PRIOR.draw(3).float()), OPERATOR, 0.0)
     x = sample(PRIOR, like, DPIR(steps=30, sigma_min=1e-3), progress=False)[:, 0]
     assert like.misfit(x).abs().max() < 1e-2
+
+
+def test_where_the_operator_rounds_the_data_step_is_the_mean_within_the_cells():
+    operator, sigmas = BitDepth((4,), bits=2), np.geomspace(0.4, 0.1, 3)
+    truth = PRIOR.draw(3).float().clamp(-0.9, 0.9)
+    like = Gaussian(operator(truth), operator, 0.0)
+    found = sample(PRIOR, like, DPIR(steps=3, lambda_=0.5, sigma_max=0.4, sigma_min=0.1), progress=False)[:, 0]
+    y, m, cov, eye = like.y.double().numpy(), MEAN.numpy(), C.numpy(), np.eye(4)
+    low, high = np.where(y < -0.9, -3.0, y - 1 / 3), np.where(y > 0.9, 3.0, y + 1 / 3)  # the outer cells go on
+    x = y
+    for sigma_k in sigmas:
+        std = sigma_k / 0.5**0.5
+        z = truncnorm.mean((low - x) / std, (high - x) / std, x, std)
+        x = m + (z - m) @ np.linalg.solve(cov + sigma_k**2 * eye, cov)
+    np.testing.assert_allclose(found.numpy(), x, atol=2e-4)
 
 
 def test_levels_fall():
