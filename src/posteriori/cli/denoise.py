@@ -1,9 +1,9 @@
-"""``posteriori denoise``: one pass of the network."""
+"""``posteriori denoise``: one pass of the network, or two."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,12 +24,17 @@ from posteriori.cli.options import (
     Simulate,
     rows_of,
 )
-from posteriori.cli.running import Manner, load, run
+from posteriori.cli.running import Manner, each_its_own, load, run
+
+if TYPE_CHECKING:
+    from posteriori.restore.inputs import Source
 
 EPILOG = """
 Examples:
 
-  posteriori denoise noisy.png --sigma 25/255 --fit crop --out out/clean
+  posteriori denoise holiday.jpg --prior photo
+
+  posteriori denoise noisy.png --noise 25/255 --fit crop --out out/clean
 
   posteriori denoise astronaut --simulate --t 100 --fit resize --out out/denoise
 """
@@ -38,8 +43,14 @@ Examples:
 def denoise(
     files: Files,
     t: Annotated[float | None, typer.Option(help="Noise level as a time of the prior's schedule, e.g. 100.")] = None,
-    sigma: Annotated[
-        str | None, typer.Option(help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255.")
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            "--noise",
+            "--sigma",
+            help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: as the picture says "
+            "(default: auto, or --t).",
+        ),
     ] = None,
     simulate: Simulate = False,
     fit: Fit = None,
@@ -55,43 +66,59 @@ def denoise(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Remove white noise of a known level by one pass of the network: the report's baseline.
+    """Remove noise by one pass of the network, or by two where it is a camera's.
 
-    The pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
+    White noise: the pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
+    Where nothing is said of the noise, its level and kind are those of each picture. A camera's noise, which is
+    stronger at half the resolution, is removed there first (priors of any size, like photo).
     """
+    from posteriori.diagnosis.noise import find_noise
     from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Identity
     from posteriori.restore.inputs import find_sources, passed_over
+    from posteriori.restore.inputs import load as read
     from posteriori.restore.methods import OnePass
     from posteriori.restore.restoration import Restoration
-    from posteriori.settings.noise import parse_noise
+    from posteriori.restore.scales import TwoScales
+    from posteriori.settings.noise import AUTO, parse_noise
     from posteriori.settings.text import Chain, Spec
 
-    if (t is None) == (sigma is None):
-        raise typer.BadParameter("say how much noise there is: give --t TIME or --sigma S, not both")
+    if t is not None and noise is not None:
+        raise typer.BadParameter("say how much noise there is by --t TIME or by --noise SIGMA, not both")
+    if simulate and t is None and noise in (None, AUTO):
+        raise typer.BadParameter("--simulate adds noise: say how much, by --t TIME or --noise SIGMA")
     sources = find_sources(files)
-    parsed = None if sigma is None else parse_noise(sigma)
-    if parsed == 0:
-        raise typer.BadParameter("--sigma is 0: there is nothing to remove; give a level above 0")
+    level = None if noise in (None, AUTO) else parse_noise(noise or "")
+    if level == 0:
+        raise typer.BadParameter("--noise is 0: there is nothing to remove; give a level above 0")
     network, record = load(prior, device, dtype)
-    if parsed is None:
-        assert t is not None
+    if t is not None:
         if not 0 < t <= network.schedule.end:
             raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.end:g}")
-        trained = network.schedule.level(t)
-        parsed = trained.with_signal().sigma_bar
-    restoration = Restoration(
-        prior=network,
-        prior_record=record,
-        method=OnePass(),
-        operator=Chain((Spec(Identity, {}),)),
-        masks=None,
-        noise=GaussianNoise(parsed),
-        seed=seed,
-        simulate=simulate,
-        fit=fit,
-        batch=rows_of(batch),
-        range=range_,
-        format=format_,
-    )
-    run(restoration, sources, out, Manner(overwrite, quiet, as_json), passed_over(files))
+        level = network.schedule.level(t).with_signal().sigma_bar
+
+    def restoration(sigma: float, method: OnePass | TwoScales) -> Restoration:
+        return Restoration(
+            prior=network,
+            prior_record=record,
+            method=method,
+            operator=Chain((Spec(Identity, {}),)),
+            masks=None,
+            noise=GaussianNoise(sigma),
+            seed=seed,
+            simulate=simulate,
+            fit=fit,
+            batch=rows_of(batch),
+            range=range_,
+            format=format_,
+        )
+
+    def by_picture(source: Source) -> Restoration:
+        found = find_noise(read(source, None if network.any_size else network.shape, fit, arrays=True, scale=range_).x)
+        return restoration(found.sigma, TwoScales() if found.correlated and network.any_size else OnePass())
+
+    if level is None:
+        plans, failed = each_its_own(sources, by_picture)
+    else:
+        plans, failed = [(restoration(level, OnePass()), sources)], []
+    run(plans, out, Manner(overwrite, quiet, as_json), unread=passed_over(files), failed=failed)

@@ -178,4 +178,5 @@ def restore(
         range=range_,
         format=format_,
     )
-    run(restoration, sources, out, Manner(overwrite, quiet, as_json, checkpointing), passed_over(files))
+    manner = Manner(overwrite, quiet, as_json, checkpointing)
+    run([(restoration, sources)], out, manner, unread=passed_over(files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from posteriori.jobs.executor import Event
     from posteriori.jobs.memory import Checkpointing
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.run import Outcome
 
+    #: what is done, and to which inputs
+    Plan = tuple[Restoration, Sequence[Source]]
 
 #: pixels from which a picture's time is worth an estimate
 LARGE = 256 * 256
@@ -43,62 +46,98 @@ def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
 
 
+def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
+    """A restoration for each source, by what ``plan`` finds in it; and the sources that cannot be read."""
+    from posteriori.errors import PosterioriError
+    from posteriori.restore.run import Outcome
+
+    plans, failed = [], []
+    for source in sources:
+        try:
+            plans.append((plan(source), [source]))
+        except (OSError, PosterioriError) as error:
+            failed.append(Outcome(source, error=error))
+    return plans, failed
+
+
 def run(
-    restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner, unread: Sequence[str] = ()
+    plans: Sequence[Plan],
+    out: Path,
+    manner: Manner,
+    *,
+    unread: Sequence[str] = (),
+    failed: Sequence[Outcome] = (),
 ) -> None:
-    """Restores, shows what was done, and exits with 1 where an input failed; ``unread`` files are named."""
+    """Restores, shows what was done, and exits with 1 where an input failed.
+
+    ``unread`` files are named, and ``failed`` are the inputs that have failed already.
+    """
     from posteriori.jobs.lock import claimed_folder
-    from posteriori.jobs.memory import kept_room, room
     from posteriori.jobs.progress import NOTE
     from posteriori.progress import bar
-    from posteriori.restore.run import Batch, restore, summary, write_summary
+    from posteriori.restore.run import summary, write_summary
 
-    outcomes = []
-    steps = restoration.steps
+    outcomes = list(failed)
     with claimed_folder(out), bar(NOTE, quiet=manner.quiet) as progress:
         if unread and not manner.quiet:
             progress.console.print(f"posteriori: not read: {_several(unread)}", soft_wrap=True, markup=False)
-        task = progress.add_task("reading", total=len(sources) * steps, note="")
-        before = 0
-
-        def report(event: Event) -> None:
-            nonlocal before
-            size = steps * len(event.job.cases) if isinstance(event.job, Batch) else 0
-            progress.update(task, completed=before + event.done * size, description=event.job.label, note=event.note)
-            before += size if event.kind == "end" else 0
-
-        def announce(case: Case) -> None:
-            if case.prior.any_size:
-                room(case.prior, restoration.rows, **asked)
-            if not manner.quiet:
-                _print_settings(restoration, case, progress.console)
-
-        def told(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            if outcome.error:
-                progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
-            if outcome.error or outcome.there:  # no work, hence no part of the time left
-                progress.update(task, total=(progress.tasks[task].total or 0) - steps)
-
-        def say(text: str) -> None:
-            if not manner.quiet:
-                progress.console.print(f"posteriori: {text}", soft_wrap=True)
-
-        prior, gradient = restoration.prior, restoration.method.gradient
-        asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
-        watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
-        if not prior.any_size:
-            batch, note = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
-            restoration, watched["begin"] = replace(restoration, batch=batch), note
-        restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
+        for outcome in failed:
+            progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
+        total = sum(len(sources) * restoration.steps for restoration, sources in plans)
+        task = progress.add_task("reading", total=total, note="")
+        for restoration, sources in plans:
+            outcomes += _restored(restoration, sources, out, manner, progress, task)
         write_summary(out)
-    rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: sources.index(o.source))]
+    order = [*(source for _, sources in plans for source in sources), *(outcome.source for outcome in failed)]
+    rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: order.index(o.source))]
     if manner.as_json:
         typer.echo(json.dumps(rows, indent=2))
     elif not manner.quiet and any(row["folder"] for row in rows):
         _print_table(rows, out)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _restored(
+    restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner, progress: Progress, task: TaskID
+) -> list[Outcome]:
+    """What became of ``sources``; ``progress`` shows it as part of ``task``."""
+    from posteriori.jobs.memory import kept_room, room
+    from posteriori.restore.run import Batch, restore
+
+    outcomes, steps, before = [], restoration.steps, progress.tasks[task].completed
+
+    def report(event: Event) -> None:
+        nonlocal before
+        size = steps * len(event.job.cases) if isinstance(event.job, Batch) else 0
+        progress.update(task, completed=before + event.done * size, description=event.job.label, note=event.note)
+        before += size if event.kind == "end" else 0
+
+    def announce(case: Case) -> None:
+        if case.prior.any_size:
+            room(case.prior, restoration.rows, **asked)
+        if not manner.quiet:
+            _print_settings(restoration, case, progress.console)
+
+    def told(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if outcome.error:
+            progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
+        if outcome.error or outcome.there:  # no work, hence no part of the time left
+            progress.update(task, total=(progress.tasks[task].total or 0) - steps)
+
+    def say(text: str) -> None:
+        if not manner.quiet:
+            progress.console.print(f"posteriori: {text}", soft_wrap=True)
+
+    prior, gradient = restoration.prior, restoration.method.gradient
+    asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
+    watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
+    if not prior.any_size:
+        batch, note = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
+        restoration, watched["begin"] = replace(restoration, batch=batch), note
+    restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
+    return outcomes
 
 
 def _print_settings(restoration: Restoration, case: Case, console: Console) -> None:

@@ -200,13 +200,17 @@ class OneCall:
     def seconds(self, prior: Prior, like: Likelihood) -> float | None:
         return None
 
-    @torch.no_grad()
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
-        rows = y.to(prior.device).split(batch)
-        x0 = torch.cat([prior.denoise(each, self.level).x0 for each in rows])
-        if not torch.isfinite(x0).all():
-            raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
-        if prior.bounds:
-            x0 = x0.clamp(*prior.bounds)
+        x0, rows = denoised(prior, y, self.level, batch)
         tick(None)
-        return Drawn(x0[:, None], len(rows), len(rows[0]))
+        return Drawn(x0[:, None], -(-len(y) // rows), rows)
+
+
+@torch.no_grad()
+def denoised(prior: Prior, y: Tensor, level: Level, batch: int) -> tuple[Tensor, int]:
+    """E[x_0 | y] of ``y`` (N, *shape) at a level with alpha = 1, and the rows in a network call."""
+    rows = y.to(prior.device).split(batch)
+    x0 = torch.cat([prior.denoise(each, level).x0 for each in rows])
+    if not torch.isfinite(x0).all():
+        raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
+    return prior.clamp(x0), len(rows[0])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from posteriori import __version__
+from posteriori.diagnosis.noise import ROUNDING
 from posteriori.errors import PosterioriError
 from posteriori.images.fit import Fit
 from posteriori.images.span import read_span
@@ -22,9 +23,6 @@ from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
 from posteriori.restore.scale import check_scale
 from posteriori.settings.text import Chain, format_spec
-
-#: sigma on [-1, 1] of rounding to 8 bits: the noise of a file, where none is said
-ROUNDING = 2 / 255 / 12**0.5
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from posteriori.errors import PosterioriError
 from posteriori.likelihoods import NOISES, GaussianNoise, Noise
 from posteriori.settings.text import format_spec, parse_noise_model
 
+#: of ``--noise``: as the picture says
+AUTO = "auto"
+
 _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _NOISE = re.compile(rf"{_NUMBER}(?:\s*/\s*{_NUMBER})?", re.ASCII | re.IGNORECASE)
 #: five times the whole range: nothing of the picture is left

@@ -1,0 +1,140 @@
+"""How much noise a picture has, from the picture alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.stats import chi2
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+
+#: sigma on [-1, 1] of rounding to 8 bits, below which no file's noise is
+ROUNDING = 2 / 255 / 12**0.5
+#: patches that a covariance is taken of, at most
+MOST = 20_000
+#: pixels a side of the smallest picture
+SMALLEST = 32
+#: sigma on [-1, 1] from which there is grain: 1.2 of 255
+FAINT = 2 * 1.2 / 255
+#: the share of blocks that are taken for flat, and brightnesses that are looked at apart
+FLAT, BRIGHTNESSES = 0.1, 12
+
+
+@dataclass(frozen=True)
+class FoundNoise:
+    """``white`` is sigma of white noise, and ``grain`` that of luminance at half the resolution; both on [-1, 1].
+
+    White noise has half its sigma there. Cameras interpolate their colours and smooth, so that their noise is weak at
+    the highest frequencies, which estimates of white noise look at, and several times stronger below.
+    """
+
+    white: float
+    grain: float
+
+    @property
+    def correlated(self) -> bool:
+        """Whether it is a camera's rather than white: four times as much at half the resolution as white noise has."""
+        return self.grain > max(2 * self.white, FAINT)
+
+    @property
+    def sigma(self) -> float:
+        """What a denoiser is to be told."""
+        return self.grain if self.correlated else max(self.white, ROUNDING)
+
+
+def find_noise(x: Tensor) -> FoundNoise:
+    """The noise of a picture ``x``, (1, C, H, W) on [-1, 1]. PosterioriError where a side is below 32 pixels."""
+    height, width = x.shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise PosterioriError(
+            f"the picture has {width} x {height} pixels, and its noise can be told from {SMALLEST} a side: "
+            "say it, like --noise 5/255"
+        )
+    return FoundNoise(white_level(x), grain_level(x))
+
+
+def white_level(x: Tensor) -> float:
+    """sigma of white noise, the same in all channels, in ``x`` (1, C, H, W).
+
+    Patches of a clean picture lie near a subspace, so that the smallest eigenvalues of the patches' covariance are
+    those of the noise alone: sigma^2, scattered by the finite number of patches. The largest eigenvalues are dropped
+    one by one until the mean of the rest is their median, as it is for noise alone (Chen, Zhu and Heng 2015, "An
+    Efficient Statistical Method for Image Noise Level Estimation", algorithm 1). Texture is not taken for noise unless
+    it fills all dimensions. Equal channels count once.
+    """
+    eigenvalues, _ = np.linalg.eigh(_covariance(_patches(_channels(x))))
+    return float(_noise_variance(eigenvalues)) ** 0.5
+
+
+def variance_line(x: Tensor) -> np.ndarray:
+    """(C, 2): a and b of each channel of ``x`` (1, C, H, W), the noise's variance being a + b v.
+
+    v is the brightness on [0, 1] and the variance that of [-1, 1]. Each patch's energy in the directions that hold
+    noise alone, see ``white_level``, is an estimate of the variance at the patch's mean; a line goes through their
+    medians over 16 groups of equal size (Foi et al. 2008 is the model; b is the camera's gain, a its read noise).
+    """
+    return np.stack([_line(channel[None]) for channel in x[0].numpy()])
+
+
+def grain_level(x: Tensor) -> float:
+    """sigma of the luminance of ``x`` (1, C, H, W) at half the resolution, its scale that of white noise.
+
+    Of means over 2 x 2 pixels, sums of channels over sqrt(C), what their own means over 2 x 2 leave. Nothing hides
+    noise, so that it is at most what the flattest places have: the tenth percentile over blocks of 8 x 8, over that of
+    noise alone. It is taken at each of 12 brightnesses, for noise depends on them, and the median is the result; at
+    most 1.5 times that of the whole picture, where texture is nearly everywhere.
+    """
+    channels = _channels(x)
+    luminance = x[:, :1] if len(channels) == 1 else x.sum(1, keepdim=True) / x.shape[1] ** 0.5
+    half = F.avg_pool2d(luminance.double(), 2)
+    half = half[..., : half.shape[-2] // 8 * 8, : half.shape[-1] // 8 * 8]
+    detail = half - F.interpolate(F.avg_pool2d(half, 2), scale_factor=2)
+    energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square(), half))
+    dimensions = 8 * 8 * 3 / 4
+    noise = chi2.ppf(FLAT, dimensions) / (8 * 8)
+    groups = np.array_split(energy[np.argsort(brightness)], min(BRIGHTNESSES, max(1, len(energy) // 40)))
+    each = np.median([np.quantile(group, FLAT) for group in groups])
+    return float(min(each, 1.5**2 * np.quantile(energy, FLAT)) / noise) ** 0.5
+
+
+def _channels(x: Tensor) -> np.ndarray:
+    pixels = x[0].numpy()
+    return pixels[:1] if (pixels == pixels[:1]).all() else pixels
+
+
+def _patches(pixels: np.ndarray) -> np.ndarray:
+    """Patches of ``pixels`` (C, H, W), (n, C side^2); smaller ones where there are few, for their covariance's sake."""
+    side = 8 if min(pixels.shape[1:]) >= 128 else 5
+    step = max(1, int((pixels[0].size / MOST) ** 0.5))
+    views = sliding_window_view(pixels, (side, side), axis=(1, 2))[:, ::step, ::step]
+    return np.moveaxis(views, 0, 2).reshape(-1, len(pixels) * side * side)
+
+
+def _covariance(patches: np.ndarray) -> np.ndarray:
+    centred = patches - patches.mean(0)
+    return (centred.T @ centred).astype(float) / len(centred)
+
+
+def _noise_variance(eigenvalues: np.ndarray) -> np.floating:
+    """The mean of the most of the smallest, ascending, that have it as their median."""
+    means = np.cumsum(eigenvalues) / np.arange(1, len(eigenvalues) + 1)
+    kept = next(n for n in range(len(eigenvalues), 0, -1) if means[n - 1] <= np.median(eigenvalues[:n]))
+    return np.maximum(means[kept - 1], 0)
+
+
+def _line(channel: np.ndarray) -> np.ndarray:
+    patches = _patches(channel)
+    mean = (patches.mean(1) + 1) / 2
+    eigenvalues, vectors = np.linalg.eigh(_covariance(patches))
+    noise = vectors[:, eigenvalues <= 1.5 * _noise_variance(eigenvalues)]
+    energy = np.square((patches - patches.mean(0)) @ noise).mean(1)
+    groups = np.array_split(np.argsort(mean), 16)
+    v = np.array([mean[group].mean() for group in groups])
+    k = noise.shape[1]
+    variance = np.array([np.median(energy[group]) for group in groups]) * k / chi2.median(k)
+    b, a = np.polyfit(v, variance, 1, w=1 / np.maximum(variance, 1e-12))
+    return np.array([a, b])

@@ -1,0 +1,70 @@
+"""Camera noise removed by a denoiser of white noise: first at half the resolution, then at the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from posteriori.likelihoods import Likelihood, Noise
+from posteriori.operators.base import Operator
+from posteriori.priors.base import Prior
+from posteriori.restore.methods import Drawn, Settled, Tick, denoised
+from posteriori.schedule import Level, Schedule
+
+
+@final
+@dataclass(frozen=True)
+class TwoScales:
+    """The denoiser at half the resolution and then at the whole, told the same sigma: for a camera's noise.
+
+    White noise loses half its sigma when 2 x 2 pixels are averaged. A camera's, which is smoothed, hardly loses any:
+    its spectrum falls with the frequency as fast as the octaves widen, so that each octave holds about the same sigma
+    (``diagnosis.noise``). A denoiser that is told sigma at the whole resolution takes the low frequencies for white
+    noise of that sigma, four times fainter than they are, and leaves blotches. So, with M the means over 2 x 2 pixels
+    and U their interpolation, the lower octaves are denoised first, and what is left are those of the last octave:
+
+        z = D(M y, sigma),  x_0 = D(y + U (z - M y), sigma).
+
+    The second takes five quarters of a network call's time in all.
+    """
+
+    n: ClassVar[int] = 1
+    gradient: ClassVar[bool] = False
+
+    def steps(self, schedule: Schedule) -> int:
+        return 2
+
+    def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
+        return TwoCalls(prior.schedule.at_noise(noise.level))
+
+
+@final
+@dataclass(frozen=True)
+class TwoCalls:
+    """The denoiser's estimates at ``level``, which has alpha = 1, at half the resolution and at the whole."""
+
+    level: Level
+
+    def takes(self, kind: type[Likelihood]) -> bool:
+        return True
+
+    def record(self, prior: Prior) -> dict[str, Any]:
+        return {"t": self.level.t, "scales": [2, 1]}
+
+    def describe(self, prior: Prior) -> list[tuple[str, str]]:
+        return [("scales", "half the resolution, then the whole: the noise is a camera's, and not white")]
+
+    def seconds(self, prior: Prior, like: Likelihood) -> float | None:
+        return None
+
+    def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
+        half = F.avg_pool2d(y, 2, ceil_mode=True)  # of an odd side, the last pixel alone
+        z, _ = denoised(prior.at((half.shape[-2], half.shape[-1])), half, self.level, batch)
+        tick(None)
+        change = F.interpolate(z.to(y) - half, scale_factor=2, mode="bicubic")[..., : y.shape[-2], : y.shape[-1]]
+        x0, rows = denoised(prior, y + change, self.level, batch)
+        tick(None)
+        return Drawn(x0[:, None], 2 * -(-len(y) // rows), rows)
