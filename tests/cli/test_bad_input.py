@@ -194,12 +194,12 @@ def test_an_error_in_sampling_names_the_step_the_level_and_the_setting_to_lower(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["denoise", "face.png"], 2, "give --t TIME or --sigma S, not both"),
-        (["denoise", "face.png", "--t", "1", "--sigma", "1"], 2, "give --t TIME or --sigma S, not both"),
+        (["denoise", "face.png", "--t", "1", "--sigma", "1"], 2, "by --t TIME or by --noise SIGMA, not both"),
+        (["denoise", "face.png", "--simulate"], 2, "say how much, by --t TIME or --noise SIGMA"),
         (["denoise", "face.png", "--t", "1001"], 2, "--t is 1001: give a time above 0, up to 1000"),
         (["denoise", "face.png", "--t", "0"], 2, "--t is 0: give a time above 0"),
         (["denoise", "face.png", "--t", "nan"], 2, "--t is nan: give a time above 0"),
-        (["denoise", "face.png", "--sigma", "0"], 2, "--sigma is 0: there is nothing to remove"),
+        (["denoise", "face.png", "--sigma", "0"], 2, "--noise is 0: there is nothing to remove"),
         (["denoise", "face.png", "--sigma", "-1"], 1, "noise is '-1'"),
         (["denoise", "missing.png", "--t", "100"], 1, "missing.png does not exist"),
         (["denoise", "nan.npy", "--t", "100"], 1, "nan.npy holds NaN"),

@@ -114,7 +114,8 @@ def denoise(
         )
 
     def by_picture(source: Source) -> Restoration:
-        found = find_noise(read(source, None if network.any_size else network.shape, fit, arrays=True, scale=range_).x)
+        shape = None if network.any_size else network.shape
+        found = find_noise(read(source, shape, fit, arrays=True, scale=range_).x, source.path)
         return restoration(found.sigma, TwoScales() if found.correlated and network.any_size else OnePass())
 
     if level is None:

@@ -18,8 +18,10 @@ ROUNDING = 2 / 255 / 12**0.5
 MOST = 20_000
 #: pixels a side of the smallest picture
 SMALLEST = 32
-#: sigma on [-1, 1] from which there is grain: 1.2 of 255
-FAINT = 2 * 1.2 / 255
+#: sigma on [-1, 1] from which there is grain: 1 of 255
+FAINT = 2 / 255
+#: of 64 filtered pixels of white noise in a block, as many as have its energy's spread: 2 E^2 / Var
+INDEPENDENT = 52
 #: the share of blocks that are taken for flat, and brightnesses that are looked at apart
 FLAT, BRIGHTNESSES = 0.1, 12
 
@@ -46,12 +48,12 @@ class FoundNoise:
         return self.grain if self.correlated else max(self.white, ROUNDING)
 
 
-def find_noise(x: Tensor) -> FoundNoise:
+def find_noise(x: Tensor, name: str = "the picture") -> FoundNoise:
     """The noise of a picture ``x``, (1, C, H, W) on [-1, 1]. PosterioriError where a side is below 32 pixels."""
     height, width = x.shape[-2:]
     if min(height, width) < SMALLEST:
         raise PosterioriError(
-            f"the picture has {width} x {height} pixels, and its noise can be told from {SMALLEST} a side: "
+            f"{name} has {width} x {height} pixels, and noise can be told from {SMALLEST} a side: "
             "say it, like --noise 5/255"
         )
     return FoundNoise(white_level(x), grain_level(x))
@@ -83,7 +85,7 @@ def variance_line(x: Tensor) -> np.ndarray:
 def grain_level(x: Tensor) -> float:
     """sigma of the luminance of ``x`` (1, C, H, W) at half the resolution, its scale that of white noise.
 
-    Of means over 2 x 2 pixels, sums of channels over sqrt(C), what their own means over 2 x 2 leave. Nothing hides
+    Of means over 2 x 2 pixels, sums of channels over sqrt(C), what a binomial filter of 3 x 3 takes away. Nothing hides
     noise, so that it is at most what the flattest places have: the tenth percentile over blocks of 8 x 8, over that of
     noise alone. It is taken at each of 12 brightnesses, for noise depends on them, and the median is the result; at
     most 1.5 times that of the whole picture, where texture is nearly everywhere.
@@ -91,11 +93,12 @@ def grain_level(x: Tensor) -> float:
     channels = _channels(x)
     luminance = x[:, :1] if len(channels) == 1 else x.sum(1, keepdim=True) / x.shape[1] ** 0.5
     half = F.avg_pool2d(luminance.double(), 2)
-    half = half[..., : half.shape[-2] // 8 * 8, : half.shape[-1] // 8 * 8]
-    detail = half - F.interpolate(F.avg_pool2d(half, 2), scale_factor=2)
-    energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square(), half))
-    dimensions = 8 * 8 * 3 / 4
-    noise = chi2.ppf(FLAT, dimensions) / (8 * 8)
+    taps = half.new_tensor([1, 2, 1]) / 4
+    kernel = (taps[:, None] * taps)[None, None]
+    detail = half - F.conv2d(F.pad(half, (1, 1, 1, 1), mode="reflect"), kernel)
+    left = 1 - 2 * kernel.max() + kernel.square().sum()  # of the variance of white noise
+    energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square() / left, half))
+    noise = chi2.ppf(FLAT, INDEPENDENT) / INDEPENDENT
     groups = np.array_split(energy[np.argsort(brightness)], min(BRIGHTNESSES, max(1, len(energy) // 40)))
     each = np.median([np.quantile(group, FLAT) for group in groups])
     return float(min(each, 1.5**2 * np.quantile(energy, FLAT)) / noise) ** 0.5

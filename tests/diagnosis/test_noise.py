@@ -1,0 +1,106 @@
+"""Noise found in pictures: what was put in comes out."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from posteriori.diagnosis.noise import ROUNDING, find_noise, variance_line, white_level
+from posteriori.errors import PosterioriError
+from posteriori.images.files import load_image
+
+
+def smooth(height=192, width=160):
+    """A picture without texture, (1, 3, H, W): slow waves, another in each channel."""
+    v, u = torch.meshgrid(torch.linspace(0, 3, height), torch.linspace(0, 2, width), indexing="ij")
+    return torch.stack([0.7 * torch.sin(v + u), 0.6 * torch.cos(2 * v), 0.5 * torch.sin(u - v)])[None]
+
+
+def normal(x, seed=0):
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.2, 0.5])
+@pytest.mark.parametrize("grey", [False, True])
+def test_white_noise_on_a_smooth_picture(sigma, grey):
+    x = smooth()
+    noise = normal(x)
+    if grey:
+        x, noise = x[:, :1].expand_as(x), noise[:, :1].expand_as(x)
+    found = find_noise(x + sigma * noise)
+    assert found.white == pytest.approx(sigma, rel=0.03)
+    assert found.sigma == found.white
+    assert found.grain == pytest.approx(sigma / 2, rel=0.15)  # of means over 2 x 2
+    assert not found.correlated
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+@pytest.mark.parametrize("sigma", [10 / 127.5, 40 / 127.5])
+def test_white_noise_on_a_photograph(name, sigma):
+    x = load_image(name)[..., :199, :211]
+    found = find_noise(x + sigma * normal(x))
+    assert found.sigma == pytest.approx(sigma, rel=0.1)
+
+
+def test_white_noise_on_a_small_face():
+    x = load_image("astronaut", size=64)
+    assert find_noise(x + 0.2 * normal(x)).sigma == pytest.approx(0.2, rel=0.1)
+
+
+def test_it_agrees_with_scikit_image_where_there_is_no_texture():
+    pytest.importorskip("pywt")
+    restoration = pytest.importorskip("skimage.restoration")
+    y = smooth() + 0.1 * normal(smooth())
+    other = np.mean(restoration.estimate_sigma(y[0].numpy(), channel_axis=0))
+    assert white_level(y) == pytest.approx(other, rel=0.03)
+
+
+def test_texture_is_not_noise():
+    """Stripes of one pixel, as strong as noise of 0.5, which the differences of neighbours take for it."""
+    x = smooth() + 0.5 * (-1.0) ** torch.arange(160)
+    assert white_level(x + 0.02 * normal(x)) == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_clean_picture_has_what_rounding_left():
+    x = (smooth() * 127.5).round() / 127.5
+    assert find_noise(x).sigma == pytest.approx(ROUNDING, rel=0.1)
+
+
+def test_smoothed_noise_is_a_cameras():
+    """Grey noise smoothed by a Gaussian of 0.8 pixels; at half the resolution its variance is in closed form."""
+    x, sigma = smooth(512, 512), 0.1
+    taps = torch.exp(-0.5 * (torch.arange(-4.0, 5.0) / 0.8).square())
+    taps /= taps.sum()
+    kernel = taps[:, None] * taps
+    grain = F.conv2d(sigma * normal(x[:, :1]), kernel[None, None], padding=4).expand_as(x)
+    found = find_noise(x + grain)
+    means = np.convolve(taps, [0.5, 0.5])  # of 2 x 2, in one direction
+    r = np.correlate(means, means, "full")[len(means) - 1 :][::2]  # its covariance at distances of 2 pixels
+    once = (2 * r[0] + 2 * r[1]) / 4  # with the binomial filter, and of the filtered
+    twice = (6 * r[0] + 8 * r[1] + 2 * r[2]) / 16
+    variance = (r[0] ** 2 - 2 * once**2 + twice**2) / (1 - 2 / 4 + 36 / 256)
+    assert found.correlated
+    assert found.grain == pytest.approx(sigma * math.sqrt(3 * variance), rel=0.15)  # in luminance
+    assert found.sigma == found.grain > 3 * found.white
+
+
+def test_a_smooth_picture_has_no_grain():
+    assert not find_noise(smooth()).correlated
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.0004, 0.01), (0.01, 0.0), (0.001, 0.04)])
+def test_noise_that_depends_on_brightness(a, b):
+    x = smooth(256, 256)
+    y = x + (a + b * (x + 1) / 2).sqrt() * normal(x)
+    lines = variance_line(y)
+    v = np.array([0.3, 0.5, 0.7])
+    assert lines.shape == (3, 2)
+    for own in lines:
+        assert own[0] + own[1] * v == pytest.approx(a + b * v, rel=0.15)
+
+
+def test_too_small_a_picture_is_said():
+    with pytest.raises(PosterioriError, match="has 40 x 31 pixels, and noise can be told from 32 a side"):
+        find_noise(torch.zeros(1, 3, 31, 40))
