@@ -483,7 +483,7 @@ def test_a_soft_edge_leaves_no_outline(tmp_path):
 
 
 @pytest.mark.parametrize("width", [2, 3, 9])
-def test_what_is_kept_of_a_resized_picture_has_next_to_nothing_of_what_is_restored(tmp_path, width):
+def test_what_is_kept_of_a_resized_picture_has_nothing_of_what_is_restored(tmp_path, width):
     """A scratch of ``width`` pixels, white on grey, in a picture that is brought to an eighth."""
     scratch = np.zeros((128, 128), np.uint8)
     for i in range(20, 108):
@@ -497,9 +497,10 @@ def test_what_is_kept_of_a_resized_picture_has_next_to_nothing_of_what_is_restor
     off = (loaded.x[0, 0] - (100 / 127.5 - 1)).abs() * 127.5
     assert 0.3 < keep.float().mean() < 0.95
     assert off[~keep].max() > 32 / 255 * 155
-    assert off[keep].max() <= 16 / 255 * 155 + 1
-    grey = (share > 0) & (share < 1)  # whose negative lobes count as damage too
-    assert (off - 155 * share)[grey].abs().max() < 2, "a pixel's share is what was mixed into it"
+    assert off[keep].max() <= 0.5
+    assert off[share < 1].max() <= 16 / 255 * 155 + 1, (
+        "what is not hidden has next to nothing, and is not believed whole"
+    )
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,9 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
+    from posteriori.images.fit import noise_left
     from posteriori.settings.noise import describe_noise
+    from posteriori.settings.text import format_spec
 
     prior, dtype = case.prior, restoration.settings(case)["dtype"]
     height, width = prior.shape[-2:]
@@ -155,12 +157,12 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
         *case.method.describe(prior),
     ]
     if restoration.fit == "resize" and not restoration.simulate and "fit" in case.loaded.about:
-        factor = min(file / own for file, own in zip(case.loaded.size, case.loaded.x.shape[-2:], strict=True))
+        own = "" if restoration.masks else f": there it is {format_spec(case.operator)}"
         lines.append(
             (
                 "fit",
-                f"{case.loaded.about['fit']}: --operator and --noise are those of the resized picture: "
-                f"{factor:.3g} px of the file are 1 px of it",
+                f"{case.loaded.about['fit']}, {case.loaded.factor:.3g} px of the file to 1{own}, and the noise "
+                f"falls by {noise_left(case.loaded.factor):.3g}",
             )
         )
     if height * width >= LARGE and (seconds := case.method.seconds(prior, case.like)) is not None:

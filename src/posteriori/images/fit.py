@@ -12,16 +12,23 @@ from posteriori.errors import PosterioriError
 
 Fit = Literal["crop", "pad", "resize"]
 
+#: of Lanczos' kernel, on each side of its middle
+_LOBES = 3
+
 _MEANINGS = "crop (its centre), pad (mirrored, cut off again at the end) or resize (its centre square)"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture of the size asked for. ``window`` (top, left, height, width) is what of it was in the file."""
+    """A picture of the size asked for. ``window`` (top, left, height, width) is what of it was in the file.
+
+    ``factor`` is how many pixels of the file became one, along a side.
+    """
 
     pixels: np.ndarray
     window: tuple[int, int, int, int]
     note: str = ""
+    factor: float = 1.0
 
 
 def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: object) -> Fitted:
@@ -50,12 +57,43 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
         around = ((top, height - h - top), (left, width - w - left), *[(0, 0)] * (pixels.ndim - 2))
         note = f"{w} x {h} pixels mirrored at the borders to {width} x {height}"
         return Fitted(np.pad(pixels, around, mode="symmetric"), (top, left, h, w), note)
-    scale = min(h / height, w / width)
-    part_h, part_w = max(1, round(scale * height)), max(1, round(scale * width))
-    top, left = (h - part_h) // 2, (w - part_w) // 2
+    top, left, part_h, part_w = _centre((h, w), height, width)
     resized = _resample(pixels[top : top + part_h, left : left + part_w], height, width)
     note = f"centre {part_w} x {part_h} of {w} x {h} pixels resized to {width} x {height}"
-    return Fitted(resized, (0, 0, height, width), note)
+    return Fitted(resized, (0, 0, height, width), note, min(h / height, w / width))
+
+
+def reached(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Which pixels of ``fit(..., "resize")`` draw on any of ``pixels`` (H, W) that is not 0: (height, width), bool."""
+    top, left, part_h, part_w = _centre(pixels.shape, height, width)
+    any_of = pixels[top : top + part_h, left : left + part_w] != 0
+    for axis, side in ((0, height), (1, width)):
+        before = np.concatenate([np.zeros_like(any_of.take([0], axis), int), any_of.cumsum(axis)], axis)
+        scale = any_of.shape[axis] / side
+        centres, support = (np.arange(side) + 0.5) * scale, _LOBES * max(scale, 1.0)
+        first = np.floor(centres - support + 0.5).clip(0).astype(int)  # as Pillow rounds them
+        last = np.floor(centres + support + 0.5).clip(max=any_of.shape[axis]).astype(int)
+        any_of = before.take(last, axis) > before.take(first, axis)
+    return any_of
+
+
+def noise_left(factor: float) -> float:
+    """The standard deviation of white noise of unit variance after ``fit(..., "resize")`` by ``factor``."""
+    places = (np.arange(256) + 0.5) * factor
+    reach = int(np.ceil(_LOBES * max(factor, 1.0))) + 1
+    near = np.floor(places)[:, None] + np.arange(-reach, reach + 1)
+    away = (near + 0.5 - places[:, None]) / max(factor, 1.0)
+    weights = np.where(np.abs(away) < _LOBES, np.sinc(away) * np.sinc(away / _LOBES), 0)
+    weights /= weights.sum(1, keepdims=True)
+    return float(np.square(weights).sum(1).mean())  # of both sides: a root of each
+
+
+def _centre(size: tuple[int, ...], height: int, width: int) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the largest centred part with the proportions of ``height`` x ``width``."""
+    h, w = size[:2]
+    scale = min(h / height, w / width)
+    part_h, part_w = max(1, round(scale * height)), max(1, round(scale * width))
+    return (h - part_h) // 2, (w - part_w) // 2, part_h, part_w
 
 
 def _resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -230,6 +230,16 @@ class Noise(ABC, Generic[M]):
     def level(self) -> float:
         """A standard deviation on the [-1, 1] scale, that of middle grey where it depends on A(x): for presets."""
 
+    def averaged(self, left: float) -> Noise[M]:
+        """This once a picture was resized, which left the share ``left`` of white noise's standard deviation.
+
+        PosterioriError where it then is another kind of noise.
+        """
+        raise PosterioriError(
+            f"{self.name} is of the file's pixels, and is another noise once they are averaged: take a prior of any "
+            "size, like photo, or --fit crop"
+        )
+
     @abstractmethod
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> M:
         """The likelihood of the measurements ``y``, (N, ...)."""

@@ -194,6 +194,9 @@ class GaussianNoise(Noise[Gaussian]):
     def level(self) -> float:
         return self.sigma
 
+    def averaged(self, left: float) -> GaussianNoise:
+        return GaussianNoise(left * self.sigma)
+
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Gaussian:
         return Gaussian(y, operator, self.sigma)
 

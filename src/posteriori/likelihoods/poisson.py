@@ -108,6 +108,9 @@ class PoissonNoise(Noise[Poisson]):
     def level(self) -> float:
         return 2 * math.sqrt(0.5 / self.peak)
 
+    def averaged(self, left: float) -> PoissonNoise:
+        return PoissonNoise(self.peak / left**2)
+
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> Poisson:
         return Poisson(y, operator, self.peak)
 
@@ -128,6 +131,9 @@ class PoissonGaussianNoise(Noise[PoissonGaussian]):
     @property
     def level(self) -> float:
         return math.sqrt(2 / self.peak + self.sigma**2)
+
+    def averaged(self, left: float) -> PoissonGaussianNoise:
+        return PoissonGaussianNoise(self.peak / left**2, left * self.sigma)
 
     def likelihood(self, y: Tensor | np.ndarray, operator: Operator) -> PoissonGaussian:
         return PoissonGaussian(y, operator, self.peak, self.sigma)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class Operator(ABC):
     #: values of fields for measurements that are not simulated, where they are to be others than the defaults
     for_files: ClassVar[Mapping[str, Any]] = {}
 
+    #: the fields that are lengths in pixels of the picture; None where a resized picture has no such operator
+    pixel_fields: ClassVar[tuple[str, ...] | None] = None
+
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -45,6 +49,20 @@ class Operator(ABC):
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
         """The shape of the images whose measurements, by an operator with these ``fields``, are ``measured``."""
         return measured
+
+    @classmethod
+    def of_resized(cls, factor: float, **fields: Any) -> dict[str, Any]:
+        """The ``fields`` of this operator once ``factor`` pixels of a picture, along a side, have become one.
+
+        PosterioriError where it has no counterpart in the resized picture.
+        """
+        if cls.pixel_fields is None:
+            raise PosterioriError(
+                f"{cls.name} is said of the file's pixels, and a resized picture has no such operator: take a prior of "
+                "any size, like photo, or --fit crop"
+            )
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        return fields | {name: fields.get(name, defaults[name]) / factor for name in cls.pixel_fields}
 
     @property
     def frame(self) -> tuple[int, int, int, int]:

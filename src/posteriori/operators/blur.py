@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ class GaussianBlur(_SeparableBlur):
     """
 
     name: ClassVar[str] = "gaussian-blur"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ("sigma",)
 
     sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian, in pixels"] = 3.0
     size: Annotated[int, Ge(1), "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61
@@ -58,6 +60,11 @@ class GaussianBlur(_SeparableBlur):
         super().__post_init__()
         if self.size % 2 == 0:
             raise PosterioriError(f"size is {self.size}: give an odd number of pixels")
+
+    @classmethod
+    def of_resized(cls, factor: float, **fields: Any) -> dict[str, Any]:
+        window = 2 * math.ceil(fields.get("size", cls.size) / factor / 2) + 1
+        return super().of_resized(factor, **fields) | {"size": window}
 
     @property
     def _radius(self) -> int:

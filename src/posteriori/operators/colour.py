@@ -41,6 +41,7 @@ class Grey(OfColours, Orthogonal):
     """
 
     name: ClassVar[str] = "grey"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 
@@ -100,6 +101,7 @@ class ChannelLoss(OfColours, Masking):
     """Colourisation: one of the three channels is missing."""
 
     name: ClassVar[str] = "channel-loss"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()
 
     channel: Annotated[Channel, "the one that is missing"] = "blue"
 

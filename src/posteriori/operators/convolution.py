@@ -209,6 +209,7 @@ class Defocus(Convolution):
     """
 
     name: ClassVar[str] = "defocus"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ("radius",)
 
     radius: Annotated[float, Gt(0), "of the disc, in pixels"] = 3.0
 

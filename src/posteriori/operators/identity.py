@@ -16,6 +16,7 @@ class Identity(Orthogonal):
     """Denoising: y is the picture and the noise."""
 
     name: ClassVar[str] = "identity"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 

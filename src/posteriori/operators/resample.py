@@ -21,6 +21,8 @@ from posteriori.operators.svd import Orthogonal
 class Smaller(Separable):
     """y has one pixel for each block of factor x factor pixels."""
 
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()  # the factor is a ratio
+
     factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
 
     @classmethod

@@ -24,6 +24,7 @@ class HDR(Operator):
     """
 
     name: ClassVar[str] = "hdr"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()
     averages: ClassVar[bool] = True
 
     scale: Annotated[float, Ge(1), "what x is multiplied by before it is clipped"] = 2.0
@@ -51,6 +52,7 @@ class Gamma(Operator):
     """
 
     name: ClassVar[str] = "gamma"
+    pixel_fields: ClassVar[tuple[str, ...] | None] = ()
     averages: ClassVar[bool] = True
 
     gamma: Annotated[float, Gt(0), "the exponent: above 1 darkens, below 1 brightens"] = 2.2

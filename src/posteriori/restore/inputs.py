@@ -17,7 +17,7 @@ from posteriori.arrays import SUFFIXES as ARRAYS
 from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
 from posteriori.images.files import STANDARD_INPUT, read_bytes, to_tensor
-from posteriori.images.fit import Fit, fit
+from posteriori.images.fit import Fit, fit, reached
 from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture
 from posteriori.images.span import read_span
 from posteriori.restore.manifest import MANIFEST, SUMMARY
@@ -47,6 +47,8 @@ class Loaded:
     size: tuple[int, int]
     about: dict[str, Any]
     origin: Origin = field(default_factory=lambda: Origin("PNG"))
+    #: pixels of the file that became one, along a side
+    factor: float = 1.0
 
     @property
     def grey(self) -> bool:
@@ -173,7 +175,7 @@ def load(
     if fitted.note:
         about["fit"] = fitted.note
     origin = _fitted(picture, shape, how, fitted.window)
-    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about, origin)
+    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about, origin, fitted.factor)
 
 
 def _fitted(picture: Picture, shape: tuple[int, ...], how: Fit | None, window: tuple[int, int, int, int]) -> Origin:
@@ -247,8 +249,8 @@ class MaskFile:
     def share(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
         """The share of damage in each pixel, (1, H, W) on [0, 1]: 0 is kept, and 1 hidden.
 
-        Fitted as the picture was, or of the fitted size already. A pixel of a resampled picture has the share that
-        was mixed into it.
+        Fitted as the picture was, or of the fitted size already. A pixel of a resized picture is hidden where ``SLACK``
+        of 255 or more is mixed into it, and has that share where it draws on any damage at all.
         """
         size = self.pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
@@ -258,6 +260,8 @@ class MaskFile:
             )
         fitted = np.abs(fit(self.pixels, *shape[1:], how, self.path).pixels)  # negative ones are damage as well
         share = np.where(fitted < SLACK, 0.0, np.where(fitted > 255 - SLACK, 1.0, fitted / 255))
+        if how == "resize" and size != shape[1:]:
+            share = np.where(share > 0, 1.0, SLACK / 255 * reached(self.pixels, *shape[1:]))
         if not share.any() or (share == 1).all():
             left = "none of it is kept" if share.any() else "all of it is kept"
             raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")

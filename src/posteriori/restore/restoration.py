@@ -9,7 +9,7 @@ from typing import Any
 from posteriori import __version__
 from posteriori.diagnosis.noise import ROUNDING
 from posteriori.errors import PosterioriError
-from posteriori.images.fit import Fit
+from posteriori.images.fit import Fit, noise_left
 from posteriori.images.span import read_span
 from posteriori.images.written import Format
 from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
@@ -27,10 +27,11 @@ from posteriori.settings.text import Chain, format_spec
 
 @dataclass(frozen=True)
 class Setting:
-    """What a picture of one size is restored with; ``operator`` is None where each has a mask of its own."""
+    """What pictures of one size are restored with; ``operator`` is None where each has a mask of its own."""
 
     prior: Prior
     operator: Operator | None
+    noise: Noise
     method: Settled
 
 
@@ -39,7 +40,8 @@ class Restoration:
     """Everything that decides the pictures. ``operator`` is None where ``masks`` makes one for each picture.
 
     ``simulate``: inputs are clean pictures, to be degraded with ``noise`` first. Pictures are
-    fitted to the prior's size, unless its network is convolutional and takes any. ``batch`` is the rows of
+    fitted to the prior's size, unless its network is convolutional and takes any. ``operator`` and ``noise`` are said
+    of the files' pixels; a picture that is resized, and not simulated, has its own of both. ``batch`` is the rows of
     one network call; inputs are grouped by their order, so that a run that was stopped
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
     for files, such as a blur's border. ``range`` is the scale of
@@ -59,7 +61,7 @@ class Restoration:
     interval: IntervalRequest | None = None
     range: str | None = None
     format: Format | None = None
-    _settings: dict[tuple[int, ...], Setting] = field(default_factory=dict)
+    _settings: dict[tuple[tuple[int, ...], float], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.range:
@@ -69,7 +71,9 @@ class Restoration:
         if self._any_size and self.operator and not self.simulate:
             object.__setattr__(self, "operator", self.operator.for_files())
         if not self._any_size:
-            self._setting(self.prior.shape)  # what is wrong with the operator at this size is known before any work
+            self._setting(
+                self.prior.shape, self._scale(0)
+            )  # what is wrong with the operator at this size is known before any work
 
     @property
     def _any_size(self) -> bool:
@@ -124,10 +128,10 @@ class Restoration:
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if not self.simulate:
             shape = self._image_shape(shape, source)
-        setting = self._setting(shape)
-        operator, noise, exact = setting.operator, self.noise, None
+        setting = self._setting(shape, self._scale(loaded.factor))
+        operator, noise, exact = setting.operator, setting.noise, None
         if operator is None:
-            operator, noise, exact = self._masked(loaded, shape, source)
+            operator, noise, exact = self._masked(loaded, shape, source, noise)
         x = loaded.x
         if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
             x = x.mean(1, keepdim=True)
@@ -144,7 +148,7 @@ class Restoration:
         except (ValueError, IndexError):  # from a shape that is none of the operator's
             shape = ()
         if len(shape) == 3 and shape[0] == self.prior.shape[0]:
-            operator = self._setting(shape).operator
+            operator = self._setting(shape, 1.0).operator
             if operator is None or operator.measured_shape in (measured, (1, *measured[1:])):
                 return shape
         gives = self.operator.build(self.prior.shape).measured_shape if self.operator else self.prior.shape
@@ -157,27 +161,37 @@ class Restoration:
         """The shape (C, H, W) that inputs must have; None where any will do."""
         if self._any_size:
             return None
-        operator = self._setting(self.prior.shape).operator
+        operator = self._setting(self.prior.shape, self._scale(0)).operator
         if self.simulate or operator is None:
             return self.prior.shape
         return operator.measured_shape
 
-    def _setting(self, shape: tuple[int, ...]) -> Setting:
-        if shape not in self._settings:
-            prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
-            operator = self.operator.build(shape) if self.operator else None
-            # settings are those of any mask
-            method = self.method.settled(prior, operator or Mask(shape), self.noise)
-            self._settings[shape] = Setting(prior, operator, method)
-        return self._settings[shape]
+    def _scale(self, factor: float) -> float:
+        """How many of the pixels that the operator is said of become one; of 0, of as many as make a blur small."""
+        if self.simulate or self.fit != "resize":
+            return 1.0
+        return factor or float(max(self.prior.shape))
 
-    def _masked(self, loaded: Loaded, shape: tuple[int, ...], source: Source) -> tuple[Mask, Noise, Mask | None]:
+    def _setting(self, shape: tuple[int, ...], factor: float) -> Setting:
+        if (shape, factor) not in self._settings:
+            prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
+            chain, noise = self.operator, self.noise
+            if factor != 1:
+                chain, noise = chain and chain.of_resized(factor), noise.averaged(noise_left(factor))
+            operator = chain.build(shape) if chain else None
+            # settings are those of any mask
+            method = self.method.settled(prior, operator or Mask(shape), noise)
+            self._settings[shape, factor] = Setting(prior, operator, noise, method)
+        return self._settings[shape, factor]
+
+    def _masked(
+        self, loaded: Loaded, shape: tuple[int, ...], source: Source, noise: Noise
+    ) -> tuple[Mask, Noise, Mask | None]:
         """What a mask makes of an input: its operator, its noise, and what of it is kept to the last bit."""
         assert self.masks
         share = self.masks.of(source).share(loaded, shape, self.fit, source)
         kept = share == 0
-        if not isinstance(self.noise, GaussianNoise) or bool((kept | (share == 1)).all()):
-            return Mask(shape, kept), self.noise, None
-        noise = PerPixelNoise.behind(share, self.noise.level or ROUNDING)
-        exact = Mask(shape, kept) if not self.noise.level and kept.any() else None
-        return Mask(shape, share < 1), noise, exact
+        if not isinstance(noise, GaussianNoise) or bool((kept | (share == 1)).all()):
+            return Mask(shape, kept), noise, None
+        exact = Mask(shape, kept) if not noise.level and kept.any() else None
+        return Mask(shape, share < 1), PerPixelNoise.behind(share, noise.level or ROUNDING), exact

@@ -85,6 +85,10 @@ class Chain:
         """This for measurements that are not simulated: their operators' own defaults, where no value is given."""
         return Chain(tuple(replace(part, fields={**part.cls.for_files, **part.fields}) for part in self.parts))
 
+    def of_resized(self, factor: float) -> Chain:
+        """This where ``factor`` pixels of the picture became one. PosterioriError where there is none."""
+        return Chain(tuple(replace(part, fields=part.cls.of_resized(factor, **part.fields)) for part in self.parts))
+
     def image_shape(self, measured: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the images whose measurements are ``measured``."""
         for part in self.parts:
