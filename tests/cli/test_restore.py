@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image
 
 import posteriori
@@ -586,3 +588,28 @@ def test_a_result_stands_under_the_input_s_name_as_it_was_and_the_tree_is_kept(r
     assert restore(*command, "--format", "jpeg").code == 1, "made otherwise"
     assert restore(*command, "--format", "jpeg", "--overwrite").code == 0
     assert manifest(tmp_path / "out/sub/x")["file"] == "x.jpg"
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, (32, 32)), (3, (24, 32))])
+def test_a_prior_of_grey_or_wide_pictures_restores(posteriori, tmp_path, channels, side):
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2, "norm_num_groups": 8}
+    sizes = {"sample_size": side, "in_channels": channels, "out_channels": channels, "block_out_channels": (8, 16)}
+    UNet2DModel(**sizes, **blocks).save_pretrained(tmp_path / "p")
+    DDPMScheduler().save_config(tmp_path / "p")
+    Image.fromarray(np.tile(np.arange(side[1], dtype=np.uint8), (side[0], 1))).save(tmp_path / "x.png")
+    command = [
+        "--prior",
+        tmp_path / "p",
+        "--operator",
+        BLUR,
+        "--steps",
+        2,
+        "--sampler",
+        "dps",
+        "--out",
+        tmp_path / "out",
+    ]
+    answer = posteriori("restore", tmp_path / "x.png", *command)
+    assert answer.code == 0, answer.err
+    assert pixels(tmp_path / "out/x/x.png").shape == side, "grey stays grey"

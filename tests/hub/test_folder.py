@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from posteriori.hub.folder import WEIGHTS, load_folder, read_folder, save_folder, schedule_from_config
+from posteriori.hub.folder import load_folder, read_folder, save_folder, schedule_from_config
+from posteriori.hub.stored import STEM, WEIGHTS
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.unet import PixelUNet
@@ -50,7 +51,7 @@ def test_a_folder_comes_back_the_same(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(prior.net(x, time), net.eval()(x, time))
     folder = read_folder(tmp_path / "p")
-    assert (folder.name, folder.size, folder.patch, folder.licence) == ("tiny", 16, 2, "none")
+    assert (folder.name, folder.sides, folder.patch, folder.licence) == ("tiny", (16, 16), 2, "none")
     assert not list(tmp_path.glob(".*"))
     assert len({file.stat().st_mode for file in (tmp_path / "p").iterdir()}) == 1
 
@@ -218,3 +219,103 @@ def test_a_flow_prior_takes_any_level(flow_folder):
     torch.testing.assert_close(prior.denoise(x_t / 0.75, elsewhere).x0, expected, atol=1e-5, rtol=1e-5)
     no_signal = prior.denoise(x_t, Level(1.0, 0.0, 1.0)).x0
     torch.testing.assert_close(no_signal, x_t - prior.net(x_t, torch.tensor([1000.0])))
+
+
+def a_model(**config):
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    given = {"sample_size": 16, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
+    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2, "attention_head_dim": 8}
+    return UNet2DModel(**given | blocks | config)
+
+
+def stored(folder, model, **options):
+    """``model`` as diffusers stores it, with a schedule beside it."""
+    from diffusers import DDPMScheduler
+
+    model.save_pretrained(folder, **options)
+    DDPMScheduler().save_config(folder)
+    return folder
+
+
+AS_DIFFUSERS_STORES_IT = {
+    "safetensors": ({}, {WEIGHTS}),
+    "pickle": ({"safe_serialization": False}, {f"{STEM}.bin"}),
+    "shards": ({"max_shard_size": "20KB"}, None),
+    "shards of a variant": ({"max_shard_size": "20KB", "variant": "fp16"}, None),
+    "variant": ({"variant": "fp16"}, {f"{STEM}.fp16.safetensors"}),
+    "pickled variant": ({"variant": "fp16", "safe_serialization": False}, {f"{STEM}.fp16.bin"}),
+}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("options", "files"), AS_DIFFUSERS_STORES_IT.values(), ids=AS_DIFFUSERS_STORES_IT)
+def test_a_folder_is_read_however_diffusers_stored_it(tmp_path, options, files, known):
+    model = a_model(act_fn="silu" if known else "gelu")  # of which diffusers' own network is taken
+    folder = stored(tmp_path / "p", model, **options)
+    found = {path.name for path in folder.iterdir() if path.name.startswith(STEM)}
+    assert found == files if files else len(found) > 2
+    prior = load_folder(folder)
+    x, time = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0])
+    with torch.no_grad():
+        torch.testing.assert_close(prior.net(x, time), model.eval()(x, time.expand(2)).sample)
+    digest = read_folder(folder).sha256
+    assert len(digest) == 64
+    tensors = max((path for path in folder.iterdir() if path.name in found and path.suffix != ".json"), key=str)
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"?")
+    assert read_folder(folder).sha256 != digest, "all parts count"
+
+
+def test_a_missing_part_of_the_weights_is_named(tmp_path):
+    folder = stored(tmp_path / "p", a_model(), max_shard_size="20KB")
+    lost = sorted(folder.glob("*-of-*.safetensors"))[0]
+    lost.unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{lost.name} is missing or empty: get all parts"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("name", [f"{STEM}.bin", WEIGHTS])
+def test_damaged_weights_are_refused_and_run_no_code(tmp_path, name):
+    folder = stored(tmp_path / "p", a_model())
+    (folder / WEIGHTS).unlink()
+    (folder / name).write_bytes(b"\x80\x04cos\nmkdir\n(X\x01\x00\x00\x00xtR.")
+    with pytest.raises(ValueError, match=rf"{name} cannot be loaded \(.*\): get it again") as error:
+        load_folder(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_prior_may_be_wider_than_high(tmp_path):
+    prior = load_folder(stored(tmp_path / "p", a_model(sample_size=(16, 24))))
+    assert prior.shape == (3, 16, 24)
+    assert prior.denoise(torch.zeros(1, *prior.shape), prior.schedule.level(500)).x0.shape == (1, 3, 16, 24)
+
+
+def test_a_prior_of_grey_pictures_sees_each_channel(tmp_path):
+    model = a_model(in_channels=1, out_channels=1)
+    prior = load_folder(stored(tmp_path / "p", model))
+    assert prior.shape == (3, 16, 16)
+    x, level = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), prior.schedule.level(500)
+    x0 = prior.denoise(x, level).x0
+    torch.testing.assert_close(x0[1, 2], prior.prior.denoise(x[1:, 2:], level).x0[0, 0])
+    assert prior.at(8).shape == (3, 8, 8)
+    assert prior.shadow().device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"time_embedding_type": "fourier"},
+            "has a fourier time embedding, as networks of the VE process have: give one",
+        ),
+        ({"in_channels": 4, "out_channels": 4}, "has 4 channels: give a prior of pictures, with 1 or 3"),
+        ({"out_channels": 4}, "has out_channels 4 for 3: give a network with as many"),
+    ],
+)
+def test_other_networks_are_refused_before_any_work(tmp_path, config, message):
+    folder = stored(tmp_path / "p", a_model(**config))
+    (folder / WEIGHTS).write_bytes(b"never read")
+    with pytest.raises(ValueError, match=message) as error:
+        load_folder(folder)
+    assert "\n" not in str(error.value)

@@ -83,7 +83,7 @@ def test_an_unknown_checkpoint_is_converted_with_its_flags(adm_small, config_fil
     prior = load_prior(tmp_path / "mine", dtype="float32")
     assert same_as_recorded(prior, adm_small)
     folder = read_folder(tmp_path / "mine")
-    assert (folder.name, folder.size, folder.scheduler["variance_type"]) == ("mine", 64, "learned_range")
+    assert (folder.name, folder.sides, folder.scheduler["variance_type"]) == ("mine", (64, 64), "learned_range")
 
 
 def test_guided_diffusions_own_diffusion_flags(adm_small, config_file, tmp_path):

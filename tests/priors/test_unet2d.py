@@ -9,8 +9,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors.torch import load_file
 
 from posteriori.hub.convert import unet_config
-from posteriori.hub.folder import WEIGHTS
 from posteriori.hub.load import EMBEDDED, embedded
+from posteriori.hub.stored import WEIGHTS
 from posteriori.priors.unet2d import DEFAULTS, UNet2D, is_known
 
 

@@ -207,19 +207,17 @@ def _card_facts(card: Card) -> dict[str, Any]:
 
 
 def _folder_facts(folder: Folder) -> dict[str, Any]:
-    from posteriori.hub.cards import sha256
-
     schedule = ("beta_schedule", "beta_start", "beta_end", "num_train_timesteps")
     network = ("block_out_channels", "layers_per_block", "down_block_types", "attention_head_dim")
     file = {
         "file": str(folder.weights),
         "here": True,
-        "bytes": folder.weights.stat().st_size,
-        "sha256": sha256(folder.weights),
+        "bytes": sum(file.stat().st_size for file in folder.files),
+        "sha256": folder.sha256,
     }
     return {
         "name": folder.name,
-        "size": folder.size,
+        "size": folder.sides[0] if folder.sides[0] == folder.sides[1] else "{1} x {0}".format(*folder.sides),
         "any_size": folder.any_size,
         "prediction": folder.prediction,
         "learned_variance": folder.config["out_channels"] == 2 * folder.config["in_channels"],

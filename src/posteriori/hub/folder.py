@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
@@ -20,11 +21,13 @@ from torch import nn
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, first_line, read_json, write_json
+from posteriori.hub.stored import WEIGHTS, find_weights, hash_of, read_weights
+from posteriori.priors.base import Prior
+from posteriori.priors.channels import EachChannel
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
 from posteriori.priors.unet2d import UNet2D, is_known
 from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 OURS = "posteriori.json"
 CARD = "README.md"
 FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS, CARD)
@@ -33,20 +36,33 @@ SCHEDULES = "linear, scaled_linear, squaredcos_cap_v2 or trained_betas"
 
 @dataclass(frozen=True)
 class Folder:
-    """What a prior's folder says. ``config`` and ``scheduler`` as in its files; ``size`` in pixels, at training."""
+    """What a prior's folder says. ``config`` and ``scheduler`` as in its files; ``sides`` in pixels, at training.
+
+    ``files`` hold the weights.
+    """
 
     name: str
     unet: Path
     config: dict[str, Any]
     scheduler: dict[str, Any]
-    size: int
+    sides: tuple[int, int]
+    files: tuple[Path, ...]
     patch: int = 1
     licence: str = "not recorded"
     shift: tuple[float, float] | None = None
 
     @property
     def weights(self) -> Path:
-        return self.unet / WEIGHTS
+        """The first of the files that hold the weights."""
+        return self.files[0]
+
+    @property
+    def sha256(self) -> str:
+        return hash_of(self.files)
+
+    @property
+    def channels(self) -> int:
+        return self.config["in_channels"] // self.patch**2
 
     @property
     def any_size(self) -> bool:
@@ -103,34 +119,31 @@ def save_folder(
         (partial / WEIGHTS).chmod((partial / OURS).stat().st_mode)  # safetensors writes for the owner only
 
 
-def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> UNetPrior:
-    """The prior in the folder ``path``, at its own size. Errors as in ``read_folder``, or where weights are damaged."""
+def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Prior:
+    """The prior in the folder ``path``, at its own size; one of grey pictures sees each of three channels by itself.
+
+    Errors as in ``read_folder``, or where weights are damaged.
+    """
     folder = read_folder(path)
     unet = _network(folder) or _diffusers_network(folder)
-    channels = folder.config["in_channels"] // folder.patch**2
-    return UNetPrior(
+    prior = UNetPrior(
         PixelUNet(unet, folder.patch),
         schedule_from_config(folder.scheduler),
-        (channels, folder.size, folder.size),
+        (folder.channels, *folder.sides),
         prediction=folder.prediction,
         name=folder.name,
         shift=folder.shift,
         device=device,
         dtype=dtype,
     )
+    return EachChannel(prior) if folder.channels == 1 else prior
 
 
 def _network(folder: Folder) -> UNet2D | None:
     """The network, or None where diffusers is to load it: it knows more of them, older names, and what is wrong."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not is_known(folder.config):
         return None
-    try:
-        state = load_file(folder.weights)
-    except (SafetensorError, OSError):
-        return None
+    state = read_weights(folder.files)
     with torch.device("meta"):  # no time spent on initial weights
         net = UNet2D(folder.config)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in net.state_dict().items()}:
@@ -141,13 +154,18 @@ def _network(folder: Folder) -> UNet2D | None:
 
 def _diffusers_network(folder: Folder) -> nn.Module:
     from diffusers.models.unets.unet_2d import UNet2DModel
-    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
+    if len(folder.files) > 1 or folder.weights.name != WEIGHTS:  # diffusers is to be told which, and takes one kind
+        with TemporaryDirectory() as whole:
+            save_file(read_weights(folder.files), Path(whole) / WEIGHTS, metadata={"format": "pt"})
+            write_json(folder.config, Path(whole) / "config.json")
+            return _diffusers_network(replace(folder, unet=Path(whole), files=(Path(whole) / WEIGHTS,)))
     try:
         loaded: Any = UNet2DModel.from_pretrained(
             folder.unet, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
         )
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         shapes = "size mismatch" in str(error)
         problem = "its weights do not fit its config.json" if shapes else first_line(error)
         raise PosterioriError(f"{folder.weights} cannot be loaded ({problem}): get it again") from None
@@ -169,7 +187,8 @@ def read_folder(path: Path) -> Folder:
     path = Path(path)
     piped = (path / "unet").is_dir()
     unet, scheduler = (path / "unet", path / "scheduler") if piped else (path, path)
-    for file in (unet / "config.json", unet / WEIGHTS, scheduler / "scheduler_config.json"):
+    files = find_weights(unet)
+    for file in (unet / "config.json", files[0] if files else unet / WEIGHTS, scheduler / "scheduler_config.json"):
         if not file.is_file():
             raise FileNotFoundError(f"{path} is not a prior in diffusers' format: it has no {file.relative_to(path)}")
     config, noise = read_json(unet / "config.json"), read_json(scheduler / "scheduler_config.json")
@@ -179,14 +198,19 @@ def read_folder(path: Path) -> Folder:
     ours = read_json(path / OURS) if (path / OURS).is_file() else {}
     patch = ours.get("patch", 1)
     size = ours.get("size") or config.get("sample_size")
-    if not isinstance(size, int):
-        raise PosterioriError(f"{unet / 'config.json'} has sample_size {size}: give one whole number")
+    sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise PosterioriError(
+            f"{unet / 'config.json'} has sample_size {size}: give one or two whole numbers, in pixels"
+        )
+    _check_network(config, patch, unet / "config.json")
     folder = Folder(
         name=ours.get("name", path.resolve().name),
         unet=unet,
         config=config,
         scheduler=noise,
-        size=size,
+        sides=(sides[0], sides[1]),
+        files=files,
         patch=patch,
         licence=ours.get("licence", "not recorded"),
         shift=tuple(ours["shift"]) if "shift" in ours else None,
@@ -196,6 +220,25 @@ def read_folder(path: Path) -> Folder:
         raise PosterioriError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(known)}")
     schedule_from_config(noise)
     return folder
+
+
+def _check_network(config: Mapping[str, Any], patch: int, file: Path) -> None:
+    """PosterioriError where the network is none of pictures, or none that takes any level."""
+    channels, out = config.get("in_channels", 3) / patch**2, config.get("out_channels", 3) / patch**2
+    if channels not in (1, 3):
+        raise PosterioriError(
+            f"{file} has {channels:g} channels: give a prior of pictures, with 1 or 3, and no latent one"
+        )
+    if out not in (channels, 2 * channels):
+        raise PosterioriError(
+            f"{file} has out_channels {out:g} for {channels:g}: give a network with as many, or twice"
+        )
+    kind = config.get("time_embedding_type", "positional")
+    if kind != "positional":
+        raise PosterioriError(
+            f"{file} has a {kind} time embedding, as networks of the VE process have: give one with a positional "
+            "embedding and a schedule of betas, or a flow"
+        )
 
 
 def record_shift(path: Path, shift: tuple[float, float]) -> None:

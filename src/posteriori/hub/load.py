@@ -20,19 +20,21 @@ from posteriori.hub.cards import Card, cache_dir, card_of, cards, checked_file, 
 from posteriori.hub.convert import complete_flags, convert_state_dict, unet_config
 from posteriori.hub.folder import (
     FILES,
-    WEIGHTS,
     betas_from_config,
     load_folder,
     read_folder,
     save_folder,
 )
+from posteriori.hub.stored import STEM, WEIGHTS
 from posteriori.names import nearest
+from posteriori.priors.base import Prior
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
 from posteriori.priors.unet2d import UNet2D
 
 EMBEDDED = Path(str(resources.files("posteriori.hub") / "weights"))
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-HUB_FILES = [*FILES, "unet/config.json", f"unet/{WEIGHTS}", "scheduler/scheduler_config.json"]
+_STORED = (f"{STEM}*.safetensors", f"{STEM}*.index*.json", f"{STEM}*.bin")
+HUB_FILES = [*FILES, "unet/config.json", "scheduler/scheduler_config.json", *_STORED, *(f"unet/{s}" for s in _STORED)]
 
 
 @torch.inference_mode(False)  # gradients go through it, also where it was loaded under that
@@ -41,7 +43,7 @@ def load_prior(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | str = "auto",
-) -> UNetPrior:
+) -> Prior:
     """The prior called ``name``, frozen, on ``device``, at its own size.
 
     ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
@@ -66,10 +68,8 @@ def prior_record(name: str | Path) -> dict[str, str]:
     path, card = _locate(name)
     if card is None:
         folder = read_folder(path)
-        path, called, licence = folder.weights, folder.name, folder.licence
-    else:
-        called, licence = card.name, card.licence
-    return {"name": called, "file": str(path), "sha256": sha256(path), "licence": licence}
+        return {"name": folder.name, "file": str(folder.weights), "sha256": folder.sha256, "licence": folder.licence}
+    return {"name": card.name, "file": str(path), "sha256": sha256(path), "licence": card.licence}
 
 
 def check_checkpoint(path: Path, card: Card) -> None:
@@ -147,7 +147,7 @@ def list_priors() -> list[PriorRow]:
     rows = []
     for name in embedded():
         folder = read_folder(EMBEDDED / name)
-        file, size = folder.weights, None if folder.any_size else folder.size
+        file, size = folder.weights, None if folder.any_size else folder.sides[0]
         rows.append(PriorRow(name, size, "embedded", str(file), file.stat().st_size, folder.licence))
     for card in cards().values():
         file = next((path for f in card.files if (path := cache_dir() / f.name).is_file()), None)

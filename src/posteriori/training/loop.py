@@ -17,7 +17,7 @@ from posteriori.files import first_line
 from posteriori.hub.load import load_prior, read_dtype
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.store import Files
-from posteriori.priors.unet import PixelUNet
+from posteriori.priors.unet import PixelUNet, UNetPrior
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
@@ -137,7 +137,10 @@ class Trainer:
 
     def _start_from(self, name: str) -> None:
         try:
-            self.net.load_state_dict(load_prior(name, dtype="float32").net.state_dict())
+            prior = load_prior(name, dtype="float32")
+            if not isinstance(prior, UNetPrior):
+                raise PosterioriError(f"{name} is a prior of grey pictures: give one of colours to go on from")
+            self.net.load_state_dict(prior.net.state_dict())
         except RuntimeError:
             raise PosterioriError(f"start is {name!r}, another network than these settings': give its own") from None
 
