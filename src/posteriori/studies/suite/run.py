@@ -15,6 +15,7 @@ from posteriori.images.files import load_image
 from posteriori.images.picture import BUNDLED
 from posteriori.likelihoods import GaussianNoise
 from posteriori.metrics.intervals import Estimate
+from posteriori.metrics.lpips import network
 from posteriori.sampler import Sampler
 from posteriori.settings.presets import default_steps, resolve
 from posteriori.settings.text import format_spec, parse_operator
@@ -22,10 +23,11 @@ from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.plan import Item, Pictures, Run
 from posteriori.studies.engine.store import Result
 from posteriori.studies.pictures import by_hash, held_out, joined
+from posteriori.studies.suite.distances import vgg_distances
 from posteriori.studies.suite.suite import Entry, Suite, Task
 
-#: what the tables have of a restoration
-METRICS = ("psnr", "ssim", "lpips", "residual")
+#: what the tables have of a restoration; with VGG where that was asked for
+METRICS = ("psnr", "ssim", "lpips", "lpips_vgg", "residual")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """What a cell gave."""
+    """What a cell gave; ``lpips_vgg``, (rows,), where that was measured."""
 
     cell: Cell
     result: Result
+    lpips_vgg: np.ndarray | None = None
 
     def estimate(self, metric: str) -> Estimate:
         return Estimate.of(self.counted(metric))
@@ -65,7 +68,11 @@ class Row:
 
     def _samples(self, metric: str) -> np.ndarray:
         """(pictures, seeds, best_of) of a metric."""
-        return self.result.by_image(metric).reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
+        if metric == "lpips_vgg":
+            each = np.full(len(self.cell.run.rows), np.nan) if self.lpips_vgg is None else self.lpips_vgg
+        else:
+            each = self.result.metrics[metric]
+        return each.reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
 
     @property
     def calls(self) -> int:
@@ -125,10 +132,17 @@ def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps
     return found
 
 
-def done(campaign: Campaign, cells: Sequence[Cell], pictures: Pictures) -> list[Row]:
-    """Does what is missing, a part of the work for each task, and reads all of it."""
-    campaign.do([Item(cell.task.name, cell.run) for cell in cells], by_hash(pictures))
-    return [Row(cell, campaign.read(cell.run)) for cell in cells]
+def done(campaign: Campaign, cells: Sequence[Cell], pictures: Pictures, *, vgg: bool = False) -> list[Row]:
+    """Does what is missing, a part of the work for each task, and reads all of it; with LPIPS of ``vgg`` if asked."""
+    clean = by_hash(pictures)
+    if vgg:
+        network(torch.device("cpu"), "vgg")  # which says what is missing before any work
+    campaign.do([Item(cell.task.name, cell.run) for cell in cells], clean)
+    rows = [Row(cell, campaign.read(cell.run)) for cell in cells]
+    if not vgg:
+        return rows
+    distances = vgg_distances([cell.run for cell in cells], clean, campaign.runs.store)
+    return [replace(row, lpips_vgg=own) for row, own in zip(rows, distances, strict=True)]
 
 
 def best(rows: Sequence[Row], metric: str, largest: bool) -> Row | None:

@@ -64,6 +64,7 @@ class Published:
     protocol: str
     psnr: float | None = None
     lpips: float | None = None
+    lpips_vgg: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""LPIPS with VGG of what a suite's runs restored: measured once, on the pictures as they were kept, of 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posteriori.images.files import to_tensor
+from posteriori.jobs.executor import Tick
+from posteriori.jobs.executors import Serial
+from posteriori.jobs.key import Job
+from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Result, Store
+from posteriori.metrics import lpips
+from posteriori.studies.engine.plan import Rows, Run
+
+
+@dataclass(frozen=True)
+class Distances(Job):
+    """Those of the pictures of ``rows`` from the clean ones; NaN where the sampler diverged."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class _Work:
+    store: Store
+    clean: Mapping[str, Tensor]
+
+    def __call__(self, job: Distances, tick: Tick) -> Result:
+        found = self.store.read(job.rows)
+        assert found  # which was done before
+        kept, images = found.arrays.get("pictures.x"), job.rows.run.images
+        truth = torch.stack([self.clean[images[i][1]] for i, _ in job.rows.rows])
+        distances = np.full(len(truth), np.nan)
+        if kept is not None:
+            distances = torch.cat([lpips(to_tensor(x), own[None], "vgg") for x, own in zip(kept, truth, strict=True)])
+        return Result(arrays={"lpips_vgg": np.asarray(distances)})
+
+
+def vgg_distances(runs: Sequence[Run], clean: Mapping[str, Tensor], store: Store) -> list[np.ndarray]:
+    """Of each of ``runs``, whose results are in ``store``, (rows,). ``clean`` has the pictures by their hashes.
+
+    PosterioriError where VGG's weights are not there.
+    """
+    jobs = [[Distances(rows) for rows in own.jobs] for own in runs]
+    run(missing([job for own in jobs for job in own], store), _Work(store, clean), store, Serial())
+    found = [[store.read(job) for job in own] for own in jobs]
+    return [np.concatenate([result.arrays["lpips_vgg"] for result in own if result]) for own in found]
