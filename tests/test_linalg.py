@@ -45,3 +45,20 @@ def test_gmres_solves_each_row_and_never_makes_it_worse():
     norms = torch.stack([r.norm(dim=1) for r in left])
     assert (norms[1:] <= norms[:-1] + 1e-9).all()
     assert norms[-1].max() < 1e-8
+
+
+def test_what_is_near_the_inverse_saves_steps():
+    A = torch.diag(torch.logspace(-3, 0, 100)) + 1e-4
+    b, near = normal(2, 100), torch.diag(torch.logspace(3, 0, 100))
+    calls = []
+
+    def product(x):
+        calls.append(0)
+        return x @ A
+
+    x = cg(product, b, 1e-5, 100, near=lambda r: r @ near)
+    assert len(calls) < 20
+    assert ((x @ A - b).norm(dim=1) < 2e-5 * b.norm(dim=1)).all()
+    calls.clear()
+    cg(product, b, 1e-5, 100)
+    assert len(calls) > 40

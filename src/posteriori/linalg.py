@@ -8,26 +8,36 @@ import torch
 from torch import Tensor
 
 
-def cg(product: Callable[[Tensor], Tensor], b: Tensor, tolerance: float, iterations: int) -> Tensor:
+def cg(
+    product: Callable[[Tensor], Tensor],
+    b: Tensor,
+    tolerance: float,
+    iterations: int,
+    *,
+    near: Callable[[Tensor], Tensor] = lambda r: r,
+) -> Tensor:
     """The x of product(x) = b for each row of ``b``, (B, ...), by conjugate gradients: Hestenes and Stiefel 1952.
 
     ``product`` is symmetric, with no negative eigenvalue; where it is singular and b in its range, x is the solution of
     least norm. A row is left as it is from where its residual is at most ``tolerance`` |b|, so that it does not depend
-    on the others; the rest stop after ``iterations`` steps.
+    on the others; the rest stop after ``iterations`` steps. ``near``, symmetric and positive, is near the inverse of
+    ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems", algorithm 9.1).
     """
     rows = (-1, *[1] * (b.ndim - 1))
-    x, r, p = torch.zeros_like(b), b, b
-    square = _square(r)
+    x, r, z = torch.zeros_like(b), b, near(b)
+    p, square, along = z, _dot(r, r), _dot(r, z)
     enough = tolerance**2 * square
     for _ in range(iterations):
         active = square > enough
         if not active.any():
             break
         q = product(p)
-        step = torch.where(active, square / (p * q).flatten(1).sum(1), 0.0).view(rows)
+        step = torch.where(active, along / _dot(p, q), 0.0).view(rows)
         x, r = x + step * p, r - step * q
-        last, square = square, torch.where(active, _square(r), square)
-        p = torch.where(active.view(rows), r + torch.where(active, square / last, 0.0).view(rows) * p, p)
+        z = near(r)
+        square = torch.where(active, _dot(r, r), square)
+        last, along = along, torch.where(active, _dot(r, z), along)
+        p = torch.where(active.view(rows), z + torch.where(active, along / last, 0.0).view(rows) * p, p)
     return x
 
 
@@ -48,5 +58,5 @@ def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Te
     return (torch.stack(basis, 2).double() @ weights)[:, :, 0].to(b.dtype)
 
 
-def _square(r: Tensor) -> Tensor:
-    return r.square().flatten(1).sum(1)
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1)

@@ -13,6 +13,7 @@ from posteriori.arrays import Array
 from posteriori.images.files import load_image
 from posteriori.likelihoods.gaussian import Gaussian, LinearGaussian, SVDGaussian
 from posteriori.operators import Blur, BoxBlur, Defocus, GaussianBlur, MotionBlur
+from posteriori.operators import blur as blurs
 from posteriori.settings.text import format_spec, parse_operator, read_operator
 from tests.helpers import normal
 
@@ -178,3 +179,27 @@ def test_a_photograph_rings_along_its_frame_unless_the_light_from_beyond_is_mode
         error[border] = off[..., edge].mean().sqrt()
     assert error["valid"] < error["replicate"]
     assert all(error["valid"] < 0.8 * error[border] for border in ("reflect", "circular")), error
+
+
+@pytest.mark.parametrize("border", ["reflect", "circular", "replicate", "valid"])
+@pytest.mark.parametrize("operator", [GaussianBlur, BoxBlur])
+def test_a_large_picture_is_blurred_by_the_fourier_transform_alike(operator, border, monkeypatch):
+    shape = (3, 40, 52)
+    small = operator(shape, border=border, size=9)
+    x, z = normal(2, *shape), normal(2, *shape, seed=2)
+    y = small(x) + 0.05 * normal(2, *small.measured_shape, seed=3)
+    monkeypatch.setattr(blurs, "LARGE", 50)
+    large = operator(shape, border=border, size=9)
+    assert large._fourier
+    torch.testing.assert_close(large(x), small(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(large.adjoint(y), small.adjoint(y), atol=1e-5, rtol=0)
+
+    def cost(x, rho):
+        return (y - small(x)).square().sum() + rho * (x - z).square().sum()
+
+    for rho in (1e-3, 0.1):
+        found, exact = large.prox(z, y, rho), small.prox(z, y, rho)
+        normal_equations = small.adjoint(small(found) - y) + rho * (found - z)
+        start = small.adjoint(small(z) - y)
+        assert normal_equations.norm() < 2e-3 * start.norm()
+        assert cost(found, rho) < 1.001 * cost(exact, rho)

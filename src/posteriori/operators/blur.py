@@ -15,7 +15,11 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.operators.border import Bordered, convolution
+from posteriori.operators.convolution import Outer
 from posteriori.operators.separable import Separable
+
+#: pixels a side from which the Fourier transform is quicker than matrices, and their decomposition takes seconds
+LARGE = 1024
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,20 @@ class _SeparableBlur(Bordered, Separable):
 
     averages: ClassVar[bool] = True
     cutoff: ClassVar[float] = 3e-2
+
+    @cached_property
+    def _fourier(self) -> Outer | None:
+        """The same by the Fourier transform, where that is quicker."""
+        return Outer(self.shape, self.kernel, border=self.border) if max(self.shape[-2:]) > LARGE else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._fourier(x) if self._fourier else super().__call__(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._fourier.adjoint(y) if self._fourier else super().adjoint(y)
+
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        return self._fourier.prox(z, y, rho) if self._fourier and rho else super().prox(z, y, rho)
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from posteriori.arrays import Array
 from posteriori.errors import PosterioriError
+from posteriori.linalg import cg
 from posteriori.operators.border import Bordered, columns, convolution
 from posteriori.operators.separable import Separable
 from posteriori.operators.svd import SVDOperator
@@ -72,11 +73,10 @@ class Convolution(Bordered):
     @cached_property
     @torch.inference_mode(False)  # they outlive it, and gradients pass by them
     def _padding(self) -> tuple[Tensor, Tensor]:
-        """The matrices that add the border along the height and the width."""
+        """Which pixel stands at each place of the padded picture, along the height and the width."""
         sides, lengths = self.shape[-2:], self.weights.shape
         height, width = (
-            torch.eye(side, dtype=torch.float64)[columns(side, length, self.border)]
-            for side, length in zip(sides, lengths, strict=True)
+            torch.from_numpy(columns(side, length, self.border)) for side, length in zip(sides, lengths, strict=True)
         )
         return height, width
 
@@ -99,23 +99,58 @@ class Convolution(Bordered):
     def __call__(self, x: Tensor) -> Tensor:
         if self.border == "circular":
             return self._filtered(x, self._transfer)
-        p_h, p_w = (padding.to(x) for padding in self._padding)
-        full = self._filtered(p_h @ x @ p_w.T, self._transfer)
+        if self.border != "valid":
+            down, right = (padding.to(x.device) for padding in self._padding)
+            x = x.index_select(-2, down).index_select(-1, right)
+        full = self._filtered(x, self._transfer)
         (rows, cols), (_, height, width) = self.weights.shape, self.measured_shape
         return full[..., rows - 1 : rows - 1 + height, cols - 1 : cols - 1 + width]
 
     def adjoint(self, y: Tensor) -> Tensor:
         if self.border == "circular":
             return self._filtered(y, self._transfer.conj())
-        p_h, p_w = (padding.to(y) for padding in self._padding)
         (rows, cols), (_, height, width) = self.weights.shape, self.measured_shape
         full = y.new_zeros(*y.shape[:-2], *self._grid)
         full[..., rows - 1 : rows - 1 + height, cols - 1 : cols - 1 + width] = y
-        back = self._filtered(full, self._transfer.conj())[..., : len(p_h), : len(p_w)]
-        return p_h.T @ back @ p_w
+        down, right = (padding.to(y.device) for padding in self._padding)
+        back = self._filtered(full, self._transfer.conj())[..., : len(down), : len(right)]
+        if self.border == "valid":
+            return back
+        across = back.new_zeros(*back.shape[:-1], self.shape[-1]).index_add(-1, right, back)
+        return across.new_zeros(*back.shape[:-2], *self.shape[-2:]).index_add(-2, down, across)
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
-        return self.svd.prox(z, y, rho) if self.svd else super().prox(z, y, rho)
+        if self.svd:
+            return self.svd.prox(z, y, rho)
+        if not rho:  # which asks for the solution nearest to z
+            return super().prox(z, y, rho)
+        factor = 1 / (self._transfer.abs().square() + rho)
+
+        def near(r: Tensor) -> Tensor:  # the inverse, but for the border
+            return self._filtered(r, factor)[..., : r.shape[-2], : r.shape[-1]]
+
+        misfit = self.adjoint(y - self(z))
+        return z + cg(lambda d: self.adjoint(self(d)) + rho * d, misfit, self.tolerance, self.iterations, near=near)
+
+
+@dataclass(frozen=True, eq=False)
+class Outer(Convolution):
+    """The convolution with the product of ``kernel`` along the height and along the width.
+
+    By the Fourier transform alone: in large pictures that is quicker than by matrices, whose size is the picture's.
+    """
+
+    tolerance: ClassVar[float] = 1e-3
+
+    kernel: np.ndarray = field(repr=False)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        return np.outer(self.kernel, self.kernel)
+
+    @property
+    def svd(self) -> None:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
