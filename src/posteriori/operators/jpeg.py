@@ -63,9 +63,7 @@ class JPEG(Rounding):
     @torch.inference_mode(False)
     def _tables(self) -> tuple[Tensor, Tensor]:
         """The steps of luminance and chrominance, (8, 8) each, float64."""
-        s = 5000 // self.quality if self.quality < 50 else 200 - 2 * self.quality
-        base = (np.array(text.split(), int).reshape(8, 8) for text in (_LUMINANCE, _CHROMINANCE))
-        luminance, chrominance = (torch.from_numpy(((s * q + 50) // 100).clip(1, 255)).double() for q in base)
+        luminance, chrominance = (torch.from_numpy(table).double() for table in quantisation_tables(self.quality))
         return luminance, chrominance
 
     @cached_property
@@ -132,6 +130,14 @@ class JPEG(Rounding):
             moves.append(mean_within(c, k - 0.5, k + 0.5, own.to(c) / _tiled(q, c)) - c)
         luminance, chrominance = self._unrounded(moves)
         return z + self._picture(luminance, chrominance.repeat_interleave(2, -1).repeat_interleave(2, -2))
+
+
+def quantisation_tables(quality: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of luminance and chrominance, (8, 8) whole numbers each, at libjpeg's ``quality``."""
+    s = 5000 // quality if quality < 50 else 200 - 2 * quality
+    base = (np.array(text.split(), int).reshape(8, 8) for text in (_LUMINANCE, _CHROMINANCE))
+    luminance, chrominance = (((s * q + 50) // 100).clip(1, 255) for q in base)
+    return luminance, chrominance
 
 
 def _dct(plane: Tensor) -> Tensor:
