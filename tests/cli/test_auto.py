@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from posteriori.images.files import load_image, save_image
+from posteriori.images.files import load_image, save_image, to_uint8
 
 
 def noisy(path, sigma, *, smoothed=False, size=96):
@@ -56,3 +58,75 @@ def test_each_picture_has_its_own_noise_and_one_that_fails_stops_none(posteriori
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
     assert posteriori(*command).code == 1
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
+
+
+@pytest.mark.parametrize("prior", ["tiny_prior", "any_size_prior"])
+def test_restore_finds_the_noise_of_a_blurred_picture(posteriori, request, tmp_path, prior):
+    file = noisy(tmp_path / "blurred.png", 0.1, size=64)
+    command = ["restore", file, "--prior", request.getfixturevalue(prior), "--operator", "gaussian-blur(sigma=1.0)"]
+    command += ["--fit", "crop"] if prior == "tiny_prior" else []
+    assert posteriori(*command, "--noise", "auto", "--steps", 2, "--out", tmp_path).code == 0
+    assert manifest(tmp_path / "blurred")["settings"]["noise"]["sigma"] == pytest.approx(0.1, rel=0.2)
+
+
+def test_a_dry_run_says_what_is_wrong_in_five_lines_and_stops(posteriori, tmp_path):
+    file = noisy(tmp_path / "noisy.png", 0.2)
+    answer = posteriori("restore", file, "--dry-run", "--out", tmp_path / "out")
+    assert answer.code == 0
+    first, *lines = answer.err.splitlines()
+    assert first == "noisy"
+    assert [line.split()[0] for line in lines] == ["noise", "jpeg", "blur", "lines", "does"]
+    assert lines[0].endswith("/255, white")
+    assert lines[4].startswith("  does  one network call, for the noise, ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_restore_does_what_it_says_of_a_noisy_picture(posteriori, any_size_prior, tmp_path):
+    file = noisy(tmp_path / "noisy.png", 0.2)
+    assert posteriori("restore", file, "--prior", any_size_prior, "--out", tmp_path).code == 0
+    found = manifest(tmp_path / "noisy")
+    assert found["settings"]["operator"] == "identity"
+    assert found["settings"]["noise"]["sigma"] == pytest.approx(0.2, rel=0.1)
+    assert found["network_calls"] == 1
+
+
+def test_restore_undoes_a_blur_that_it_finds(posteriori, any_size_prior, tmp_path):
+    x = torch.from_numpy(gaussian_filter(load_image("coffee")[..., :200, :200].numpy(), (0, 0, 3, 3)))
+    save_image(x, tmp_path / "blurred.png")
+    answer = posteriori("restore", tmp_path / "blurred.png", "--prior", any_size_prior, "--steps", 2, "--out", tmp_path)
+    assert answer.code == 0
+    assert "nine in ten edges are wide" in answer.err
+    assert manifest(tmp_path / "blurred")["settings"]["operator"].startswith("gaussian-blur(sigma=2")
+
+
+def test_scratches_are_proposed_as_a_mask(posteriori, tmp_path):
+    x = torch.linspace(-0.8, 0, 200).expand(1, 3, 200, 200).clone()
+    x[..., 20:180, 100:102] = 1.0
+    save_image(x, tmp_path / "old.png")
+    answer = posteriori("restore", tmp_path / "old.png", "--dry-run", "--out", tmp_path / "out")
+    assert "scratches or its own: see" in answer.err
+    mask = load_image(tmp_path / "out/old-scratches.png")[0, 0] > 0
+    assert mask[20:180, 100:102].all()
+    assert mask.sum() == 162 * 4  # and a pixel around
+
+
+def test_what_jpeg_changed_is_removed_as_noise(posteriori, any_size_prior, tmp_path):
+    Image.fromarray(to_uint8(load_image("coffee")[..., :200, :200])).save(tmp_path / "small.jpg", quality=15)
+    answer = posteriori("restore", tmp_path / "small.jpg", "--prior", any_size_prior, "--out", tmp_path)
+    assert answer.code == 0
+    assert "quality 15, which changed pixels by " in answer.err
+    assert "one network call, for what JPEG changed" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--simulate"], "say how, by --operator SPEC or --mask FILE"),
+        (["--simulate", "--operator", "identity", "--noise", "auto"], "say how, by --noise SIGMA"),
+        (["--dry-run", "--operator", "identity"], "leave out --operator and --mask"),
+    ],
+)
+def test_what_cannot_be_found_is_said(posteriori, tmp_path, arguments, message):
+    answer = posteriori("restore", noisy(tmp_path / "noisy.png", 0.1), *arguments, "--out", tmp_path)
+    assert answer.code == 2
+    assert message in " ".join(answer.err.split())

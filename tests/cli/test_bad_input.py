@@ -107,7 +107,7 @@ ARGUMENTS = [
     (["face.png", "--mask", "text.png"], 1, "text.png is not a picture"),
     (["face.png", "--mask", "half.png", *BLUR], 2, "give --operator SPEC or --mask FILE, not both"),
     (["face.png", *BLUR, "--mask-invert"], 2, "give --mask FILE too"),
-    (["face.png"], 2, "say what degraded the pictures: give --operator SPEC or --mask FILE"),
+    (["face.png", "--operator", "mask"], 2, "say what degraded the pictures: give --operator SPEC or --mask FILE"),
     # numbers
     (["face.png", *SIMULATE, "--noise", "-0.1"], 1, "noise is '-0.1': give sigma on the [-1, 1] scale, 0 to 10"),
     (["face.png", *SIMULATE, "--noise", "nan"], 1, "noise is 'nan'"),

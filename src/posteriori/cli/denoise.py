@@ -17,7 +17,7 @@ from posteriori.cli.options import (
     Json,
     Out,
     Overwrite,
-    Prior,
+    PriorByTask,
     Quiet,
     Range,
     Seed,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """
 Examples:
 
-  posteriori denoise holiday.jpg --prior photo
+  posteriori denoise holiday.jpg
 
   posteriori denoise noisy.png --noise 25/255 --fit crop --out out/clean
 
@@ -56,7 +56,7 @@ def denoise(
     fit: Fit = None,
     range_: Range = None,
     format_: Format = None,
-    prior: Prior = "faces-64",
+    prior: PriorByTask = None,
     seed: Seed = 0,
     batch: Batch = "auto",
     device: Device = "auto",
@@ -91,7 +91,8 @@ def denoise(
     level = None if noise in (None, AUTO) else parse_noise(noise or "")
     if level == 0:
         raise typer.BadParameter("--noise is 0: there is nothing to remove; give a level above 0")
-    network, record = load(prior, device, dtype)
+    found_out = t is None and level is None
+    network, record = load(prior or ("photo" if found_out else "faces-64"), device, dtype)
     if t is not None:
         if not 0 < t <= network.schedule.end:
             raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.end:g}")
@@ -114,12 +115,11 @@ def denoise(
         )
 
     def by_picture(source: Source) -> Restoration:
-        shape = None if network.any_size else network.shape
-        found = find_noise(read(source, shape, fit, arrays=True, scale=range_).x, source.path)
+        found = find_noise(read(source, None, None, arrays=True, scale=range_).x, source.path)
         return restoration(found.sigma, TwoScales() if found.correlated and network.any_size else OnePass())
 
-    if level is None:
+    if found_out:
         plans, failed = each_its_own(sources, by_picture)
     else:
-        plans, failed = [(restoration(level, OnePass()), sources)], []
+        plans, failed = [(restoration(level or 0.0, OnePass()), sources)], []
     run(plans, out, Manner(overwrite, quiet, as_json), unread=passed_over(files), failed=failed)

@@ -10,6 +10,14 @@ import typer
 from posteriori.errors import PosterioriError
 
 Prior = Annotated[str, typer.Option(help="Prior: a name of `posteriori priors list`, a folder or a checkpoint.")]
+PriorByTask = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="Prior: a name of `posteriori priors list`, a folder or a checkpoint (default: faces-64; photo, which "
+        "takes any size, where the picture itself says what is wrong with it).",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: the first there is of cuda, mps and cpu.")]
 Dtype = Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")]

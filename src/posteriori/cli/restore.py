@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from posteriori.cli.looking import look, looked_at
 from posteriori.cli.options import (
     Batch,
     Checkpointing,
@@ -18,7 +19,7 @@ from posteriori.cli.options import (
     Json,
     Out,
     Overwrite,
-    Prior,
+    PriorByTask,
     Quiet,
     Range,
     Seed,
@@ -26,10 +27,14 @@ from posteriori.cli.options import (
     Steps,
     rows_of,
 )
-from posteriori.cli.running import Manner, load, run
+from posteriori.cli.running import Manner, each_its_own, load, run
 
 EPILOG = """
 Examples:
+
+  posteriori restore holiday.jpg --dry-run
+
+  posteriori restore photo.jpg --prior photo --operator 'gaussian-blur(sigma=2.0)' --noise auto
 
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
@@ -51,7 +56,7 @@ def restore(
         str | None,
         typer.Option(
             help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
-            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'."
+            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'. Without it and --mask, pictures are looked at."
         ),
     ] = None,
     sampler: Annotated[
@@ -66,7 +71,8 @@ def restore(
         str | None,
         typer.Option(
             help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
-            "or 0 with --mask: what is kept stays as it is); or a model: 'poisson(peak=30)', "
+            "or 0 with --mask: what is kept stays as it is); auto: as the picture says; or a model: "
+            "'poisson(peak=30)', "
             "'poisson-gaussian(peak=30, sigma=0.02)', 'speckle(looks=10)', 'salt-and-pepper(share=0.1)', "
             "'quantisation(bits=4)'."
         ),
@@ -99,7 +105,10 @@ def restore(
     fit: Fit = None,
     range_: Range = None,
     format_: Format = None,
-    prior: Prior = "faces-64",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is found in pictures of which nothing is said, and stop.")
+    ] = False,
+    prior: PriorByTask = None,
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
@@ -112,71 +121,100 @@ def restore(
 ) -> None:
     """Restore pictures from measurements y = A(x) + n.
 
+    Where neither --operator nor --mask says what degraded them, each picture is looked at for noise, JPEG, blur and
+    scratches: five lines say what was found, and what is done about it.
+
     Every file gets a folder in OUT: the samples, their mean and standard deviation, the measurement (exact
     as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
     on with the pictures that were not finished.
     """
-    from posteriori.likelihoods import GaussianNoise
+    from posteriori.diagnosis.noise import find_noise
+    from posteriori.likelihoods import GaussianNoise, Noise
     from posteriori.operators import Mask
     from posteriori.operators.linear import LinearOperator
     from posteriori.operators.rounding import Rounding
-    from posteriori.restore.inputs import Masks, find_sources, passed_over
+    from posteriori.restore.inputs import Masks, Source, find_sources, passed_over
+    from posteriori.restore.inputs import load as read
     from posteriori.restore.intervals import IntervalRequest
     from posteriori.restore.methods import OnePass, Posterior
     from posteriori.restore.restoration import Restoration
+    from posteriori.restore.scales import TwoScales
     from posteriori.settings.choosing import DENOISER, choose, is_auto
-    from posteriori.settings.noise import read_noise
+    from posteriori.settings.noise import AUTO, read_noise
     from posteriori.settings.presets import default_steps
-    from posteriori.settings.text import read_operator, read_sampler
+    from posteriori.settings.text import Chain, read_operator, read_sampler
 
-    if (mask is None) == (operator in (None, "mask")):
+    unknown = mask is None and operator is None
+    if not unknown and (mask is None) == (operator in (None, "mask")):
         raise typer.BadParameter("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
+    if simulate and (unknown or noise == AUTO):
+        missing = "--operator SPEC or --mask FILE" if unknown else "--noise SIGMA"
+        raise typer.BadParameter(f"--simulate degrades pictures: say how, by {missing}")
+    if dry_run and not unknown:
+        raise typer.BadParameter("--dry-run says what is found in pictures: leave out --operator and --mask")
     if mask_invert and mask is None:
         raise typer.BadParameter("--mask-invert swaps the colours of a mask: give --mask FILE too")
     if interval is None and widen != 1:
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
-    noise = noise or ("0" if mask and not simulate else "0.05")
-    degraded = None if mask else read_operator(operator or "")
-    model, sources = read_noise(noise), find_sources(files)
+    noise = noise or (AUTO if unknown else "0" if mask and not simulate else "0.05")
+    degraded = None if mask or unknown else read_operator(operator or "")
+    said, sources = None if noise == AUTO else read_noise(noise), find_sources(files)
+    if dry_run:
+        look(sources, out, range_)
     masks = Masks.read(mask, sources, invert=mask_invert) if mask else None
     spec = None if is_auto(sampler) else read_sampler(sampler)
     ambiguous = degraded is not None and any(part.cls.ambiguous for part in degraded.parts)
     samples = samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
-    network, record = load(prior, device, dtype)
-    choice = None
-    if spec is None:
-        named = degraded.name if degraded else Mask.name
-        parts = [part.cls for part in degraded.parts] if degraded else []
-        rounds = len(parts) == 1 and issubclass(parts[0], Rounding) and not model.level
-        linear = isinstance(model, GaussianNoise) and (rounds or all(issubclass(p, LinearOperator) for p in parts))
-        choice = choose(sampler, network.name, named, model.level, samples=samples, steps=steps, linear=linear)
-        spec = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
-    if spec is None:
-        method = OnePass(choice)
+    network, record = load(prior or ("photo" if unknown else "faces-64"), device, dtype)
+
+    def planned(degraded: Chain | None, model: Noise, two_scales: bool = False) -> Restoration:
+        chosen, choice = spec, None
+        if chosen is None:
+            named = degraded.name if degraded else Mask.name
+            parts = [part.cls for part in degraded.parts] if degraded else []
+            rounds = len(parts) == 1 and issubclass(parts[0], Rounding) and not model.level
+            linear = isinstance(model, GaussianNoise) and (rounds or all(issubclass(p, LinearOperator) for p in parts))
+            choice = choose(sampler, network.name, named, model.level, samples=samples, steps=steps, linear=linear)
+            chosen = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
+        if chosen is None:
+            method: OnePass | TwoScales | Posterior = TwoScales() if two_scales else OnePass(choice)
+        else:
+            count = chosen.cls.count
+            if steps is not None and chosen.fields.get(count, steps) != steps:
+                raise typer.BadParameter(f"--steps is {steps} and {count} {chosen.fields[count]}: give one of them")
+            if chosen.cls.point and samples > 1:
+                raise typer.BadParameter(f"{chosen.cls.name} gives one estimate: leave --samples out, or take another")
+            asked = steps or (choice.steps if choice else default_steps(chosen.cls))
+            method = Posterior(chosen, asked, samples, choice)
+        return Restoration(
+            prior=network,
+            prior_record=record,
+            method=method,
+            operator=degraded,
+            masks=masks,
+            noise=model,
+            seed=seed,
+            simulate=simulate,
+            fit=fit,
+            batch=rows_of(batch),
+            interval=IntervalRequest(interval, widen) if interval is not None else None,
+            range=range_,
+            format=format_,
+        )
+
+    def by_picture(source: Source) -> Restoration:
+        if unknown:
+            found = looked_at(source, out, range_, quiet=quiet)
+            two = found.two_scales and network.any_size and said is None
+            return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two)
+        x = read(source, None, None, arrays=True, scale=range_).x
+        return planned(degraded, GaussianNoise(find_noise(x, source.path).sigma))
+
+    if said is None or unknown:
+        plans, failed = each_its_own(sources, by_picture)
     else:
-        count = spec.cls.count
-        if steps is not None and spec.fields.get(count, steps) != steps:
-            raise typer.BadParameter(f"--steps is {steps} and {count} {spec.fields[count]}: give one of them")
-        if spec.cls.point and samples > 1:
-            raise typer.BadParameter(f"{spec.cls.name} gives one estimate: leave --samples out, or take another")
-        asked = steps or (choice.steps if choice else default_steps(spec.cls))
-        method = Posterior(spec, asked, samples, choice)
-    restoration = Restoration(
-        prior=network,
-        prior_record=record,
-        method=method,
-        operator=degraded,
-        masks=masks,
-        noise=model,
-        seed=seed,
-        simulate=simulate,
-        fit=fit,
-        batch=rows_of(batch),
-        interval=IntervalRequest(interval, widen) if interval is not None else None,
-        range=range_,
-        format=format_,
-    )
+        plans, failed = [(planned(degraded, said), sources)], []
     manner = Manner(overwrite, quiet, as_json, checkpointing)
-    run([(restoration, sources)], out, manner, unread=passed_over(files))
+    run(plans, out, manner, unread=passed_over(files), failed=failed)

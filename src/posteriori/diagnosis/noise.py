@@ -22,6 +22,8 @@ SMALLEST = 32
 FAINT = 2 / 255
 #: of 64 filtered pixels of white noise in a block, as many as have its energy's spread: 2 E^2 / Var
 INDEPENDENT = 52
+#: blocks that are needed
+FEWEST = 30
 #: the share of blocks that are taken for flat, and brightnesses that are looked at apart
 FLAT, BRIGHTNESSES = 0.1, 12
 
@@ -39,8 +41,8 @@ class FoundNoise:
 
     @property
     def correlated(self) -> bool:
-        """Whether it is a camera's rather than white: four times as much at half the resolution as white noise has."""
-        return self.grain > max(2 * self.white, FAINT)
+        """Whether it is a camera's rather than white: eight times as much at half the resolution as white noise has."""
+        return self.grain > max(4 * self.white, FAINT)
 
     @property
     def sigma(self) -> float:
@@ -88,7 +90,7 @@ def grain_level(x: Tensor) -> float:
     Of means over 2 x 2 pixels, sums of channels over sqrt(C), what a binomial filter of 3 x 3 takes away. Nothing hides
     noise, so that it is at most what the flattest places have: the tenth percentile over blocks of 8 x 8, over that of
     noise alone. It is taken at each of 12 brightnesses, for noise depends on them, and the median is the result; at
-    most 1.5 times that of the whole picture, where texture is nearly everywhere.
+    most 1.5 times that of the whole picture, where texture is nearly everywhere. Below 30 blocks it is 0.
     """
     channels = _channels(x)
     luminance = x[:, :1] if len(channels) == 1 else x.sum(1, keepdim=True) / x.shape[1] ** 0.5
@@ -98,6 +100,8 @@ def grain_level(x: Tensor) -> float:
     detail = half - F.conv2d(F.pad(half, (1, 1, 1, 1), mode="reflect"), kernel)
     left = 1 - 2 * kernel.max() + kernel.square().sum()  # of the variance of white noise
     energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square() / left, half))
+    if len(energy) < FEWEST:
+        return 0.0
     noise = chi2.ppf(FLAT, INDEPENDENT) / INDEPENDENT
     groups = np.array_split(energy[np.argsort(brightness)], min(BRIGHTNESSES, max(1, len(energy) // 40)))
     each = np.median([np.quantile(group, FLAT) for group in groups])

@@ -1,0 +1,82 @@
+"""What is wrong with a picture, what can be done about it, and why, in five lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from posteriori.diagnosis.blur import find_blur
+from posteriori.diagnosis.jpeg import FoundJPEG, find_jpeg
+from posteriori.diagnosis.noise import ROUNDING, FoundNoise, find_noise
+from posteriori.diagnosis.scratches import find_scratches
+
+#: JPEG below this quality leaves blocks that are seen
+VISIBLE = 75
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found: ``blur`` is a Gaussian's std in pixels, and ``scratches`` a proposed mask, (H, W) of bool."""
+
+    noise: FoundNoise
+    jpeg: FoundJPEG | None
+    blur: float | None
+    scratches: np.ndarray | None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether what JPEG changed is to be removed as noise: it is seen, and more than the noise that is left."""
+        return self.jpeg is not None and self.jpeg.quality < VISIBLE and self.jpeg.sigma > self.noise.sigma
+
+    @property
+    def two_scales(self) -> bool:
+        """Whether the noise is a camera's and alone."""
+        return self.noise.correlated and not self.compressed and self.blur is None
+
+    @property
+    def operator(self) -> str:
+        """The text of what is to be undone besides the noise."""
+        return "identity" if self.blur is None else f"gaussian-blur(sigma={self.blur:.2g})"
+
+    @property
+    def sigma(self) -> float:
+        """Of the noise, on [-1, 1]."""
+        return self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """(of what, what was found) four times, and what will be done and why."""
+        noise, jpeg = self.noise, self.jpeg
+        kind = "a camera's, stronger at half the resolution" if noise.correlated else "white"
+        damaged = 0 if self.scratches is None else self.scratches.mean()
+        faint = not noise.correlated and noise.white < 2 * ROUNDING
+        done = "one network call" if self.blur is None else f"{self.operator} undone"
+        why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
+        if self.two_scales:
+            done = "two network calls, at half the resolution and at the whole"
+        elif self.blur is not None:
+            why = f"with noise of {_of_255(self.sigma)}: nine in ten edges are wide"
+        elif faint and not self.compressed:
+            why = "for rounding alone: nothing was found that this could mend"
+        return [
+            ("noise", "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"),
+            (
+                "jpeg",
+                f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
+            ),
+            ("blur", "none found" if self.blur is None else f"{self.blur:.2g} pixels, or enlarged from fewer pixels"),
+            ("lines", f"thin ones over {damaged:.1%} of the pixels, scratches or its own" if damaged else "none found"),
+            ("does", f"{done}, {why}"),
+        ]
+
+
+def diagnose(x: Tensor, data: bytes, name: str) -> Diagnosis:
+    """Looks at the picture ``x``, (1, C, H, W) on [-1, 1], of the file ``data``; ``name`` is for error messages."""
+    noise = find_noise(x, name)
+    return Diagnosis(noise, find_jpeg(data), find_blur(x, noise.sigma), find_scratches(x))
+
+
+def _of_255(sigma: float) -> str:
+    return f"{127.5 * sigma:.2g}/255"
