@@ -58,7 +58,8 @@ def test_choices_of_other_priors_stay(tmp_path):
     written = tomllib.loads((tmp_path / "choosing.toml").read_text("utf-8"))["choice"]
     found = [choosing.Choice(**entry) for entry in written]
     assert found[0] == own
-    assert found[1:] == [c for c in choosing.choices() if (c.prior, c.goal) != ("photo", "fidelity")]
+    key = ("photo", "identity", "fidelity")
+    assert found[1:] == [c for c in choosing.choices() if (c.prior, c.operator, c.goal) != key]
 
 
 def metrics(psnr, calls, residual=1.0, lpips=0.1):

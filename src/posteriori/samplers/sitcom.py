@@ -45,7 +45,9 @@ class SITCOM(SteppedSampler):
     whose x0hat is nearest to the truth, which nobody has, and for inpainting replaces the observed pixels of x0hat by
     y's at the end of a level (a step down |y - A x0hat|^2, scale 0.5); neither is in the algorithm.
 
-    x0hat(v) is fitted to y, not drawn given y: samples are narrower than the posterior's.
+    x0hat(v) is fitted to y, not drawn given y: samples are narrower than the posterior's. Where A rounds, no small step
+    explains the noise of y, and Adam adds it to v step by step: a photograph behind JPEG of quality 10 and noise 0.05
+    comes out noisier than the decoder's picture, 22.6 dB to 25.9. Take another sampler there.
     """
 
     name: ClassVar[str] = "sitcom"

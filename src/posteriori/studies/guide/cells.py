@@ -217,9 +217,9 @@ class Measured:
 
 
 def write_choices(entries: Sequence[choosing.Choice], out: Path) -> None:
-    """Writes choosing.toml into ``out``: ``entries``, and of the package's those of other priors and goals."""
-    measured = {(own.prior, own.goal) for own in entries}
-    kept = [own for own in choosing.choices() if (own.prior, own.goal) not in measured]
+    """Writes choosing.toml into ``out``: ``entries``, and the package's of other priors, operators and goals."""
+    measured = {(own.prior, own.operator, own.goal) for own in entries}
+    kept = [own for own in choosing.choices() if (own.prior, own.operator, own.goal) not in measured]
     text = "# Written by studies/guide/choosing.py and studies/guide/fronts.py: what `--sampler auto` takes, and why.\n"
     for own in [*entries, *kept]:
         lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(own).items()]
