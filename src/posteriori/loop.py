@@ -59,8 +59,7 @@ def sample(
         raise PosterioriError(
             f"the likelihood is about {likelihood.shape}, the prior about {prior.shape}: give both one shape"
         )
-    if not isinstance(likelihood, sampler.requires):
-        raise PosterioriError(_unfit(sampler, likelihood))
+    admit(sampler, likelihood)
     if keys is not None and len(keys) != N:
         raise PosterioriError(f"{len(keys)} keys for {N} measurements: give one each")
     keys, seed = likelihood.keys() if keys is None else keys, whole(seed)
@@ -91,9 +90,12 @@ def sample(
     return torch.cat([torch.cat(own, dim=1) for own in chunked])
 
 
-def _unfit(sampler: Sampler, likelihood: Likelihood) -> str:
+def admit(sampler: Sampler, likelihood: Likelihood) -> None:
+    """Raises PosterioriError, which names the samplers that fit, where ``sampler`` takes no such ``likelihood``."""
+    if isinstance(likelihood, sampler.requires):
+        return
     fit = ", ".join(cls.name for cls in SAMPLERS if isinstance(likelihood, cls().requires))
-    return (
+    raise PosterioriError(
         f"{type(sampler).__name__} needs {sampler.requires.needs}; this likelihood has {likelihood.about}: take one of "
         f"{fit}"
     )

@@ -49,6 +49,17 @@ def test_a_field_varied(sweep, tmp_path):
     assert before.items() < after.items()  # what was there was not done again
 
 
+def test_other_noise_than_gaussian(sweep, tmp_path):
+    answer = sweep("dps", "--vary", "scale=0.5,2", "--pictures", 2, "--noise", "poisson(peak=30)", "--out", "out")
+    assert answer.code == 0
+    with (tmp_path / "out" / "sweep.csv").open() as file:
+        residuals = [float(row["residual"]) for row in csv.DictReader(file)]
+    assert np.isfinite(residuals).all()
+    answer = sweep("ddrm", "--vary", "eta=0.5,1", "--noise", "poisson(peak=30)", "--out", "refused")
+    assert (answer.code, answer.out) == (1, "")
+    assert "DDRM needs an operator with an SVD and Gaussian noise" in answer.err
+
+
 def test_two_fields_are_a_heat_map_with_the_best_at_an_end(sweep, tmp_path):
     answer = sweep("scoreald", "--vary", "lambda_T=1,2", "--vary", "lambda_0=1,2", "--out", "out", "--seeds", 2)
     assert answer.code == 0

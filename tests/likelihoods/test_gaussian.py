@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from posteriori.likelihoods import Additive, Gaussian, Linear, Marginal, Spectral, noise_model
+from posteriori.likelihoods import Additive, Gaussian, GaussianNoise, Linear, Marginal, Spectral
 from posteriori.operators import Dense, GaussianBlur, Identity
 from posteriori.priors.mixture import GaussianMixture
 from tests.helpers import IMAGE, Quantiser, WithoutSVD, dense, normal, small_operators
@@ -99,9 +99,9 @@ def test_simulate_refuses_other_shapes_and_noise(operator):
 
 def test_a_setting_is_gaussian_noise():
     operator, x = small_operators()[3], normal(2, *IMAGE)
-    like = noise_model(0.3).simulate(x, operator, seed=4)
+    like = GaussianNoise(0.3).simulate(x, operator, seed=4)
     assert torch.equal(like.y, Gaussian.simulate(x, operator, 0.3, seed=4).y)
-    assert noise_model(0.3).likelihood(like.y, operator).sigma == 0.3
+    assert GaussianNoise(0.3).likelihood(like.y, operator).sigma == 0.3
 
 
 @each

@@ -45,7 +45,7 @@ def sweep(
         ),
     ],
     operator: Annotated[str, typer.Option(help="The degradation: see `posteriori operators`.")] = "gaussian-blur",
-    noise: Annotated[str, typer.Option(help="Its noise: 0.05 on [-1, 1], or 10/255.")] = "0.05",
+    noise: Annotated[str, typer.Option(help="Its noise: 0.05 on [-1, 1], 10/255, or 'poisson(peak=30)'.")] = "0.05",
     prior: Prior = "faces-64",
     size: Annotated[int | None, typer.Option(min=1, help="Pixels a side, where the prior takes any.")] = None,
     images: Images = None,
@@ -70,7 +70,8 @@ def sweep(
     field, heat maps of two. A stopped sweep goes on where it was.
     """
     from posteriori.jobs.executors import executor
-    from posteriori.settings.noise import parse_noise
+    from posteriori.likelihoods import GaussianNoise
+    from posteriori.settings.noise import read_noise
     from posteriori.settings.text import format_spec, read_operator
     from posteriori.studies import plots
     from posteriori.studies.engine.execute import Loader
@@ -89,7 +90,9 @@ def sweep(
         side = run.prior.shape[-1]
         chosen = held_out(images, holdout, side, pictures) if images else bundled(side)
         built = read_operator(operator).build(run.prior.shape)
-        template = run.template(chosen, format_spec(built), parse_noise(noise), range(seed, seed + seeds))
+        model = read_noise(noise)
+        sigma = model.sigma if isinstance(model, GaussianNoise) else format_spec(model)
+        template = run.template(chosen, format_spec(built), sigma, range(seed, seed + seeds))
         points = grid(axes, sampler, built, run.prior, template, steps=steps)
         run.do([Item("sweep", point.run) for point in points], by_hash(chosen))
         found = measured(points, run.runs)

@@ -15,8 +15,3 @@ from posteriori.likelihoods.speckle import Speckle, SpeckleNoise
 from posteriori.names import classes
 
 NOISES: tuple[type[Noise], ...] = classes(globals(), Noise)
-
-
-def noise_model(sigma: float) -> Noise[Measured]:
-    """The noise that the setting ``sigma``, on the [-1, 1] scale, stands for in studies."""
-    return GaussianNoise(sigma)

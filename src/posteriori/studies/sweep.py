@@ -94,7 +94,7 @@ def grid(
     for at in product(*(axis.values for axis in axes)):
         varied = {axis.name: value for axis, value in zip(axes, at, strict=True)}
         asked = int(varied.pop(STEPS, steps))
-        text = format_spec(_resolved(spec, varied, operator, prior, asked, template.sigma))
+        text = format_spec(_resolved(spec, varied, operator, prior, asked, template.noise.level))
         points.append(Point(at, replace(template, method=text)))
     return points
 

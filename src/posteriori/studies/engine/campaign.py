@@ -61,7 +61,7 @@ class Campaign:
         self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
 
     def template(
-        self, pictures: Pictures | None, operator: str, sigma: float, seeds: Sequence[int], *, frames: int = 0
+        self, pictures: Pictures | None, operator: str, sigma: float | str, seeds: Sequence[int], *, frames: int = 0
     ) -> Run:
         """A run of these, whose method is still to be set."""
         shape = (self.prior.shape[0], self.prior.shape[1], self.prior.shape[2])

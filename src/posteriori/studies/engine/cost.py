@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from posteriori.jobs.cost import seconds_of_a_step
-from posteriori.likelihoods import Flat, noise_model
+from posteriori.likelihoods import Flat
+from posteriori.loop import admit
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
 from posteriori.settings.text import parse_operator, parse_sampler
@@ -40,5 +41,6 @@ def _seconds_of_a_step(sampler: Sampler, run: Run, prior: Prior) -> float:
     """Of a whole batch."""
     x = torch.zeros(run.batch, *prior.shape)
     operator = parse_operator(run.operator, run.shape) if run.operator else None
-    like = noise_model(run.sigma).likelihood(operator(x), operator) if operator else Flat(run.batch, run.shape)
+    like = run.noise.likelihood(operator(x), operator) if operator else Flat(run.batch, run.shape)
+    admit(sampler, like)
     return seconds_of_a_step(sampler, prior, like.to(prior.device))

@@ -10,6 +10,8 @@ from functools import cached_property
 from torch import Tensor
 
 from posteriori.jobs.key import Job
+from posteriori.likelihoods import GaussianNoise, Measured, Noise
+from posteriori.settings.text import parse_noise_model
 
 #: a run's method where it is no sampler: what SDEdit starts from, and the denoiser's one call at a time t
 MEASUREMENT, DENOISE = "measurement", "denoise"
@@ -44,17 +46,17 @@ class Run(Job):
     """One method on one task, for some pictures and seeds.
 
     ``prior`` is (name, sha256 of its weights); ``method`` a sampler's text, "measurement" or "denoise(t=100)";
-    ``operator`` an operator's text, "" for none; ``sigma`` the noise on [-1, 1]; ``images`` are (label, sha256)
-    of each picture, none for samples of the prior alone. A row is a picture with a seed, which draws its noise
-    and the sampler's; rows are done in groups of ``batch``. ``frames`` counts the states that are kept of each
-    row along the path; 1 keeps the result alone, 0 no picture at all.
+    ``operator`` an operator's text, "" for none; ``sigma`` the noise on [-1, 1], or the text of another noise model;
+    ``images`` are (label, sha256) of each picture, none for samples of the prior alone. A row is a picture with a seed,
+    which draws its noise and the sampler's; rows are done in groups of ``batch``. ``frames`` counts the states that are
+    kept of each row along the path; 1 keeps the result alone, 0 no picture at all.
     """
 
     prior: tuple[str, str]
     shape: tuple[int, int, int]
     method: str
     operator: str
-    sigma: float
+    sigma: float | str
     images: tuple[tuple[str, str], ...]
     seeds: tuple[int, ...]
     batch: int
@@ -63,6 +65,10 @@ class Run(Job):
     @property
     def label(self) -> str:
         return " on ".join(part.partition("(")[0] for part in (self.method, self.operator) if part)
+
+    @property
+    def noise(self) -> Noise[Measured]:
+        return parse_noise_model(self.sigma) if isinstance(self.sigma, str) else GaussianNoise(self.sigma)
 
     @property
     def rows(self) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posteriori.images.files import to_uint8
 from posteriori.kernels import forward
-from posteriori.likelihoods import Flat, Likelihood, Measured, noise_model
+from posteriori.likelihoods import Flat, Likelihood, Measured
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.observers import CountedPrior
@@ -57,7 +57,7 @@ def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor |
         x = _restore(run, like, counted, truth, seeds, recorder)
     except FloatingPointError:  # a step too long for its prior: this setting has no metrics
         return Group(nothing, {}, {}, counted.calls)
-    metrics = nothing | (_metrics(x, truth, like, run.sigma) if truth is not None else {})
+    metrics = nothing | (_metrics(x, truth, like, run.noise.level) if truth is not None else {})
     return Group(metrics, recorder.trace, recorder.pictures(x, like), counted.calls)
 
 
@@ -88,7 +88,7 @@ def _likelihood(run: Run, truth: Tensor | None, seeds: list[int]) -> Likelihood:
     if not run.operator or truth is None:
         return Flat(len(seeds), run.shape)
     operator = parse_operator(run.operator, run.shape)
-    return noise_model(run.sigma).simulate(truth, operator, seed=seeds)
+    return run.noise.simulate(truth, operator, seed=seeds)
 
 
 def _restore(
