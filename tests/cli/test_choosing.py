@@ -4,15 +4,15 @@ from itertools import product
 
 import pytest
 import torch
-from tests.helpers import IMAGE, small_operators
+from tests.helpers import IMAGE, image_mixture, small_operators
 
 from posteriori.hub.load import embedded
-from posteriori.likelihoods import Gaussian
+from posteriori.likelihoods import Gaussian, GaussianNoise, PoissonNoise
 from posteriori.loop import sample
-from posteriori.operators import BoxMask, Dense, Downsample, GaussianBlur, Identity
+from posteriori.operators import OPERATORS, BoxMask, Dense, Downsample, GaussianBlur, Identity, Mask
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.settings.choosing import GOALS, Choice, choose, is_auto
-from posteriori.settings.text import read_sampler
+from posteriori.settings.choosing import GOALS, Choice, choose, is_auto, kind
+from posteriori.settings.text import read_operator, read_sampler
 
 MEASURED = ("box-mask", "gaussian-blur", "downsample", "identity")
 NOISES = (0.01, 0.05, 0.2)
@@ -66,6 +66,50 @@ def test_what_was_not_measured_is_derived_and_said(prior, operator, sigma, said)
     found = choose("auto", prior, operator, sigma)
     assert found.sampler == "diffpir(lambda_=1.0, zeta=1.0)"
     assert found.source == f"{said}its data step is Bayes' rule for N(x0, sigma_bar^2 I)"
+
+
+@pytest.mark.parametrize("cls", OPERATORS, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("noise", [GaussianNoise(0.0), GaussianNoise(0.01), GaussianNoise(0.2), PoissonNoise(30.0)])
+def test_the_derived_choice_takes_every_operator_and_noise(cls, noise):
+    if cls in (Dense, Mask):  # which a text cannot name
+        return
+    prior, text = image_mixture(), "gaussian-blur(sigma=1.0, size=5)" if cls is GaussianBlur else cls.name
+    spec = read_operator(text)
+    like = noise.simulate(prior.draw(1).float().clamp(-1, 1), spec.build(IMAGE))
+    asked = product(GOALS, (1, 2))
+    own = kind(spec.parts, noise)
+    chosen = {
+        choose(f"auto:{goal}", "", cls.name, noise.level, samples=n, steps=2, kind=own).sampler for goal, n in asked
+    }
+    for text in chosen:
+        x = sample(prior, like, read_sampler(text).build().with_steps(2), progress=False)
+        assert torch.isfinite(x).all()
+
+
+def test_few_scattered_pixels_are_another_kind():
+    def of(text):
+        return kind(read_operator(text).parts, GaussianNoise(0.05))
+
+    assert of("random-mask(share=0.92)") == of("decimate(factor=2)") == "scattered"
+    assert of("random-mask(share=0.5)") == of("outpaint") == of("downsample(factor=4)") == "linear"
+    assert kind(read_operator("decimate(factor=4) @ blur").parts, GaussianNoise(0.05)) == "linear"
+    assert kind((), GaussianNoise(0.0), seen=0.1) == "scattered"
+    for text in ("random-mask(share=0.9)", "decimate(factor=4)"):
+        spec = read_operator(text)
+        A, (part,) = spec.build((1, 40, 40)), spec.parts
+        assert part.cls.seen(**part.fields) == pytest.approx(
+            (A.adjoint(A(torch.ones(1, 1, 40, 40))) != 0).float().mean()
+        )
+
+
+def test_without_noise_the_choice_is_the_one_measured_without(monkeypatch):
+    found = [
+        Choice("fidelity", "mine", "jpeg", noise, name, 30, "measured") for noise, name in ((0.0, "a"), (0.05, "b"))
+    ]
+    monkeypatch.setattr("posteriori.settings.choosing.choices", lambda: found)
+    assert choose("auto", "mine", "jpeg", 0.0, kind="rounded").sampler == "a"
+    assert choose("auto", "mine", "jpeg", 0.05, kind="nonlinear").sampler == "b"
+    assert choose("auto", "mine", "jpeg", 0.05, kind="other").sampler == "dps"
 
 
 def test_auto_alone_is_for_fidelity_and_a_mask_is_a_box():

@@ -52,14 +52,22 @@ def test_a_cell_that_diverges_has_its_cost_alone(cell, tmp_path, monkeypatch):
     assert measure(cell, tmp_path).keys() == {"calls", "vjps", "seconds"}
 
 
-def test_choices_of_other_priors_stay(tmp_path):
-    own = choosing.Choice("fidelity", "photo", "identity", 0.05, DDRM, 3, 'said "so"')
+def test_choices_of_what_was_not_measured_stay(tmp_path, monkeypatch):
+    def choice(goal, prior, operator, steps):
+        return choosing.Choice(goal, prior, operator, 0.05, DDRM, steps, 'said "so"')
+
+    goals, problems = (
+        ("fidelity", "estimate", "looks"),
+        (("photo", "identity"), ("photo", "jpeg"), ("mine", "identity")),
+    )
+    there = [choice(goal, *problem, 1) for goal in goals for problem in problems]
+    monkeypatch.setattr(choosing, "choices", lambda: there)
+    own = choice("fidelity", "photo", "identity", 3)
     write_choices([own], tmp_path)
     written = tomllib.loads((tmp_path / "choosing.toml").read_text("utf-8"))["choice"]
     found = [choosing.Choice(**entry) for entry in written]
-    assert found[0] == own
-    key = ("photo", "identity", "fidelity")
-    assert found[1:] == [c for c in choosing.choices() if (c.prior, c.operator, c.goal) != key]
+    replaced = (there[0], there[3])  # its fidelity, and the estimate beside it
+    assert found == [own, *(each for each in there if each not in replaced)]
 
 
 def metrics(psnr, calls, residual=1.0, lpips=0.1):

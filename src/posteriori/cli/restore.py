@@ -71,8 +71,8 @@ def restore(
         str | None,
         typer.Option(
             help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
-            "or 0 with --mask: what is kept stays as it is); auto: as the picture says; or a model: "
-            "'poisson(peak=30)', "
+            "or 0 with --mask, jpeg and bit-depth: what is kept stays as it is); auto: as the picture says; or a "
+            "model: 'poisson(peak=30)', "
             "'poisson-gaussian(peak=30, sigma=0.02)', 'speckle(looks=10)', 'salt-and-pepper(share=0.1)', "
             "'quantisation(bits=4)'."
         ),
@@ -131,7 +131,6 @@ def restore(
     from posteriori.diagnosis.noise import find_noise
     from posteriori.likelihoods import GaussianNoise, Noise
     from posteriori.operators import Mask
-    from posteriori.operators.linear import LinearOperator
     from posteriori.operators.rounding import Rounding
     from posteriori.restore.inputs import Masks, Source, find_sources, passed_over
     from posteriori.restore.inputs import load as read
@@ -139,7 +138,7 @@ def restore(
     from posteriori.restore.methods import OnePass, Posterior
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.scales import TwoScales
-    from posteriori.settings.choosing import DENOISER, choose, is_auto
+    from posteriori.settings.choosing import DENOISER, choose, is_auto, kind
     from posteriori.settings.noise import AUTO, read_noise
     from posteriori.settings.presets import default_steps
     from posteriori.settings.text import Chain, read_operator, read_sampler
@@ -156,8 +155,9 @@ def restore(
         raise typer.BadParameter("--mask-invert swaps the colours of a mask: give --mask FILE too")
     if interval is None and widen != 1:
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
-    noise = noise or (AUTO if unknown else "0" if mask and not simulate else "0.05")
     degraded = None if mask or unknown else read_operator(operator or "")
+    rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
+    noise = noise or (AUTO if unknown else "0" if rounds or (mask and not simulate) else "0.05")
     said, sources = None if noise == AUTO else read_noise(noise), find_sources(files)
     if dry_run:
         look(sources, out, range_)
@@ -173,10 +173,8 @@ def restore(
         chosen, choice = spec, None
         if chosen is None:
             named = degraded.name if degraded else Mask.name
-            parts = [part.cls for part in degraded.parts] if degraded else []
-            rounds = len(parts) == 1 and issubclass(parts[0], Rounding) and not model.level
-            linear = isinstance(model, GaussianNoise) and (rounds or all(issubclass(p, LinearOperator) for p in parts))
-            choice = choose(sampler, network.name, named, model.level, samples=samples, steps=steps, linear=linear)
+            own = kind(degraded.parts if degraded else (), model, seen=masks.seen if masks else None)
+            choice = choose(sampler, network.name, named, model.level, samples=samples, steps=steps, kind=own)
             chosen = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
         if chosen is None:
             method: OnePass | TwoScales | Posterior = TwoScales() if two_scales else OnePass(choice)

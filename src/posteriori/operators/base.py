@@ -64,6 +64,11 @@ class Operator(ABC):
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         return fields | {name: fields.get(name, defaults[name]) / factor for name in cls.pixel_fields}
 
+    @classmethod
+    def seen(cls, **fields: Any) -> float:
+        """The share of an image's entries that an operator with these ``fields`` takes anything of."""
+        return 1.0
+
     @property
     def frame(self) -> tuple[int, int, int, int]:
         """(top, left, height, width) of the part of an image (C, H, W) that y shows; the rest is what reaches into it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class RandomMask(_Drawn):
 
     share: Annotated[float, Ge(0), Le(1), "of the pixels, how much is hidden; rounded to whole pixels"] = 0.7
     seed: Annotated[int, Ge(0), "of the draw"] = 0
+
+    @classmethod
+    def seen(cls, **fields: Any) -> float:
+        return 1 - fields.get("share", cls.share)
 
     def hidden(self, height: int, width: int) -> np.ndarray:
         order = np.random.default_rng(self.seed).permutation(height * width)

@@ -103,6 +103,10 @@ class Decimate(Orthogonal, Smaller):
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 
+    @classmethod
+    def seen(cls, **fields: Any) -> float:
+        return 1 / fields.get("factor", cls.factor) ** 2
+
     @cached_property
     @torch.inference_mode(False)
     def matrices(self) -> tuple[Tensor, Tensor]:

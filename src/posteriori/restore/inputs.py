@@ -298,5 +298,11 @@ class Masks:
             own[source.name] = MaskFile.read(str(files[0]), invert=invert)
         return cls(None, own)
 
+    @property
+    def seen(self) -> float:
+        """The share of pixels that is kept."""
+        kept = [(mask.pixels == 0).mean() for mask in ([self.one] if self.one else self.own.values())]
+        return float(np.mean(kept))
+
     def of(self, source: Source) -> MaskFile:
         return self.one or self.own[source.name]

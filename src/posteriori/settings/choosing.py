@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from posteriori.errors import PosterioriError
+from posteriori.likelihoods import GaussianNoise, Noise
 from posteriori.operators import Identity
+from posteriori.operators.base import Operator
+from posteriori.operators.linear import LinearOperator
+from posteriori.operators.rounding import Rounding
 from posteriori.settings.presets import SAME_AS
+from posteriori.settings.text import Spec
 
 #: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
 GOALS = ("fidelity", "looks", "uncertainty")
@@ -45,12 +52,48 @@ class Choice:
         return f"{self.sampler}, {steps}, for {goal} on {self.operator}: {self.source}"
 
 
-#: (sampler, steps, why) for each goal where nothing was measured: what holds for any prior and noise
-_DERIVED = {
-    "fidelity": ("diffpir(lambda_=1.0, zeta=1.0)", 30, "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"),
-    "looks": ("diffpir(lambda_=1.0, zeta=1.0)", 100, "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"),
-    "uncertainty": ("mmps(iterations=1)", 30, "it is exact for a Gaussian prior"),
-}
+#: what a measurement asks of a sampler: Gaussian noise on a linear operator, or on one that sees few scattered entries;
+#: none on one that rounds; Gaussian noise on any operator; or other noise
+Kind = Literal["linear", "scattered", "rounded", "nonlinear", "other"]
+#: less than this share of a picture's entries is scattered
+_SCATTERED = 0.28
+#: up to this noise DAPS, which takes y to have almost none, is above DPS on hdr and gamma; at 0.2 it is below
+_LITTLE = 0.1
+
+_BAYES, _WHY_BAYES = "diffpir(lambda_=1.0, zeta=1.0)", "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"
+_MMPS = "mmps(iterations=1)"
+
+
+def kind(parts: Sequence[Spec[Operator]], noise: Noise, *, seen: float | None = None) -> Kind:
+    """The kind of a measurement by the operators ``parts``, one after the other, with this ``noise``.
+
+    ``seen`` is the share of entries that is seen, where the operator does not say it.
+    """
+    if not isinstance(noise, GaussianNoise):
+        return "other"
+    if len(parts) == 1 and issubclass(parts[0].cls, Rounding) and not noise.sigma:
+        return "rounded"
+    if not all(issubclass(part.cls, LinearOperator) for part in parts):
+        return "nonlinear"
+    if seen is None:
+        seen = parts[0].cls.seen(**parts[0].fields) if len(parts) == 1 else 1.0
+    return "scattered" if seen < _SCATTERED else "linear"
+
+
+def _derived(goal: str, kind: Kind, sigma: float, samples: int) -> tuple[str, int, str]:
+    """(sampler, steps, why) where nothing was measured: what holds for any prior and noise."""
+    if kind == "nonlinear" and sigma <= _LITTLE:
+        return "daps(ode_steps=1)", 30, "it takes any operator, and follows a y of little noise closely"
+    if kind in ("nonlinear", "other"):
+        return "dps", 250, "it takes any operator and noise"
+    if kind == "scattered":
+        return _MMPS, 30, "few pixels are seen, and the network's gradient takes them to those between"
+    if kind == "rounded" and goal == GOALS[0] and samples == 1:
+        sampler = "dpir(lambda_=0.1, sigma_max=0.1, sigma_min=0.02)"
+        return sampler, 8, "it is the mean in the cells of y, from noise of about the error of y"
+    if goal == "uncertainty" and kind == "linear":
+        return _MMPS, 30, "it is exact for a Gaussian prior"
+    return _BAYES, 100 if goal == "looks" else 30, _WHY_BAYES
 
 
 @cache
@@ -65,10 +108,6 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
-#: the same where the noise is not Gaussian, or the operator not linear
-_GENERAL = ("dps", 250, "it takes any operator and noise")
-
-
 def choose(
     sampler: str,
     prior: str,
@@ -77,36 +116,41 @@ def choose(
     *,
     samples: int = 1,
     steps: int | None = None,
-    linear: bool = True,
+    kind: Kind = "linear",
 ) -> Choice:
     """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
     Of a noisy picture it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
     Otherwise it is the choice measured at the nearest noise, which may be a point estimate where one sample is asked
     for. Where no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting
-    that is derived for any. ``linear``: the operator is and the noise Gaussian, or DiffPIR has a data step; else it is
-    DPS, whatever the goal.
+    that is derived for the measurement's ``kind``.
 
     Raises PosterioriError for an unknown goal.
     """
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
         raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
-    if not linear:
-        name, count, why = _GENERAL
-        return Choice(goal, prior, operator, sigma, name, count, f"nothing was measured for it and this noise; {why}")
-    if operator == Identity.name and sigma > 0 and samples == 1 and steps is None and goal != "uncertainty":
+    one = samples == 1 and steps is None and goal != "uncertainty"
+    if kind == "linear" and operator == Identity.name and sigma > 0 and one:
         source = "it gives the mean of the pictures that this one may be, in one network call"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
     key = goal, prior, SAME_AS.get(operator, operator)
-    found = [choice for choice in choices() if (choice.goal, choice.prior, choice.operator) == key]
-    far = {choice: abs(math.log(choice.noise / sigma)) for choice in found} if sigma > 0 else {}
+    others = kind in ("scattered", "other")  # than those that were measured
+    found = [] if others else [own for own in choices() if (own.goal, own.prior, own.operator) == key]
+    far = {choice: _far(choice.noise, sigma) for choice in found}
     nearest = min(far, key=far.__getitem__, default=None)
     if nearest and far[nearest] <= math.log(FAR) * (1 + 1e-9):
         estimate = nearest.prior, nearest.operator, nearest.noise, ESTIMATE
         points = (c for c in choices() if (c.prior, c.operator, c.noise, c.goal) == estimate)
         return next(points, nearest) if samples == 1 and goal == GOALS[0] else nearest
-    derived, steps, why = _DERIVED[goal]
+    derived, steps, why = _derived(goal, kind, sigma, samples)
     noises = f" at noise {sigma:.3g}" if found else ""
     source = f"nothing was measured with {prior or 'this prior'}{noises}; {why}"
     return Choice(goal, prior, operator, sigma, derived, steps, source)
+
+
+def _far(noise: float, sigma: float) -> float:
+    """How far two noises are from each other, by the logarithm of their ratio; none is far from any."""
+    if noise == sigma:
+        return 0.0
+    return abs(math.log(noise / sigma)) if noise > 0 and sigma > 0 else math.inf

@@ -217,10 +217,18 @@ class Measured:
 
 
 def write_choices(entries: Sequence[choosing.Choice], out: Path) -> None:
-    """Writes choosing.toml into ``out``: ``entries``, and the package's of other priors, operators and goals."""
-    measured = {(own.prior, own.operator, own.goal) for own in entries}
-    kept = [own for own in choosing.choices() if (own.prior, own.operator, own.goal) not in measured]
+    """Writes choosing.toml into ``out``: ``entries``, and of the package's those of other priors, goals and operators.
+
+    A point estimate stays only beside an entry of its prior and operator that stays.
+    """
+    measured = {(own.prior, own.operator, own.goal.replace(choosing.ESTIMATE, choosing.GOALS[0])) for own in entries}
+    kept = [
+        own
+        for own in choosing.choices()
+        if (own.prior, own.operator, own.goal.replace(choosing.ESTIMATE, choosing.GOALS[0])) not in measured
+    ]
     text = "# Written by studies/guide/choosing.py and studies/guide/fronts.py: what `--sampler auto` takes, and why.\n"
+    text += "# What they do not measure stays as it is.\n"
     for own in [*entries, *kept]:
         lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(own).items()]
         text += "\n".join(["", "[[choice]]", *lines, ""])

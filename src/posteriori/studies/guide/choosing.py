@@ -264,8 +264,11 @@ INTRODUCTION = """
 
 `restore` takes what this page recommends for the prior, the operator and the noise, unless `--sampler` names another:
 `auto`, the default, is nearest to the truth in PSNR, `auto:looks` in LPIPS. Where the noise is not one of these, it is
-the choice at the nearest; where nothing was measured, it is `diffpir(lambda_=1.0, zeta=1.0)`, whose step is Bayes' rule
-for a Gaussian about the denoiser's estimate, and `restore` says so. A noisy picture alone (`identity`) is restored by
+the choice at the nearest. Where nothing was measured, `restore` says so and takes what can be derived:
+`diffpir(lambda_=1.0, zeta=1.0)` for linear operators, whose step is Bayes' rule for a Gaussian about the denoiser's
+estimate; `mmps(iterations=1)` where few scattered pixels are seen (`decimate`, `random-mask` from a share of 0.72),
+since DiffPIR moves only those and the network takes them for noise; DPIR for `jpeg` and `bit-depth` without noise; DAPS
+for other operators up to noise 0.1; and DPS for the rest. A noisy picture alone (`identity`) is restored by
 one network call, for the denoiser is the mean of what it may be; where several samples are asked for, by the sampler
 that choosing.toml names.
 
