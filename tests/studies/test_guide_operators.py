@@ -40,16 +40,16 @@ def test_the_best_are_first_and_those_that_failed_are_named(tmp_path, monkeypatc
     store, picture = Store(tmp_path / "out"), np.full((64, 64, 3), 128, np.uint8)
     for i, job in enumerate(jobs):
         values = {"psnr": [20.0 + i, 22.0 + i], "lpips": [0.1, 0.2], "seconds": 1.5}
-        store.write(job, Result({"failed": "NaN"}) if i == 7 else Result(values, {"picture": picture}))
+        store.write(job, Result({"failed": "NaN"}) if i == 5 else Result(values, {"picture": picture}))
     found = {job: store.read(job) for job in jobs}
-    assert [job for job, _ in ranked(found, "ct(views=6)")] == [jobs[i] for i in (6, 4, 2)]
-    assert measured(found).rows[1][1] == f"{jobs[5].name}: 26.00 dB, 0.150, 1.5 s"
+    assert [job for job, _ in ranked(found, "ct(views=6)")] == [jobs[i] for i in (4, 2, 0)]
+    assert measured(found).rows[1][1] == f"{jobs[3].name}: 24.00 dB, 0.150, 1.5 s"
     page = tmp_path / "page.md"
     page.write_text(f"# Operators\n\nBefore.\n\n{HEADING}\nold\n", "utf-8")
     operators.write(page, ["faces-64"], store)
     text = page.read_text("utf-8")
     assert text.startswith(f"# Operators\n\nBefore.\n\n{HEADING}")
     assert "old" not in text
-    assert f"Reached NaN: {jobs[7].name} on box-mask." in text
-    assert "(page/faces-64-1.png)" in text
-    assert load_image(tmp_path / "page/faces-64-1.png").shape[1] == 3
+    assert f"Reached NaN: {jobs[5].name} on box-mask." in text
+    assert "(page/faces-64.jpg)" in text
+    assert load_image(tmp_path / "page/faces-64.jpg").shape[1] == 3

@@ -59,7 +59,11 @@ class _Canvas:
     def save(self, path: str | Path) -> None:
         with atomic_path(path) as temporary, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # the font lacks a name's script, and draws boxes
-            FigureCanvasAgg(self.figure).print_png(temporary)
+            canvas = FigureCanvasAgg(self.figure)
+            if Path(path).suffix == ".jpg":
+                canvas.print_jpg(temporary, pil_kwargs={"quality": 80})
+            else:
+                canvas.print_png(temporary)
 
 
 def _nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -68,8 +72,8 @@ def _nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[rows][:, columns]
 
 
-def _scale(width: int) -> int:
-    return max(1, round(_CELL / width))
+def _scale(width: int, cell: int = _CELL) -> int:
+    return max(1, round(cell / width))
 
 
 def _wrapped(text: str, width: int, glyph: float = 7.5) -> list[str]:
@@ -77,10 +81,16 @@ def _wrapped(text: str, width: int, glyph: float = 7.5) -> list[str]:
     return [part for line in text.splitlines() for part in textwrap.wrap(line, max(8, int(width / glyph))) or [""]]
 
 
-def sheet(images: Tensor, path: str | Path, columns: int | None = None, labels: Sequence[str] | None = None) -> None:
-    """Writes a contact sheet of ``images``, (N, 3, H, W) on [-1, 1], to the PNG file ``path``.
+def sheet(
+    images: Tensor,
+    path: str | Path,
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    cell: int = _CELL,
+) -> None:
+    """Writes a contact sheet of ``images``, (N, 3, H, W) on [-1, 1], to the PNG or .jpg file ``path``.
 
-    Small pictures are enlarged by a whole factor to about 192 pixels; ``columns`` is by default that of
+    Small pictures are enlarged by a whole factor to about ``cell`` pixels; ``columns`` is by default that of
     the squarest sheet; ``labels`` are N short lines under the pictures. Raises PosterioriError on other shapes.
     """
     if images.ndim != 4 or not len(images) or (columns is not None and columns < 1):
@@ -90,7 +100,7 @@ def sheet(images: Tensor, path: str | Path, columns: int | None = None, labels: 
     if labels is not None and len(labels) != len(images):
         raise PosterioriError(f"got {len(labels)} labels for {len(images)} images: give one each")
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
-    scale = _scale(images.shape[3])
+    scale = _scale(images.shape[3], cell)
     height, width = scale * images.shape[2], scale * images.shape[3]
     below = _GAP + (_LINE if labels else 0)
     rows = math.ceil(len(images) / columns)

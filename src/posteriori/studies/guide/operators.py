@@ -53,18 +53,18 @@ SET = {"gaussian-blur": "gaussian-blur(sigma=1.5)"}
 WITHOUT_DEFAULT = (Dense, Mask)
 
 _BAYES = "diffpir(lambda_=1.0, zeta=1.0, steps=30)"
-_DPS, _DAPS = "dps(steps=30)", "daps(steps=30, ode_steps=1)"
+_MMPS, _DAPS = "mmps(iterations=1, steps=30)", "daps(steps=30, ode_steps=1)"
 #: texts of the candidates, by what the likelihood can do
 CANDIDATES = {
-    "spectral": (_BAYES, "ddrm(eta=0.85, steps=30)", _DPS, "mmps(iterations=1, steps=30)"),
-    "linear": (_BAYES, "pigdm(steps=30)", _DPS, "mmps(iterations=1, steps=30)"),
-    "rounded": (_BAYES, _DAPS, _DPS, "reddiff(steps=30)"),
-    "any": (_DAPS, _DPS, "reddiff(steps=30)", "pnpdm(steps=15, inner=2)"),
+    "spectral": (_BAYES, "ddrm(eta=0.85, steps=30)", _MMPS),
+    "linear": (_BAYES, "pigdm(steps=30)", _MMPS),
+    "rounded": (_BAYES, "dpir(sigma_min=0.02, steps=8)", _DAPS),
+    "any": (_DAPS, "dps(steps=30)", "reddiff(steps=30)"),
 }
 HEADING = "## Samplers on operators\n"
 BEST = 3
-#: of a sheet of pictures
-ROWS = 8
+#: operators in a row of the sheet of pictures, and a picture's side there
+ABREAST, SIDE = 2, 96
 
 
 @dataclass(frozen=True)
@@ -200,34 +200,40 @@ def measured(found: dict[Restored, Result]) -> Table:
 
 
 def drawn(prior: str, operators: Sequence[str], found: dict[Restored, Result], path: Path) -> None:
-    """A row for each operator: the truth, the measurement or how it is drawn, and the best three."""
+    """For each operator the measurement, or how it is drawn, and the best three; the truth is at the end."""
     size, _, bundled = PRIORS[prior]
     truth, images, labels = load_image(bundled, size=size), [], []
+    width = ABREAST * (1 + BEST)
     for text in operators:
         operator = parse_operator(text, truth.shape[1:])
         y = GaussianNoise(noise_of(operator)).simulate(truth, operator).y
         drawing = operator.drawing(y)
-        shown = F.interpolate(drawing[1] if drawing else y, (size, size), mode="nearest-exact")
-        images += [truth, shown.expand(1, 3, -1, -1)]
-        labels += ["truth", text]
+        shown = F.interpolate(drawing[1] if drawing else y, (SIDE, SIDE), mode="nearest-exact")
+        images.append(shown.expand(1, 3, -1, -1))
+        labels.append(text.partition("(")[0])
         for job, own in ranked(found, text):
-            images.append(to_tensor(own.arrays["picture"]))
-            labels.append(f"{job.name}, {psnr(images[-1], truth).item():.1f} dB")
-        while len(images) % (2 + BEST):
-            images.append(torch.ones_like(truth))
+            restored = to_tensor(own.arrays["picture"])
+            images.append(_enlarged(restored))
+            labels.append(f"{job.name} {psnr(restored, truth).item():.1f}")
+        while len(images) % (1 + BEST):
+            images.append(torch.ones_like(images[0]))
             labels.append("")
-    sheet(torch.cat(images), path, columns=2 + BEST, labels=labels)
+    sheet(torch.cat([*images, _enlarged(truth)]), path, columns=width, labels=[*labels, "truth"], cell=SIDE)
 
 
-def section(found: dict[str, dict[Restored, Result]], pictures: dict[str, list[Path]], folder: Path) -> str:
+def _enlarged(x: Tensor) -> Tensor:
+    return F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def section(found: dict[str, dict[Restored, Result]], pictures: dict[str, Path], folder: Path) -> str:
     """What stands below HEADING."""
     parts = [HEADING, filled(INTRODUCTION), admitted().markdown()]
     for prior, own in found.items():
         size, (first, end), bundled = PRIORS[prior]
         text = MEASURED.format(n=end - first, prior=prior, size=size, bundled=bundled, sigma=SIGMA_Y)
         parts += [f"### {prior}, {size} x {size}", filled(text), measured(own).markdown(), failures(own)]
-        names = [path.relative_to(folder).as_posix() for path in pictures[prior]]
-        parts += [f"![What {prior} makes of every operator's measurement]({name})" for name in names]
+        name = pictures[prior].relative_to(folder).as_posix()
+        parts.append(f"![What {prior} makes of every operator's measurement]({name})")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -243,10 +249,10 @@ Written by
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-The best three of four candidates, one sample each, with few steps: mean PSNR and LPIPS of {n} held-out pictures that
+Three candidates, the best first, one sample each, with few steps: mean PSNR and LPIPS of {n} held-out pictures that
 chose nothing, with noise {sigma} ({prior}, {size} x {size}), and seconds of one busy core for each picture. The
 operators have their defaults where nothing else is said. {n} pictures tell large differences alone. The pictures are
-of `{bundled}`.
+of `{bundled}`, in the table's order, with the PSNR in dB of that one picture.
 """
 
 
@@ -271,14 +277,11 @@ def write(page: Path, priors: Sequence[str], store: Store) -> None:
     if priors:
         folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[Restored, Result]] = {}
-    pictures: dict[str, list[Path]] = {}
+    pictures: dict[str, Path] = {}
     for prior in priors:
         found[prior] = {job: own for job in jobs(prior) if (own := store.read(job))}
-        pictures[prior] = []
-        operators = list(dict.fromkeys(job.operator for job in found[prior]))
-        for i in range(0, len(operators), ROWS):
-            pictures[prior].append(folder / f"{prior}-{1 + i // ROWS}.png")
-            drawn(prior, operators[i : i + ROWS], found[prior], pictures[prior][-1])
+        pictures[prior] = folder / f"{prior}.jpg"
+        drawn(prior, list(dict.fromkeys(job.operator for job in found[prior])), found[prior], pictures[prior])
     text = page.read_text("utf-8").partition(HEADING)[0].rstrip()
     with atomic_path(page) as path:
         path.write_text(f"{text}\n\n{section(found, pictures, page.parent)}", "utf-8")
