@@ -23,6 +23,7 @@ from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, GaussianBlur, Mask
 from posteriori.restore import methods, restoration
 from posteriori.rng import image_key
+from posteriori.samplers import DPIR
 
 BLUR = "gaussian-blur(sigma=1.0)"
 
@@ -613,3 +614,40 @@ def test_a_prior_of_grey_or_wide_pictures_restores(posteriori, tmp_path, channel
     answer = posteriori("restore", tmp_path / "x.png", *command)
     assert answer.code == 0, answer.err
     assert pixels(tmp_path / "out/x/x.png").shape == side, "grey stays grey"
+
+
+def test_what_there_is_at_ctrl_c_is_kept_and_the_command_goes_on(posteriori, any_size_prior, tmp_path, monkeypatch):
+    save_image(load_image("coffee", size=48), tmp_path / "a.png")
+    options = [
+        "--operator",
+        BLUR,
+        "--sampler",
+        "dpir",
+        "--steps",
+        4,
+        "--region",
+        "8,4,32,24",
+        "--out",
+        tmp_path / "out",
+    ]
+    command = ["restore", tmp_path / "a.png", "--prior", any_size_prior, *options]
+    step, done = DPIR.step, []
+
+    def stopped(self, *given):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(step(self, *given))
+        return done[-1]
+
+    monkeypatch.setattr(DPIR, "step", stopped)
+    answer = posteriori(*command)
+    assert answer.code == 130
+    path = tmp_path / "out/a.unfinished.png"
+    assert f"{path} is a as it was estimated after step 2 of 4" in answer.err
+    assert pixels(path).shape == (24, 32, 3)
+    assert not (tmp_path / "out/a").exists()
+    monkeypatch.setattr(DPIR, "step", step)
+    assert posteriori(*command).code == 0
+    assert not path.exists()
+    assert pixels(tmp_path / "out/a/a.png").shape == (24, 32, 3)
+    assert manifest(tmp_path / "out/a")["settings"]["region"] == [8, 4, 32, 24]

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from posteriori.images.files import load_image, save_image, to_uint8
 from posteriori.images.picture import ACCEPTED, BUNDLED, read_picture
-from posteriori.restore.manifest import peak_memory
+from posteriori.jobs.memory import peak_memory
 
 RAMP = np.stack(np.meshgrid(np.arange(0, 240, 10), np.arange(0, 160, 10)), -1).astype(np.uint8)
 RGB = np.concatenate([RAMP, np.full_like(RAMP[..., :1], 77)], -1)  # (16, 24, 3), no symmetry

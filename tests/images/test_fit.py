@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from posteriori.images.fit import Fit, fit, noise_left, reached
+from posteriori.images.fit import Fit, cut, fit, noise_left, reached, read_region
 
 HOWS = get_args(Fit)
 
@@ -161,3 +161,17 @@ def test_what_a_pixel_draws_on_is_what_changes_it(size, target):
     many[size[0] // 2] = 1
     too_many = reached(many, *target).sum() - (fit(many, *target, "resize", "x").pixels != 0).sum()
     assert 0 <= too_many <= 2 * max(target)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,0", "-1,2,3,4", "a,b,c,d"])
+def test_what_is_no_region_is_refused(text):
+    with pytest.raises(ValueError, match=r"^--region is '.*': give LEFT,TOP,WIDTH,HEIGHT in pixels, like") as error:
+        read_region(text)
+    assert "\n" not in str(error.value)
+
+
+def test_a_region_is_cut_out():
+    pixels = picture(8, 9, 3)
+    assert np.array_equal(cut(pixels, read_region("2, 1,4,5"), "x"), pixels[1:6, 2:6])
+    with pytest.raises(ValueError, match=r"^--region 6,1,4,5 does not lie in a\.png, which is 9 x 8 pixels$"):
+        cut(pixels, (6, 1, 4, 5), "a.png")

@@ -62,9 +62,12 @@ def test_a_gradient_takes_more_and_memory_grows_with_the_picture(convolutional):
     assert memory_of_an_image(convolutional.at(64), gradient=True) == pytest.approx(4 * with_gradient, rel=0.1)
 
 
-def test_a_large_picture_takes_what_one_of_its_tiles_takes(convolutional):
-    tiled = Tiled(convolutional, (3, 96, 96), tile=64, overlap=16)
-    assert memory_of_an_image(tiled, gradient=True) == memory_of_an_image(convolutional.at(tiled.size), gradient=True)
+def test_a_large_picture_takes_what_the_tiles_of_one_network_call_take(convolutional):
+    one = memory_of_an_image(convolutional.at((56, 56)), gradient=True)
+    for together in (1, 3):
+        tiled = Tiled(convolutional, (3, 96, 96), tile=64, overlap=16, together=together)
+        assert tiled.tile_size == (56, 56)
+        assert memory_of_an_image(tiled, gradient=True) == together * one
 
 
 def test_gradients_are_the_same_where_activations_are_computed_again_and_take_less(prior, folder):
@@ -139,3 +142,29 @@ def test_a_folder_keeps_the_batch_that_it_was_begun_with(prior, free, tmp_path):
         note()
         assert batch == found
     assert kept_room(tmp_path, prior, "1", None, gradient=True)[0] == 32
+
+
+def test_sizes_as_people_write_them():
+    assert [memory.read_size(text) for text in ("4G", "1.5GiB", "500 MB", "8k")] == [
+        2**32,
+        3 * 2**29,
+        500 * 2**20,
+        8192,
+    ]
+    for text in ("", "4", "0G", "-1G", "many"):
+        with pytest.raises(ValueError, match=r"^--max-memory is '.*': give a size like 4G or 500M$"):
+            memory.read_size(text)
+
+
+def test_tiles_are_as_large_as_the_memory_lets_them(monkeypatch):
+    prior = load_prior("photo", dtype="float32")
+    monkeypatch.setattr(memory, "peak_memory", lambda device: 2**30)
+    sides = [memory.tile_within(prior, int(gib * 2**30), gradient=False) for gib in (1.2, 1.5, 2, 64)]
+    assert sides == sorted(sides)
+    assert sides[0] < sides[-1] == 512
+    pixel = memory.memory_of_an_image(prior.at(256), gradient=False) / 256**2
+    assert pixel * sides[0] ** 2 < 0.2 * 2**30
+    with pytest.raises(ValueError, match=r"^--max-memory is 1 GiB: photo needs 1.* GiB at least$"):
+        memory.tile_within(prior, 2**30, gradient=True)
+    prior.tile = 128
+    assert prior.at((200, 300)).tile_size <= (128, 128)

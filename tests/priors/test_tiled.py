@@ -108,3 +108,18 @@ def test_a_network_with_attention_takes_multiples_of_its_stride_only():
     prior = UNetPrior(PixelUNet(net), linear_betas(), (3, 16, 16))
     with pytest.raises(ValueError, match="multiples of 2, got 9 x 9"):
         prior.at(9)
+
+
+def test_tiles_go_through_the_network_together_to_the_same_end(prior):
+    x, calls = image(96, 160), []
+    alone = Tiled(prior, (3, 96, 160), tile=48, overlap=16, together=1)
+    many = Tiled(prior, (3, 96, 160), tile=48, overlap=16, together=7)
+    expected = alone.denoise(x, LEVEL).x0
+    forward = prior.net.net.forward
+    prior.net.net.forward = lambda x, *given, **named: (calls.append(len(x)), forward(x, *given, **named))[1]
+    try:
+        torch.testing.assert_close(many.denoise(x, LEVEL).x0, expected, atol=1e-5, rtol=1e-5)
+    finally:
+        prior.net.net.forward = forward
+    assert sum(calls) == 2 * many.tiles
+    assert max(calls) == 6, "three tiles of two images"

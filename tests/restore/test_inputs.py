@@ -20,9 +20,9 @@ from posteriori.images.files import load_image
 from posteriori.images.fit import fit
 from posteriori.images.picture import BUNDLED, read_picture
 from posteriori.jobs.lock import claimed_folder
+from posteriori.jobs.memory import peak_memory
 from posteriori.operators import Mask
 from posteriori.restore.inputs import Loaded, MaskFile, Masks, Source, find_sources, load, passed_over
-from posteriori.restore.manifest import peak_memory
 
 SHAPE = (3, 4, 6)
 Y = np.linspace(-1.5, 1.5, 72, dtype=np.float32).reshape(SHAPE)
@@ -558,6 +558,17 @@ def test_a_mask_goes_the_way_of_its_picture(tmp_path, how, size):
     else:
         assert torch.equal(swapped, ~keep)
     assert torch.equal(Mask((3, 8, 12), keep).keep[0], keep[0])
+
+
+def test_a_region_of_a_picture_has_that_of_its_mask(tmp_path):
+    hidden = np.zeros((9, 12))
+    hidden[3:5, 4:11] = WHITE
+    read, source = mask(tmp_path / "m.png", hidden), save(tmp_path / "x.png", noise(9, 12))
+    loaded = load(source, None, None, arrays=True, region=(4, 2, 6, 4))
+    assert torch.equal(loaded.x, load(source, None, None, arrays=True).x[..., 2:6, 4:10])
+    share = read.share(loaded, SHAPE, None, source)
+    assert np.array_equal(share[0], hidden[2:6, 4:10] / WHITE)
+    assert loaded.about["region"] == [4, 2, 6, 4]
 
 
 def test_a_mask_of_the_fitted_size_is_taken_as_it_is(tmp_path):

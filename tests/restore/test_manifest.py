@@ -8,8 +8,9 @@ import torch
 
 import posteriori
 from posteriori.images.files import load_image
+from posteriori.jobs.memory import peak_memory
 from posteriori.metrics import lpips, psnr, ssim
-from posteriori.restore.manifest import peak_memory, protocol, score, versions
+from posteriori.restore.manifest import protocol, score, versions
 
 
 @pytest.fixture(scope="module")

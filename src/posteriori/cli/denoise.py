@@ -15,16 +15,18 @@ from posteriori.cli.options import (
     Fit,
     Format,
     Json,
+    MaxMemory,
     Out,
     Overwrite,
     PriorByTask,
     Quiet,
     Range,
+    Region,
     Seed,
     Simulate,
     rows_of,
 )
-from posteriori.cli.running import Manner, each_its_own, load, run
+from posteriori.cli.running import Manner, bound_memory, each_its_own, load, run
 
 if TYPE_CHECKING:
     from posteriori.restore.inputs import Source
@@ -56,6 +58,8 @@ def denoise(
     fit: Fit = None,
     range_: Range = None,
     format_: Format = None,
+    region: Region = None,
+    max_memory: MaxMemory = None,
     prior: PriorByTask = None,
     seed: Seed = 0,
     batch: Batch = "auto",
@@ -73,6 +77,7 @@ def denoise(
     stronger at half the resolution, is removed there first (priors of any size, like photo).
     """
     from posteriori.diagnosis.noise import find_noise
+    from posteriori.images.fit import read_region
     from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Identity
     from posteriori.restore.inputs import find_sources, passed_over
@@ -87,12 +92,13 @@ def denoise(
         raise typer.BadParameter("say how much noise there is by --t TIME or by --noise SIGMA, not both")
     if simulate and t is None and noise in (None, AUTO):
         raise typer.BadParameter("--simulate adds noise: say how much, by --t TIME or --noise SIGMA")
-    sources = find_sources(files)
+    sources, part = find_sources(files), read_region(region) if region else None
     level = None if noise in (None, AUTO) else parse_noise(noise or "")
     if level == 0:
         raise typer.BadParameter("--noise is 0: there is nothing to remove; give a level above 0")
     found_out = t is None and level is None
     network, record = load(prior or ("photo" if found_out else "faces-64"), device, dtype)
+    bound_memory(network, max_memory, gradient=False)
     if t is not None:
         if not 0 < t <= network.schedule.end:
             raise typer.BadParameter(f"--t is {t:g}: give a time above 0, up to {network.schedule.end:g}")
@@ -112,10 +118,11 @@ def denoise(
             batch=rows_of(batch),
             range=range_,
             format=format_,
+            region=part,
         )
 
     def by_picture(source: Source) -> Restoration:
-        found = find_noise(read(source, None, None, arrays=True, scale=range_).x, source.path)
+        found = find_noise(read(source, None, None, arrays=True, scale=range_, region=part).x, source.path)
         return restoration(found.sigma, TwoScales() if found.correlated and network.any_size else OnePass())
 
     if found_out:

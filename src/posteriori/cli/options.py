@@ -50,6 +50,14 @@ Format = Annotated[
         "--format", help="Format of the result that stands under the input's name (default: the input's own)."
     ),
 ]
+Region = Annotated[
+    str | None,
+    typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Restore this part of each picture alone, to look at settings."),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Cut large pictures into tiles that keep network calls within it, like 4G."),
+]
 Batch = Annotated[
     str,
     typer.Option(help="Images in one network call: a number; or auto, as many as pay at their size and memory holds."),

@@ -17,17 +17,19 @@ from posteriori.cli.options import (
     Fit,
     Format,
     Json,
+    MaxMemory,
     Out,
     Overwrite,
     PriorByTask,
     Quiet,
     Range,
+    Region,
     Seed,
     Simulate,
     Steps,
     rows_of,
 )
-from posteriori.cli.running import Manner, each_its_own, load, run
+from posteriori.cli.running import Manner, bound_memory, each_its_own, load, run
 
 EPILOG = """
 Examples:
@@ -94,6 +96,14 @@ def restore(
         float, typer.Option(metavar="FACTOR", help="Widen the intervals: what docs/uncertainty.md found they lack.")
     ] = 1.0,
     steps: Steps = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="As many steps as all pictures have time for, like 60s or 10m; by a quick sampler where auto's is too "
+            "slow.",
+        ),
+    ] = None,
     mask: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +115,8 @@ def restore(
     fit: Fit = None,
     range_: Range = None,
     format_: Format = None,
+    region: Region = None,
+    max_memory: MaxMemory = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is found in pictures of which nothing is said, and stop.")
     ] = False,
@@ -129,9 +141,12 @@ def restore(
     on with the pictures that were not finished.
     """
     from posteriori.diagnosis.noise import find_noise
+    from posteriori.images.fit import read_region
+    from posteriori.jobs.lock import claimed_folder
     from posteriori.likelihoods import GaussianNoise, Noise
     from posteriori.operators import Mask
     from posteriori.operators.rounding import Rounding
+    from posteriori.restore.budget import read_duration, within
     from posteriori.restore.inputs import Masks, Source, find_sources, passed_over
     from posteriori.restore.inputs import load as read
     from posteriori.restore.intervals import IntervalRequest
@@ -155,6 +170,9 @@ def restore(
         raise typer.BadParameter("--mask-invert swaps the colours of a mask: give --mask FILE too")
     if interval is None and widen != 1:
         raise typer.BadParameter("--widen is for intervals: give --interval too, like 0.9")
+    if time and steps:
+        raise typer.BadParameter("--time chooses the steps: give it or --steps, not both")
+    duration, part = read_duration(time) if time else None, read_region(region) if region else None
     degraded = None if mask or unknown else read_operator(operator or "")
     rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
     noise = noise or (AUTO if unknown else "0" if rounds or (mask and not simulate) else "0.05")
@@ -168,6 +186,7 @@ def restore(
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
     network, record = load(prior or ("photo" if unknown else "faces-64"), device, dtype)
+    bound_memory(network, max_memory, gradient=True)
 
     def planned(degraded: Chain | None, model: Noise, two_scales: bool = False) -> Restoration:
         chosen, choice = spec, None
@@ -200,6 +219,7 @@ def restore(
             interval=IntervalRequest(interval, widen) if interval is not None else None,
             range=range_,
             format=format_,
+            region=part,
         )
 
     def by_picture(source: Source) -> Restoration:
@@ -207,12 +227,16 @@ def restore(
             found = looked_at(source, out, range_, quiet=quiet)
             two = found.two_scales and network.any_size and said is None
             return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two)
-        x = read(source, None, None, arrays=True, scale=range_).x
+        x = read(source, None, None, arrays=True, scale=range_, region=part).x
         return planned(degraded, GaussianNoise(find_noise(x, source.path).sigma))
 
     if said is None or unknown:
         plans, failed = each_its_own(sources, by_picture)
     else:
         plans, failed = [(planned(degraded, said), sources)], []
+    if duration:
+        each = duration / len(sources)
+        with claimed_folder(out):
+            plans = [(within(one, own, each * len(own), out, free=is_auto(sampler)), own) for one, own in plans]
     manner = Manner(overwrite, quiet, as_json, checkpointing)
     run(plans, out, manner, unread=passed_over(files), failed=failed)

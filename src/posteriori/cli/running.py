@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 #: pixels from which a picture's time is worth an estimate
 LARGE = 256 * 256
+#: steps of all pictures together from which two that are timed do not count
+WORTH_TIMING = 200
+#: seconds from which an estimate is said
+LONG = 10
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
     from posteriori.hub.load import load_prior, prior_record
 
     return load_prior(name, device=device, dtype=dtype), prior_record(name)
+
+
+def bound_memory(prior: Prior, size: str | None, *, gradient: bool) -> None:
+    """Has ``prior`` cut images into tiles that take at most ``size``, where there is one and it takes any size."""
+    from posteriori.errors import PosterioriError
+    from posteriori.jobs.memory import read_size, tile_within
+    from posteriori.priors.unet import UNetPrior
+
+    if size is None:
+        return
+    if not prior.any_size or not isinstance(prior, UNetPrior):
+        raise PosterioriError(
+            f"--max-memory is for priors of any size, like photo, and {prior.name} has one: give --batch"
+        )
+    prior.tile = tile_within(prior, read_size(size), gradient=gradient)
 
 
 def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
@@ -117,7 +136,7 @@ def _restored(
         if case.prior.any_size:
             room(case.prior, restoration.rows, **asked)
         if not manner.quiet:
-            _print_settings(restoration, case, progress.console)
+            _print_settings(restoration, case, len(sources), progress.console)
 
     def told(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -140,11 +159,12 @@ def _restored(
     return outcomes
 
 
-def _print_settings(restoration: Restoration, case: Case, console: Console) -> None:
+def _print_settings(restoration: Restoration, case: Case, count: int, console: Console) -> None:
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
     from posteriori.images.fit import noise_left
+    from posteriori.restore.budget import seconds_of_a_picture
     from posteriori.settings.noise import describe_noise
     from posteriori.settings.text import format_spec
 
@@ -165,8 +185,12 @@ def _print_settings(restoration: Restoration, case: Case, console: Console) -> N
                 f"falls by {noise_left(case.loaded.factor):.3g}",
             )
         )
-    if height * width >= LARGE and (seconds := case.method.seconds(prior, case.like)) is not None:
-        lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture"))
+    work = count * restoration.method.n * restoration.steps
+    if height * width >= LARGE or work >= WORTH_TIMING:
+        seconds = seconds_of_a_picture(restoration, case)
+        if seconds and count * seconds > LONG:
+            whole = f", {timedelta(seconds=round(count * seconds))} in all" if count > 1 else ""
+            lines.append(("time", f"about {timedelta(seconds=round(seconds))} a picture{whole}"))
     for name, text in lines:
         console.print(Text.assemble((f"{name:<8}", "bold"), (text, "dim")), soft_wrap=True)
 

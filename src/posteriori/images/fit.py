@@ -63,6 +63,30 @@ def fit(pixels: np.ndarray, height: int, width: int, how: Fit | None, source: ob
     return Fitted(resized, (0, 0, height, width), note, min(h / height, w / width))
 
 
+#: (left, top, width, height) of a part of a picture, in its pixels
+Region = tuple[int, int, int, int]
+
+
+def read_region(text: str) -> Region:
+    """Of "LEFT,TOP,WIDTH,HEIGHT"; PosterioriError, one line, for anything else."""
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or "0" in numbers[2:]:
+        raise PosterioriError(f"--region is {text!r}: give LEFT,TOP,WIDTH,HEIGHT in pixels, like 200,100,256,256")
+    left, top, width, height = map(int, numbers)
+    return left, top, width, height
+
+
+def cut(pixels: np.ndarray, region: Region, source: object) -> np.ndarray:
+    """The ``region`` of ``pixels`` (H, W, ...). PosterioriError where it does not lie in them."""
+    left, top, width, height = region
+    if top + height > pixels.shape[0] or left + width > pixels.shape[1]:
+        raise PosterioriError(
+            f"--region {left},{top},{width},{height} does not lie in {source}, which is {pixels.shape[1]} x "
+            f"{pixels.shape[0]} pixels"
+        )
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
 def reached(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Which pixels of ``fit(..., "resize")`` draw on any of ``pixels`` (H, W) that is not 0: (height, width), bool."""
     top, left, part_h, part_w = _centre(pixels.shape, height, width)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import weakref
 from collections.abc import Callable
 from functools import cache
@@ -14,15 +16,23 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from posteriori.errors import PosterioriError
 from posteriori.files import read_json, write_json
 from posteriori.jobs.store import RESULTS
+from posteriori.priors import tiled
 from posteriori.priors.base import Prior
+from posteriori.priors.unet import TILE
 
 #: whether gradients are computed with less memory and more time: where there is too little of it, always, or never
 Checkpointing = Literal["auto", "on", "off"]
 
 #: the share of the free memory that a network call may fill
 SHARE = 0.5
+#: pixels a side of the smallest tiles, of which theirs are multiples
+SMALLEST = 128
+#: what libraries allocate inside operations, beside the tensors that are counted
+LIBRARIES = 1.5
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 #: bytes of a pixel with its gradient that no usual network takes: FFHQ-256's in float32 takes 27,000
 AMPLE = 64 * 1024
 
@@ -72,7 +82,42 @@ def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
         else:
             with torch.no_grad():
                 shadow.denoise(x_t, level)
-    return max(1, live.peak)
+    return max(1, live.peak) * prior.together
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes used so far: the GPU's tensors, or the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def read_size(text: str) -> int:
+    """Bytes of "4GiB", "4G" or "500M"; PosterioriError, one line, for anything else."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise PosterioriError(f"--max-memory is {text!r}: give a size like 4G or 500M")
+    return int(float(found[1]) * 2 ** {"k": 10, "m": 20, "g": 30, "t": 40}[found[2].lower()])
+
+
+def tile_within(prior: Prior, limit: int, *, gradient: bool) -> int:
+    """The side of the largest tiles that ``prior`` denoises in ``limit`` bytes, less what the process has already.
+
+    PosterioriError where those would be too small to see anything.
+    """
+    used = peak_memory(prior.device)
+    pixel = memory_of_an_image(prior.at(SMALLEST), gradient=gradient) / SMALLEST**2
+    side = int(max(limit - used, 0) / (pixel * LIBRARIES)) ** 0.5
+    side = int(side) // SMALLEST * SMALLEST
+    if side < SMALLEST:
+        least = used + pixel * LIBRARIES * SMALLEST**2
+        raise PosterioriError(f"--max-memory is {_gib(limit)}: {prior.name} needs {_gib(least)} at least")
+    return min(side, TILE)
 
 
 def free_memory(device: torch.device) -> int:
@@ -89,8 +134,7 @@ def free_memory(device: torch.device) -> int:
 
 def images_that_pay(prior: Prior) -> int:
     """Images in a network call beyond which more of them bring nothing: a large one fills the processor alone."""
-    pixels = prior.shape[-2] * prior.shape[-1]
-    return max(1, (16 * 256**2 if prior.device.type == "cuda" else 8 * 64**2) // pixels)
+    return tiled.images_that_pay(prior.device, prior.shape[-2], prior.shape[-1])
 
 
 def room(

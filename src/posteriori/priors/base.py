@@ -60,8 +60,12 @@ class Prior(ABC):
     learned_variance: bool = False
     #: whether activations are computed again for a gradient, and not kept (``save_memory``)
     checkpointing: bool = False
-    #: network calls of one ``denoise``
+    #: parts of an image that the network sees one by one
     tiles: int = 1
+    #: (height, width) of each, in pixels; () where there are none
+    tile_size: tuple[int, ...] = ()
+    #: how many of them go through the network together
+    together: int = 1
     #: the range of how far the denoiser moves 95% of pictures that it knows but was not trained on (``runs.checks``);
     #: None where nobody measured it
     shift: tuple[float, float] | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from collections.abc import Iterator, Sequence
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,14 @@ class Tiled(Wrapped):
     """``prior`` for images of ``shape`` (C, H, W), mirrored to a multiple of its stride and cut into tiles.
 
     All tiles are denoised in every call and blended linearly over ``overlap`` pixels, so that a sampler sees
-    one image and one x0; a gradient runs through all of them, holding one tile's activations at a time.
+    one image and one x0; ``together`` of them go through the network at once, by default as many as pay. A gradient
+    runs through all of them, holding the activations of those at a time.
     An image up to ``tile`` pixels a side is one tile. A learned variance is left out.
     """
 
-    def __init__(self, prior: Prior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64):
+    def __init__(
+        self, prior: Prior, shape: tuple[int, int, int], *, tile: int, overlap: int = 64, together: int | None = None
+    ):
         super().__init__(prior)
         self.shape = shape
         self.learned_variance = False
@@ -35,7 +39,8 @@ class Tiled(Wrapped):
         if min(shape[1:]) <= max(self.padding):
             raise PosterioriError(f"{shape[2]} x {shape[1]} pixels are too few for {prior.name}: give {stride} a side")
         (self.size, self.starts) = zip(*(_cut(side, tile, overlap, stride) for side in sides), strict=True)
-        self.tiles = len(self.starts[0]) * len(self.starts[1])
+        self.tiles, self.tile_size = len(self.starts[0]) * len(self.starts[1]), self.size
+        self.together = together or images_that_pay(prior.device, *self.size)
 
     def shadow(self) -> Prior:
         return self.prior.at((self.size[0], self.size[1])).shadow()  # one tile's activations are held at a time
@@ -44,14 +49,16 @@ class Tiled(Wrapped):
         padded = F.pad(x_t, self.padding, mode="reflect")
         x0, total = torch.zeros_like(padded), torch.zeros_like(padded[:1, :1])
         window = self._window(padded)
-        for top in self.starts[0]:
-            for left in self.starts[1]:
-                here = (..., slice(top, top + self.size[0]), slice(left, left + self.size[1]))
-                x0[here] += window * self._tile(padded[here], t)
+        height, width = self.size
+        places = [(..., slice(y, y + height), slice(x, x + width)) for y in self.starts[0] for x in self.starts[1]]
+        for some in _groups(places, max(1, self.together // len(x_t))):
+            found = self._tiles(torch.cat([padded[here] for here in some]), t)
+            for here, own in zip(some, found.split(len(x_t)), strict=True):
+                x0[here] += window * own
                 total[here] += window
         return Denoised((x0 / total)[..., : self.shape[1], : self.shape[2]])
 
-    def _tile(self, x_t: Tensor, t: Level) -> Tensor:
+    def _tiles(self, x_t: Tensor, t: Level) -> Tensor:
         def denoised(x: Tensor) -> Tensor:
             return self.prior.denoise(x, t).x0
 
@@ -70,8 +77,17 @@ class Tiled(Wrapped):
         return ramps[0][:, None] * ramps[1]
 
 
+def images_that_pay(device: torch.device, height: int, width: int) -> int:
+    """Images in a network call beyond which more of them bring nothing: a large one fills the processor alone."""
+    return max(1, (16 * 256**2 if device.type == "cuda" else 8 * 64**2) // (height * width))
+
+
 def _cut(side: int, tile: int, overlap: int, stride: int) -> tuple[int, list[int]]:
     """(length, starts) of as few tiles of up to ``tile`` pixels as cover ``side``, a multiple of the stride."""
     count = 1 if side <= tile else math.ceil((side - overlap) / (tile - overlap))
     length = -(-(side + (count - 1) * overlap) // (count * stride)) * stride
     return length, [round(i * (side - length) / max(count - 1, 1) / stride) * stride for i in range(count)]
+
+
+def _groups(places: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (places[i : i + size] for i in range(0, len(places), size))

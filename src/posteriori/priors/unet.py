@@ -85,6 +85,8 @@ class UNetPrior(Prior):
         self.any_size = is_convolutional(config)
         self.learned_variance = learns_variance(config)
         _lower_precision(self.net, dtype)
+        #: the most pixels a side that the network sees at once where ``any_size``
+        self.tile = TILE
         self._set_size(*shape[1:])
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
@@ -125,9 +127,9 @@ class UNetPrior(Prior):
     def at(self, size: int | tuple[int, int]) -> Prior:
         """This prior for another size: any where ``any_size``, else multiples of ``stride``."""
         height, width = (size, size) if isinstance(size, int) else size
-        whole = height % self.stride == width % self.stride == 0 and max(height, width) <= TILE
+        whole = height % self.stride == width % self.stride == 0 and max(height, width) <= self.tile
         if self.any_size and not whole:
-            return Tiled(self, (self.shape[0], height, width), tile=TILE)
+            return Tiled(self, (self.shape[0], height, width), tile=self.tile)
         prior = copy.copy(self)  # the weights are shared
         prior._set_size(height, width)
         return prior

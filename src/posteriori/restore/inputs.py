@@ -17,12 +17,14 @@ from posteriori.arrays import SUFFIXES as ARRAYS
 from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
 from posteriori.images.files import STANDARD_INPUT, read_bytes, to_tensor
-from posteriori.images.fit import Fit, fit, reached
+from posteriori.images.fit import Fit, Region, cut, fit, reached
 from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture
 from posteriori.images.span import read_span
 from posteriori.restore.manifest import MANIFEST, SUMMARY
 from posteriori.restore.scale import rescaled
 
+#: how the name of a picture ends that shows how far an interrupted command came
+UNFINISHED = ".unfinished.png"
 #: of 255: what JPEG may leave of a mask's black and white
 SLACK = 16
 
@@ -49,6 +51,8 @@ class Loaded:
     origin: Origin = field(default_factory=lambda: Origin("PNG"))
     #: pixels of the file that became one, along a side
     factor: float = 1.0
+    #: (height, width) of the file's picture, of which a region may have been taken
+    whole: tuple[int, ...] = ()
 
     @property
     def grey(self) -> bool:
@@ -89,7 +93,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     folders = {part.casefold() for _, below in once.values() for part in _prefixes(_clean(below))}
     sources, taken = [], {SUMMARY, *folders}
     for path, below in once.values():
-        stem = "stdin" if path == STANDARD_INPUT else _part(stem_of(path)) or "input"
+        stem = "stdin" if path == STANDARD_INPUT else _named(stem_of(path)) or "input"
         stem = "/".join(filter(None, (_clean(below), stem)))
         number = 1
         while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
@@ -125,16 +129,16 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(root).relative_to(folder).as_posix()
         for name in sorted(files):
-            if not name.startswith(".") and (Path(root) / name).is_file():
+            if not name.startswith(".") and not name.endswith(UNFINISHED) and (Path(root) / name).is_file():
                 yield Path(root) / name, "" if below == "." else below
 
 
-def _part(name: str) -> str:
+def _named(name: str) -> str:
     return "".join(c if c.isprintable() else "_" for c in name).strip(". ")
 
 
 def _clean(below: str) -> str:
-    return "/".join(_part(name) or "folder" for name in below.split("/")) if below else ""
+    return "/".join(_named(name) or "folder" for name in below.split("/")) if below else ""
 
 
 def _prefixes(below: str) -> Iterator[str]:
@@ -143,13 +147,19 @@ def _prefixes(below: str) -> Iterator[str]:
 
 
 def load(
-    source: Source, shape: tuple[int, ...] | None, how: Fit | None, *, arrays: bool, scale: str | None = None
+    source: Source,
+    shape: tuple[int, ...] | None,
+    how: Fit | None,
+    *,
+    arrays: bool,
+    scale: str | None = None,
+    region: Region | None = None,
 ) -> Loaded:
     """The picture or, with ``arrays``, the measurement behind ``source``, at ``shape`` (C, H, W), None for its own.
 
-    Pictures are fitted (``images.fit``). Arrays must have the shape, less a first 1, and be finite. ``scale`` is the
-    range "BLACK..WHITE" of arrays, whole numbers among them, and of pictures that do not say it; where it is not given
-    arrays are floating-point numbers on [-1, 1].
+    Of pictures the ``region`` is taken, and fitted (``images.fit``). Arrays must have the shape, less a first 1, and be
+    finite. ``scale`` is the range "BLACK..WHITE" of arrays, whole numbers among them, and of pictures that do not say
+    it; where it is not given arrays are floating-point numbers on [-1, 1].
     Raises OSError or PosterioriError, one line.
     """
     data = read_bytes(source.path)
@@ -164,6 +174,10 @@ def load(
         size = x.shape[-2], x.shape[-1]
         return Loaded(x, (0, 0, *size), size, about | {"kind": "array"}, origin)
     picture = read_picture(data, source.path, scale)
+    whole = picture.pixels.shape[:2]
+    if region:
+        picture = _part(picture, region, source.path)
+        about["region"] = list(region)
     height, width = picture.pixels.shape[:2]
     shape = shape or (3, height, width)
     if len(shape) != 3 or shape[0] not in (1, 3):
@@ -175,7 +189,13 @@ def load(
     if fitted.note:
         about["fit"] = fitted.note
     origin = _fitted(picture, shape, how, fitted.window)
-    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about, origin, fitted.factor)
+    return Loaded(to_tensor(fitted.pixels), fitted.window, (height, width), about, origin, fitted.factor, whole)
+
+
+def _part(picture: Picture, region: Region, path: str) -> Picture:
+    alpha = picture.origin.alpha
+    origin = picture.origin if alpha is None else replace(picture.origin, alpha=cut(alpha, region, path))
+    return replace(picture, pixels=cut(picture.pixels, region, path), origin=origin)
 
 
 def _fitted(picture: Picture, shape: tuple[int, ...], how: Fit | None, window: tuple[int, int, int, int]) -> Origin:
@@ -252,16 +272,19 @@ class MaskFile:
         Fitted as the picture was, or of the fitted size already. A pixel of a resized picture is hidden where ``SLACK``
         of 255 or more is mixed into it, and has that share where it draws on any damage at all.
         """
-        size = self.pixels.shape[:2]
+        pixels = self.pixels
+        if "region" in loaded.about and pixels.shape == loaded.whole:
+            pixels = cut(pixels, loaded.about["region"], self.path)
+        size = pixels.shape[:2]
         if size not in (loaded.size, shape[1:]):
             (h, w), (height, width) = size, loaded.size
             raise PosterioriError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        fitted = np.abs(fit(self.pixels, *shape[1:], how, self.path).pixels)  # negative ones are damage as well
+        fitted = np.abs(fit(pixels, *shape[1:], how, self.path).pixels)  # negative ones are damage as well
         share = np.where(fitted < SLACK, 0.0, np.where(fitted > 255 - SLACK, 1.0, fitted / 255))
         if how == "resize" and size != shape[1:]:
-            share = np.where(share > 0, 1.0, SLACK / 255 * reached(self.pixels, *shape[1:]))
+            share = np.where(share > 0, 1.0, SLACK / 255 * reached(pixels, *shape[1:]))
         if not share.any() or (share == 1).all():
             left = "none of it is kept" if share.any() else "all of it is kept"
             raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import platform
-import sys
 from importlib.metadata import version
 
-import torch
 from torch import Tensor
 
 from posteriori import __version__
@@ -51,15 +49,3 @@ def versions() -> dict[str, str]:
 def arithmetic(prior: Prior) -> dict[str, str]:
     """Where and in what the network computes: part of what decides a run's numbers."""
     return {"device": prior.device.type, "dtype": str(prior.dtype).removeprefix("torch.")}
-
-
-def peak_memory(device: torch.device) -> int:
-    """The most bytes used so far: the GPU's tensors, or the whole process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, final
 import torch
 from torch import Tensor
 
-from posteriori.jobs.cost import seconds_of_a_step
+from posteriori.jobs.cost import seconds_of_a_call, seconds_of_a_step
 from posteriori.likelihoods import Likelihood, Noise
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior, ShownResidual
@@ -24,6 +24,17 @@ from posteriori.settings.text import Spec, format_spec
 
 #: called after every step with the mean residual, where there is one
 Tick = Callable[[float | None], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with the estimates ``x0`` (k, *shape) of the measurements ``rows``, means over their samples.
+
+    ``step`` of ``steps`` were done.
+    """
+
+    def __init__(self, x0: Tensor, rows: slice, step: int, steps: int):
+        super().__init__()
+        self.x0, self.rows, self.step, self.steps = x0, rows, step, steps
 
 
 class Drawn(NamedTuple):
@@ -151,15 +162,23 @@ class Sampling:
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
         counted, residual = CountedPrior(prior), ShownResidual()
+        last: tuple[State, slice, int, int] | None = None
         passes, done = (1 if sampler.interacting else -(-len(like) * asked.n // batch)), 0
 
         def watch(state: State, step: int, steps: int, rows: slice) -> None:
-            nonlocal done
-            done += 1
+            nonlocal done, last
+            done, last = done + 1, (state, rows, step, steps)
             if done % passes == 0:
                 tick(residual(state))
 
-        x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
+        try:
+            x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            state, rows, step, steps = last
+            x0 = state.x if state.x0 is None else state.x0
+            raise Interrupted(x0.unflatten(0, (-1, state.n)).mean(1), rows, step, steps) from None
         return Drawn(x, counted.calls, -(-counted.images // counted.calls))
 
 
@@ -198,7 +217,7 @@ class OneCall:
         return [*chosen, ("t", f"{self.level.t:g} of the prior's {prior.schedule.end:g}: one network call")]
 
     def seconds(self, prior: Prior, like: Likelihood) -> float | None:
-        return None
+        return seconds_of_a_call(prior, self.level)
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         x0, rows = denoised(prior, y, self.level, batch)

@@ -9,13 +9,14 @@ from typing import Any
 from posteriori import __version__
 from posteriori.diagnosis.noise import ROUNDING
 from posteriori.errors import PosterioriError
-from posteriori.images.fit import Fit, noise_left
+from posteriori.images.fit import Fit, Region, noise_left
 from posteriori.images.span import read_span
 from posteriori.images.written import Format
 from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
+from posteriori.priors.unet import TILE
 from posteriori.restore.entry import Case
 from posteriori.restore.inputs import Loaded, Masks, Source, load
 from posteriori.restore.intervals import IntervalRequest
@@ -46,6 +47,7 @@ class Restoration:
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
     for files, such as a blur's border. ``range`` is the scale of
     measurements that do not say it (``restore/scale.py``). ``format`` is that of the results, None for the inputs' own.
+    Of pictures the ``region`` alone is restored.
     """
 
     prior: Prior
@@ -61,6 +63,7 @@ class Restoration:
     interval: IntervalRequest | None = None
     range: str | None = None
     format: Format | None = None
+    region: Region | None = None
     _settings: dict[tuple[tuple[int, ...], float], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,9 +74,8 @@ class Restoration:
         if self._any_size and self.operator and not self.simulate:
             object.__setattr__(self, "operator", self.operator.for_files())
         if not self._any_size:
-            self._setting(
-                self.prior.shape, self._scale(0)
-            )  # what is wrong with the operator at this size is known before any work
+            # what is wrong with the operator at this size is known before any work
+            self._setting(self.prior.shape, self._scale(0))
 
     @property
     def _any_size(self) -> bool:
@@ -99,6 +101,8 @@ class Restoration:
             "fit": self.fit,
             "range": self.range,
             **({"format": self.format} if self.format else {}),
+            **({"region": list(self.region)} if self.region else {}),
+            **({"tile": tile} if (tile := getattr(self.prior, "tile", TILE)) != TILE else {}),
             "seed": self.seed,
             "interval": self.interval and asdict(self.interval),
             "noise": self._noise,
@@ -124,7 +128,8 @@ class Restoration:
 
     def case(self, source: Source) -> Case:
         """Reads and, to simulate, degrades an input. Raises OSError or PosterioriError."""
-        loaded = load(source, self._measured_shape(), self.fit, arrays=not self.simulate, scale=self.range)
+        asked: dict[str, Any] = {"arrays": not self.simulate, "scale": self.range, "region": self.region}
+        loaded = load(source, self._measured_shape(), self.fit, **asked)
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if not self.simulate:
             shape = self._image_shape(shape, source)

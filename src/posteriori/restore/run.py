@@ -16,18 +16,20 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
+from posteriori.images.files import save_image
 from posteriori.jobs.executor import Event, Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
+from posteriori.jobs.memory import peak_memory
 from posteriori.jobs.run import run
 from posteriori.likelihoods import Each, Likelihood, Linear
 from posteriori.operators import Mask
 from posteriori.restore.entry import Case, write_entry
-from posteriori.restore.inputs import Source
+from posteriori.restore.inputs import UNFINISHED, Source
 from posteriori.restore.intervals import write_intervals
-from posteriori.restore.manifest import MANIFEST, SUMMARY, peak_memory, versions
-from posteriori.restore.methods import Drawn
+from posteriori.restore.manifest import MANIFEST, SUMMARY, versions
+from posteriori.restore.methods import Drawn, Interrupted
 from posteriori.restore.restoration import Restoration
 from posteriori.settings.own import code_of
 
@@ -147,7 +149,7 @@ def restore(
         if event.kind == "end" and isinstance(event.job, Batch):
             finished(case.source for case in event.job.cases)
 
-    run(batches(), partial(_solve, Halving(restoration.rows, say)), entries, Serial(), tell, place=out)
+    run(batches(), partial(_solve, Halving(restoration.rows, say), out), entries, Serial(), tell, place=out)
 
 
 def _finished(
@@ -201,7 +203,7 @@ def _together(cases: Sequence[Case]) -> Likelihood:
     return Each([case.like for case in cases])
 
 
-def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
+def _solve(halving: Halving, out: Path, batch: Batch, tick: Tick) -> Restored:
     restoration, first, done = batch.restoration, batch.cases[0], 0
     started, n = time.perf_counter(), restoration.method.n
 
@@ -218,7 +220,15 @@ def _solve(halving: Halving, batch: Batch, tick: Tick) -> Restored:
         done = 0
         return first.method(first.prior, like, y, restoration.seed, rows, step)
 
-    drawn = halving(draw, len(y) * n)
+    try:
+        drawn = halving(draw, len(y) * n)
+    except Interrupted as stop:
+        for case, x0 in zip(batch.cases[stop.rows], stop.x0.cpu(), strict=True):
+            path = _unfinished(out, case.source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_image(case.window(case.shade(x0[None])), path)
+            halving.say(f"{path} is {case.source.name} as it was estimated after step {stop.step} of {stop.steps}")
+        raise
     cost = {
         "network_calls": drawn.calls,
         "rows_per_call": drawn.rows,
@@ -245,7 +255,13 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
         if restoration.interval:
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
+    _unfinished(out, case.source).unlink(missing_ok=True)
     return manifest
+
+
+def _unfinished(out: Path, source: Source) -> Path:
+    """Where what there was of an input is, when a command was interrupted."""
+    return out / f"{source.name}{UNFINISHED}"
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from posteriori.jobs.executor import Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
-from posteriori.jobs.memory import kept_room
+from posteriori.jobs.memory import kept_room, peak_memory
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import RESULTS, Result, Store
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.base import Prior
-from posteriori.restore.manifest import MANIFEST, arithmetic, peak_memory, versions
+from posteriori.restore.manifest import MANIFEST, arithmetic, versions
 from posteriori.sampler import Sampler, State
 from posteriori.settings.text import format_spec
 
