@@ -114,6 +114,12 @@ def test_exif_stays_but_for_the_turn_that_was_made(tmp_path):
         kept = opened(path).getexif()
         assert kept[0x010F] == "a camera"
         assert kept.get(0x0112, 1) == 1
+    for pixels in (RGB, DEEP[..., 0]):  # a TIFF's tags are its layout too, which is the new file's own
+        path, *_ = again(encoded(Image.fromarray(pixels), "TIFF", exif=exif), tmp_path, ".tif")
+        kept = opened(path).getexif()
+        assert kept[0x010F] == "a camera"
+        assert kept.get(0x0112, 1) == 1
+        path.unlink()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

@@ -36,6 +36,8 @@ BUNDLED = {"astronaut": "astronaut-face.png", "chelsea": "chelsea.png", "coffee"
 
 ACCEPTED = f"give a PNG, JPEG, WebP, TIFF, AVIF or another picture's file, or one of {', '.join(BUNDLED)}"
 
+#: the tags of description, maker, model, program, date, artist and rights
+_TEXTS = (270, 271, 272, 305, 306, 315, 33432)
 _PHOTOMETRIC = 262  # the TIFF tag that says whether zero is black
 _MOST = 281  # the TIFF tag that says which number is white, where it is not the largest
 #: which half of 16 bits Pillow takes of each sample: by its name of the layout, the layout that gives the other half
@@ -129,7 +131,8 @@ def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
     origin: dict[str, Any] = {"format": picture.format or "", "icc": icc, "dpi": picture.info.get("dpi")}
     white = getattr(picture, "tag_v2", {}).get(_MOST)
     turned = ImageOps.exif_transpose(picture)
-    if (exif := turned.getexif()) and picture.format != "TIFF":  # whose tags describe the file's layout, too
+    tiff = picture.format == "TIFF"
+    if exif := _described((picture if tiff else turned).getexif(), tags_are_layout=tiff):
         origin["exif"] = exif.tobytes()
     grey = mode in ("1", "L", "LA", "I", "F") or mode.startswith("I;16")
     samples = _samples(data, formats, turned, layout)
@@ -237,6 +240,19 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
         "turned as its EXIF says": turned,
     }
     return tuple(note for note, applies in notes.items() if applies)
+
+
+def _described(exif: Image.Exif, *, tags_are_layout: bool) -> Image.Exif:
+    """What of ``exif`` says something of the picture: of a TIFF's tags those that are text, and what a camera noted."""
+    if not tags_are_layout:
+        return exif
+    kept = Image.Exif()
+    for tag in _TEXTS:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    if camera := exif.get_ifd(ExifTags.IFD.Exif):
+        kept.get_ifd(ExifTags.IFD.Exif).update(camera)
+    return kept
 
 
 def _alpha(picture: Image.Image) -> np.ndarray | None:

@@ -145,6 +145,9 @@ def _tiff(pixels: np.ndarray, path: Path, icc: bytes | None, origin: Origin, bit
     low, high = origin.span
     samples = _whole(pixels, origin) if bits == 16 else (low + pixels * (high - low)).astype(np.float32)
     options: dict[str, Any] = {"extrasamples": ["unassalpha"]} if channels in (2, 4) else {}
+    exif = Image.Exif()
+    exif.load(origin.exif)
+    texts = [(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, str)]
     tifffile.imwrite(
         path,
         samples[..., 0] if channels == 1 else samples,
@@ -153,5 +156,7 @@ def _tiff(pixels: np.ndarray, path: Path, icc: bytes | None, origin: Origin, bit
         compression="zlib",
         iccprofile=icc,
         metadata=None,
+        software=False,
+        extratags=texts,
         **options,
     )
