@@ -2,10 +2,12 @@ import pytest
 import torch
 from tests.helpers import normal, small_operators
 
+from posteriori.errors import PosterioriError
 from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian
 from posteriori.operators import Dense, Mask
 from posteriori.restore.scale import check_scale, rescaled
+from posteriori.settings.text import parse_operator
 
 SHAPE = (3, 32, 32)
 AVERAGING = small_operators(SHAPE)[:5]
@@ -24,6 +26,17 @@ def test_an_operator_that_averages_keeps_to_the_range(operator):
     assert y.abs().max() <= 1 + 1e-5
     torch.testing.assert_close(y[:2].abs(), torch.ones_like(y[:2]), atol=1e-5, rtol=0)
     assert not small_operators()[5].averages, "any matrix need not"
+
+
+@pytest.mark.parametrize("text", ["bicubic(factor=2)", "jpeg(quality=1)", "bicubic(factor=2) @ gaussian-blur(sigma=1)"])
+def test_what_overshoots_is_told_from_bytes(text):
+    operator = parse_operator(text, SHAPE)
+    extreme = normal(1, *SHAPE).sign()
+    for x in (FACE, extreme):
+        y = operator(x)
+        check_scale(y, operator, 0.0, "-1..1", "y.npy")
+        with pytest.raises(PosterioriError, match=r"name its range with --range, like 0\.\.255"):
+            check_scale(127.5 * (y + 1), operator, 0.0, None, "y.npy")
 
 
 @pytest.mark.parametrize("given", RANGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Operator(ABC):
     kind: ClassVar[str] = "a nonlinear operator"
     #: whether every observed entry of A(x) is on [-1, 1] where x is: a weighted mean of x's entries, or a tone of one
     averages: ClassVar[bool] = False
+    #: how far beyond [-1, 1] the entries of one that averages may lie all the same
+    overshoot: ClassVar[float] = 0.0
     #: whether pictures far apart may explain one measurement, so that the mean of samples is none of them
     ambiguous: ClassVar[bool] = False
 
@@ -126,6 +129,7 @@ class Composition(Operator):
                 )
         object.__setattr__(self, "name", " @ ".join(part.name for part in self.parts))
         object.__setattr__(self, "averages", all(part.averages for part in self.parts))
+        object.__setattr__(self, "overshoot", math.prod(1 + part.overshoot for part in self.parts) - 1)
         object.__setattr__(self, "ambiguous", any(part.ambiguous for part in self.parts))
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ class JPEG(Rounding):
     """
 
     name: ClassVar[str] = "jpeg"
+    averages: ClassVar[bool] = True
+    overshoot: ClassVar[float] = 1.0  # y is not clipped, and at low quality rings
 
     quality: Annotated[int, Ge(1), Le(100), "the encoder's quality, as Pillow and libjpeg count it"] = 30
 

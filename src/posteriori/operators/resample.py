@@ -81,6 +81,8 @@ class Bicubic(Smaller):
     """
 
     name: ClassVar[str] = "bicubic"
+    averages: ClassVar[bool] = True
+    overshoot: ClassVar[float] = 0.42  # the absolute weights add up to 1.188 along each side
 
     factor: Annotated[int, Ge(1), "pixels that become one; it divides both sides of the picture"] = 4
 

@@ -21,15 +21,15 @@ def rescaled(y: Tensor, given: str | None) -> Tensor:
 def check_scale(y: Tensor, operator: Operator, sigma: float, given: str | None, path: str) -> None:
     """Raises PosterioriError where ``y`` (1, ...) cannot be A(x) + sigma n of an x on [-1, 1], or is likely on [0, 1].
 
-    For an operator that averages, |A(x)| is at most 1, so that more than ``FEW`` of the entries beyond 1 + 6 sigma
-    cannot be. Where no range is ``given`` and fewer than ``FEW`` of them are below -max(0.1, 3 sigma), the picture has
-    nothing darker than a middle grey: such are rare, and on [0, 1] all are so. Where the noise is above 1/6 there is
-    no telling.
+    For an operator that averages, |A(x)| is at most 1, or its ``overshoot`` more, so that more than ``FEW`` of the
+    entries beyond that and 6 sigma cannot be. Where no range is ``given`` and fewer than ``FEW`` of them are below
+    -max(0.1, 3 sigma), the picture has nothing darker than a middle grey: such are rare, and on [0, 1] all are so.
+    Where the noise is above 1/6 there is no telling.
     """
     if not operator.averages:
         return
     observed = operator.observed_entries(y)
-    limit, dark = 1 + 6 * sigma, max(0.1, 3 * sigma)
+    limit, dark = 1 + operator.overshoot + 6 * sigma, max(0.1, 3 * sigma)
     if (observed.abs() > limit).float().mean() > FEW:
         raise PosterioriError(
             f"{path} goes from {observed.min():.4g} to {observed.max():.4g}, which this operator and noise of sigma "
