@@ -8,6 +8,7 @@ from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, DiffPIR, PiGDM, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
+from posteriori.settings import presets
 from posteriori.settings.presets import default_steps, preset, resolve
 from posteriori.settings.text import read_sampler
 
@@ -221,3 +222,11 @@ def test_a_length_changes_with_the_noise_as_at_the_steps_where_that_was_measured
     resolved = resolve(DPS, blur(64), prior("mine"), steps=400, sigma=sigma)
     assert resolved.sampler.scale == pytest.approx(scale)
     assert ("changed with the noise as in 100 steps" in resolved.warning) == (sigma < 0.2)
+
+
+def test_langevin_steps_of_phase_retrieval_are_stable_at_their_noise():
+    """eta is below twice the variance that y leaves, 4 sigma^2 for half of an orthonormal transform."""
+    found = [e for e in presets._entries() if e.get("operator") == "phase-retrieval"]
+    assert found
+    for entry in found:
+        assert entry["fields"]["step_size"] <= 2 * 4 * entry["noise"] ** 2
