@@ -99,7 +99,9 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     of = [check | {"samples": check["samples"][chosen]} for check in (residual, shift)]
     found["warnings"] = warnings(*of, noise.level, simulated=case.truth is not None)
     if best and not best["share that explains y"]:
-        found["warnings"].append(f"none of {n} samples explains the measurement: take more --samples, or more steps")
+        found["warnings"].append(
+            f"none of {n} samples explains the measurement as well as true images do: look at them, or take more"
+        )
     np.save(folder / "measurement.npy", y[0].numpy())
     drawn = case.operator.drawing(y)
     shown = drawn[1] if drawn else case.window(y) if y.shape[1:] == x.shape[1:] else y
