@@ -27,8 +27,11 @@ class Diagnosis:
 
     @property
     def compressed(self) -> bool:
-        """Whether what JPEG changed is to be removed as noise: it is seen, and more than the noise that is left."""
-        return self.jpeg is not None and self.jpeg.quality < VISIBLE and self.jpeg.sigma > self.noise.sigma
+        """Whether what JPEG changed is to be removed as noise: it is seen, and more than white noise that is left.
+
+        JPEG takes high frequencies first, so that what it leaves looks like a camera's noise.
+        """
+        return self.jpeg is not None and self.jpeg.quality < VISIBLE and self.jpeg.sigma > self.noise.white
 
     @property
     def two_scales(self) -> bool:
