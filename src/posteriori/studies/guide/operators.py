@@ -249,10 +249,10 @@ Written by
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-Three candidates, the best first, one sample each, with few steps: mean PSNR and LPIPS of {n} held-out pictures that
-chose nothing, with noise {sigma} ({prior}, {size} x {size}), and seconds of one busy core for each picture. The
-operators have their defaults where nothing else is said. {n} pictures tell large differences alone. The pictures are
-of `{bundled}`, in the table's order, with the PSNR in dB of that one picture.
+What was measured of three candidates, the best first, one sample each, with few steps: mean PSNR and LPIPS of {n}
+held-out pictures that chose nothing, with noise {sigma} ({prior}, {size} x {size}), and seconds of one busy core for
+each picture. The operators have their defaults where nothing else is said. {n} pictures tell large differences alone.
+The pictures are of `{bundled}`, in the table's order, with the PSNR in dB of that one picture.
 """
 
 
