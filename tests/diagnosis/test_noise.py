@@ -86,6 +86,11 @@ def test_smoothed_noise_is_a_cameras():
     assert found.sigma == found.grain > 3 * found.white
 
 
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+def test_fur_and_wood_are_no_cameras_noise(name):
+    assert not find_noise(load_image(name)).correlated
+
+
 def test_a_smooth_picture_has_no_grain():
     assert not find_noise(smooth()).correlated
 

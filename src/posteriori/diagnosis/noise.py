@@ -20,6 +20,8 @@ MOST = 20_000
 SMALLEST = 32
 #: sigma on [-1, 1] from which there is grain: 1 of 255
 FAINT = 2 / 255
+#: what grows more than so from half the resolution to a quarter is texture
+TEXTURE = 1.6
 #: of 64 filtered pixels of white noise in a block, as many as have its energy's spread: 2 E^2 / Var
 INDEPENDENT = 52
 #: blocks that are needed
@@ -30,7 +32,7 @@ FLAT, BRIGHTNESSES = 0.1, 12
 
 @dataclass(frozen=True)
 class FoundNoise:
-    """``white`` is sigma of white noise, and ``grain`` that of luminance at half the resolution; both on [-1, 1].
+    """Sigmas on [-1, 1]: ``white`` of white noise, ``grain`` of luminance at half the resolution, ``coarse`` at 1/4.
 
     White noise has half its sigma there. Cameras interpolate their colours and smooth, so that their noise is weak at
     the highest frequencies, which estimates of white noise look at, and several times stronger below.
@@ -38,11 +40,16 @@ class FoundNoise:
 
     white: float
     grain: float
+    coarse: float
 
     @property
     def correlated(self) -> bool:
-        """Whether it is a camera's rather than white: eight times as much at half the resolution as white noise has."""
-        return self.grain > max(4 * self.white, FAINT)
+        """Whether it is a camera's rather than white: eight times as much at half the resolution as white noise has.
+
+        Texture grows with coarseness and a camera's noise hardly does: at a quarter of the resolution at most 1.45 times
+        as much is found in the CC15 pictures, and twice as much in two clean ones.
+        """
+        return self.grain > max(4 * self.white, FAINT) and self.coarse < TEXTURE * self.grain
 
     @property
     def sigma(self) -> float:
@@ -58,7 +65,7 @@ def find_noise(x: Tensor, name: str = "the picture") -> FoundNoise:
             f"{name} has {width} x {height} pixels, and noise can be told from {SMALLEST} a side: "
             "say it, like --noise 5/255"
         )
-    return FoundNoise(white_level(x), grain_level(x))
+    return FoundNoise(white_level(x), grain_level(x), grain_level(F.avg_pool2d(x, 2)))
 
 
 def white_level(x: Tensor) -> float:
