@@ -10,7 +10,7 @@ from posteriori.likelihoods import GaussianNoise
 from posteriori.observers import CountedPrior
 from posteriori.operators import GaussianBlur
 from posteriori.operators.base import Operator
-from posteriori.restore.methods import OnePass, Posterior
+from posteriori.restore.methods import OnePass, Posterior, denoised
 from posteriori.settings.text import read_sampler
 
 Y = torch.zeros(1, *IMAGE)
@@ -50,3 +50,15 @@ def test_one_call_and_what_cannot_be_done_have_no_time():
     prior, steep, blur = image_mixture(), Steep(IMAGE), GaussianBlur(IMAGE, sigma=1.0, size=7)
     assert OnePass().settled(prior, blur, GaussianNoise(0.1)).seconds(prior, LIKE) is None
     assert settled("ddrm", 1, prior, steep).seconds(prior, GaussianNoise(0.05).likelihood(Y, steep)) is None
+
+
+def test_the_noise_of_a_grey_picture_lies_in_luminance():
+    """Grey rows are denoised as at sqrt(3) sigma, and others beside them as at sigma."""
+    prior = image_mixture()
+    y = torch.randn(2, *IMAGE, generator=torch.Generator().manual_seed(0))
+    y[1] = y[1, :1].clone()
+    x0, rows = denoised(prior, y, prior.schedule.at_noise(0.2), 2)
+    for own, sigma in zip((0, 1), (0.2, 0.2 * IMAGE[0] ** 0.5), strict=True):
+        expected = prior.denoise(y[own : own + 1], prior.schedule.at_noise(sigma)).x0
+        torch.testing.assert_close(x0[own : own + 1], prior.clamp(expected))
+    assert rows == 2

@@ -46,8 +46,8 @@ class FoundNoise:
     def correlated(self) -> bool:
         """Whether it is a camera's rather than white: eight times as much at half the resolution as white noise has.
 
-        Texture grows with coarseness and a camera's noise hardly does: at a quarter of the resolution at most 1.45 times
-        as much is found in the CC15 pictures, and twice as much in two clean ones.
+        Texture grows with coarseness and a camera's noise hardly does: at a quarter of the resolution at most 1.45
+        times as much is found in the CC15 pictures, and twice as much in two clean ones.
         """
         return self.grain > max(4 * self.white, FAINT) and self.coarse < TEXTURE * self.grain
 

@@ -227,9 +227,16 @@ class OneCall:
 
 @torch.no_grad()
 def denoised(prior: Prior, y: Tensor, level: Level, batch: int) -> tuple[Tensor, int]:
-    """E[x_0 | y] of ``y`` (N, *shape) at a level with alpha = 1, and the rows in a network call."""
-    rows = y.to(prior.device).split(batch)
-    x0 = torch.cat([prior.denoise(each, level).x0 for each in rows])
+    """E[x_0 | y] of ``y`` (N, *shape) at a level with alpha = 1, and the rows in a network call.
+
+    Where the C channels of a picture are equal, its noise is so too and lies in their sum alone: of unit length, that
+    has sqrt(C) sigma, which is what the network is told.
+    """
+    y = y.to(prior.device)
+    x0, grey = torch.empty_like(y), (y == y[:, :1]).flatten(1).all(1)
+    for own, told in ((~grey, level), (grey, prior.schedule.at_noise(level.sigma_bar * y.shape[1] ** 0.5))):
+        if own.any():
+            x0[own] = torch.cat([prior.denoise(each, told).x0 for each in y[own].split(batch)])
     if not torch.isfinite(x0).all():
         raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
-    return prior.clamp(x0), len(rows[0])
+    return prior.clamp(x0), min(batch, len(y))

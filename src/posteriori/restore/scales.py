@@ -8,6 +8,7 @@ from typing import Any, ClassVar, final
 import torch.nn.functional as F
 from torch import Tensor
 
+from posteriori.jobs.cost import seconds_of_a_call
 from posteriori.likelihoods import Likelihood, Noise
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -58,7 +59,7 @@ class TwoCalls:
         return [("scales", "half the resolution, then the whole: the noise is a camera's, and not white")]
 
     def seconds(self, prior: Prior, like: Likelihood) -> float | None:
-        return None
+        return 1.25 * seconds_of_a_call(prior, self.level)
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         half = F.avg_pool2d(y, 2, ceil_mode=True)  # of an odd side, the last pixel alone
