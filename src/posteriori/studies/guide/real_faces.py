@@ -1,0 +1,87 @@
+"""Face priors at 64 pixels on real faces that no training saw, as a Markdown table: one call, and three restorations.
+
+    python -m posteriori.studies.guide.real_faces faces-64 out/train/faces-64/prior --data DATA --out out/real-faces
+
+The faces are FFHQ's: every 40th of ffhq-64.zip, and the ten of ffhq256/ reduced. The settings are those of ``faces-64``
+for every prior, so that weights of one network can be compared. Sheets of the restorations are left in OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from posteriori.hub.load import load_prior
+from posteriori.images.sheets import sheet
+from posteriori.metrics import lpips, psnr
+from posteriori.operators.base import Operator
+from posteriori.priors.base import Prior
+from posteriori.rng import Purpose, Rng
+from posteriori.sampler import Sampler
+from posteriori.samplers import DPS, DiffPIR, PiGDM
+from posteriori.settings.presets import resolve
+from posteriori.studies.guide.heldout import run
+from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
+from posteriori.training.data import list_names, load_images, split_names
+
+SIZE = 64
+
+
+def real_faces(data: Path) -> Tensor:
+    """The held-out FFHQ faces, (N, 3, 64, 64) on [-1, 1]."""
+    small, large = data / "ffhq-64.zip", data / "ffhq256"
+    held_out = (load_images(small, split_names(list_names(small), "39::40")[1], SIZE).pixels,)
+    pixels = [*held_out, load_images(large, list_names(large), SIZE).pixels]
+    return torch.cat([torch.as_tensor(p) for p in pixels]).float() / 127.5 - 1
+
+
+@torch.inference_mode()
+def one_call(prior: Prior, truth: Tensor) -> Tensor:
+    """E[x_0 | x_t] at t = 100, of x_t drawn with seed 0."""
+    t = prior.schedule.level(T_DENOISE)
+    noise = Rng(0, range(len(truth)), purpose=Purpose.MEASUREMENT).normal(truth.shape[1:])
+    return prior.denoise(t.alpha * truth + t.sigma * noise, t).x0
+
+
+def restorations(box: Task, blur: Task, shipped: Prior) -> list[tuple[str, Operator, Sampler]]:
+    """A name each, with its operator and its sampler."""
+    dps = resolve(DPS, blur.operator, shipped, steps=250, sigma=SIGMA_Y).sampler
+    return [
+        (f"{blur.label}: DiffPIR(1, 1), 30 steps", blur.operator, DiffPIR(steps=30, lambda_=1, zeta=1)),
+        (f"{blur.label}: DPS, 250 steps", blur.operator, dps),
+        (f"{box.label}: PiGDM, 100 steps", box.operator, PiGDM(steps=100)),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("priors", nargs="+", help="names or folders")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds ffhq-64.zip and ffhq256")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    truth, shipped = real_faces(args.data), load_prior("faces-64")
+    priors = {name: load_prior(name) for name in args.priors}
+
+    def scores(x: Tensor) -> str:
+        return f"{psnr(x, truth).mean():.2f} / {lpips(x, truth).mean():.4f}"
+
+    lines = [f"| {len(truth)} faces, PSNR (dB) / LPIPS |" + "".join(f" {name} |" for name in priors)]
+    lines += ["|---" * (1 + len(priors)) + "|"]
+    rows = [(f"one call at t = {T_DENOISE}", [one_call(prior, truth) for prior in priors.values()])]
+    for name, operator, sampler in restorations(*tasks(shipped.shape), shipped):
+        rows.append((name, [run(prior, operator, sampler, truth)[1] for prior in priors.values()]))
+    for name, found in rows:
+        lines.append(f"| {name} |" + "".join(f" {scores(x)} |" for x in found))
+        sheet(
+            torch.cat([truth[:8], *(x[:8] for x in found)]), args.out / f"{name.split(':')[-1].strip()}.png", columns=8
+        )
+    (args.out / "real-faces.md").write_text("\n".join(lines) + "\n", "utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
