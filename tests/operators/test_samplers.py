@@ -25,7 +25,7 @@ SHORT = {
     "annealed-langevin": "annealed-langevin(inner=1)",
 }
 #: follow the density of y, and there is none without noise
-DENSITY = {"pnpdm"}
+DENSITY = {"pnpdm", "dcps"}
 SHORTENED = [read_sampler(SHORT.get(cls.name, cls.name)).build().with_steps(2) for cls in SAMPLERS]
 
 

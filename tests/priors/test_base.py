@@ -16,7 +16,8 @@ class Answer(Prior):
 
     name, shape, schedule, bounds = "answer", (3, 8, 8), linear_betas(50), (-2.0, 3.0)
     dtype, device, stride, any_size = torch.bfloat16, torch.device("meta"), 4, True
-    learned_variance, tiles, shift, checkpointing = True, 7, (0.1, 0.2), True
+    learned_variance, shift, checkpointing = True, (0.1, 0.2), True
+    tiles, tile_size, together = 7, (4, 4), 3
 
     def denoise(self, x_t, t):
         return Denoised(0.5 * x_t, torch.ones_like(x_t))
@@ -44,5 +45,5 @@ def test_tiles_say_their_own_shape_number_and_variance():
     tiled = Tiled(Answer(), (3, 40, 40), tile=24, overlap=8)
     assert (tiled.shape, tiled.tiles, tiled.learned_variance) == ((3, 40, 40), 4, False)
     assert tiled.denoise(torch.zeros(1, 3, 40, 40), LEVEL).variance_fraction is None
-    own = set(Prior.__annotations__) - {"shape", "tiles", "learned_variance"}
+    own = set(Prior.__annotations__) - {"shape", "tiles", "tile_size", "together", "learned_variance"}
     assert all(getattr(tiled, name) == getattr(Answer, name) for name in own)
