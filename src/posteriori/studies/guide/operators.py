@@ -60,6 +60,7 @@ CANDIDATES = {
     "linear": (_BAYES, "pigdm(steps=30)", _MMPS),
     "rounded": (_BAYES, "dpir(sigma_min=0.02, steps=8)", _DAPS),
     "any": (_DAPS, "dps(steps=30)", "reddiff(steps=30)"),
+    "ambiguous": (_DAPS, "dps(steps=30)", "pnpdm(steps=80)"),
 }
 HEADING = "## Samplers on operators\n"
 BEST = 3
@@ -104,6 +105,8 @@ def likelihood(operator: Operator) -> Likelihood:
 def candidates(operator: Operator) -> tuple[str, ...]:
     like = likelihood(operator)
     kind = "spectral" if isinstance(like, Spectral) else "linear" if isinstance(like, Linear) else "any"
+    if operator.ambiguous:
+        return CANDIDATES["ambiguous"]
     return CANDIDATES["rounded" if isinstance(operator, Rounding) else kind]
 
 
