@@ -227,7 +227,7 @@ def test_every_picture_has_a_mask_of_its_own_in_one_batch(restore, face, tmp_pat
         hidden[name][8:20, left : left + 6] = 255
         Image.fromarray(hidden[name]).save(masks / f"{name}.png")
     files = [tmp_path / "a.png", tmp_path / "b.png"]
-    command = ["--sampler", "pigdm", "--steps", 4]
+    command = ["--sampler", "pigdm", "--steps", 4, "--dtype", "float32"]  # bfloat16 rounds by the batch
     assert restore(*files, "--mask", masks, *command, "--out", tmp_path / "both").code == 0
     for name, file in zip("ab", files, strict=True):
         assert restore(file, "--mask", masks / f"{name}.png", *command, "--out", tmp_path / "alone").code == 0
