@@ -7,6 +7,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import erf
 
 from posteriori.diagnosis.blur import edge_widths, find_blur
+from posteriori.diagnosis.jpeg import FoundJPEG
+from posteriori.diagnosis.noise import FoundNoise
+from posteriori.diagnosis.picture import LEAST, Diagnosis
 from posteriori.images.files import load_image
 
 
@@ -36,3 +39,10 @@ def test_noise_and_plains_have_no_blur():
     x = torch.zeros(1, 3, 100, 100)
     assert find_blur(x, 0.0) is None
     assert find_blur(0.1 * normal(x), 0.1) is None
+
+
+def test_a_blur_is_undone_with_no_less_noise_than_samplers_were_measured_at():
+    faint, jpeg = FoundNoise(0.002, 0.001, 0.001), FoundJPEG(92, 0.02)
+    assert Diagnosis(faint, None, None, None).sigma < LEAST
+    assert Diagnosis(faint, None, 2.0, None).sigma == LEAST
+    assert Diagnosis(faint, jpeg, 2.0, None).sigma == 0.02

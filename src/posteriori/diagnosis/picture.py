@@ -15,6 +15,9 @@ from posteriori.diagnosis.scratches import find_scratches
 #: JPEG below this quality leaves blocks that are seen
 VISIBLE = 75
 
+#: sigma on [-1, 1] that a blur is undone with at least: the smallest at which samplers were measured
+LEAST = 0.01
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -45,8 +48,9 @@ class Diagnosis:
 
     @property
     def sigma(self) -> float:
-        """Of the noise, on [-1, 1]."""
-        return self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
+        """Of the noise, on [-1, 1]; with a blur at least ``LEAST``, for its width is an estimate that y contradicts."""
+        sigma = self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
+        return sigma if self.blur is None else max(sigma, self.jpeg.sigma if self.jpeg else 0.0, LEAST)
 
     @property
     def lines(self) -> list[tuple[str, str]]:
