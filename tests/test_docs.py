@@ -1,0 +1,40 @@
+"""What the README and docs/ say exists: the files they link to, and the commands they show."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from posteriori.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `posteriori ...` line in the page's blocks of code, lines that go on joined."""
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    shown = [line.removeprefix("$ ") for line in lines if line.startswith(("posteriori ", "$ posteriori "))]
+    return [shlex.split(line, comments=True)[1:] for line in shown]
+
+
+COMMANDS = [pytest.param(words, id=f"{page.stem}: {' '.join(words)}") for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_command_that_is_shown_is_one_that_can_be_given(words):
+    """Names, options and their values are parsed, and nothing is run."""
+    command = get_command(app)
+    while words[:1] and words[0] in getattr(command, "commands", ()):
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_to_a_file(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
