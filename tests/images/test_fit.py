@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from posteriori.images.fit import Fit, cut, fit, noise_left, reached, read_region
+from posteriori.images.fit import Fit, cut, fit, noise_left, read_region
 
 HOWS = get_args(Fit)
 
@@ -145,22 +145,6 @@ def test_how_much_of_white_noise_is_left_is_measured(factor):
     resized = fit(noise, 64, 64, "resize", "x")
     assert resized.factor == pytest.approx(factor, rel=0.01)
     assert noise_left(resized.factor) == pytest.approx(resized.pixels[4:-4, 4:-4].std(), rel=0.06)
-
-
-@pytest.mark.parametrize(
-    ("size", "target"), [((40, 40), (8, 8)), ((37, 61), (9, 7)), ((5, 6), (9, 9)), ((64, 64), (9, 8))]
-)
-def test_what_a_pixel_draws_on_is_what_changes_it(size, target):
-    """Every pixel of the file in turn: where it is reached, and only there, the resized picture answers to it."""
-    for place in np.ndindex(*size):
-        one = np.zeros(size, np.float32)
-        one[place] = 1
-        answers = fit(one, *target, "resize", "x").pixels != 0
-        assert (answers <= reached(one, *target)).all()
-    many = np.zeros(size, np.float32)
-    many[size[0] // 2] = 1
-    too_many = reached(many, *target).sum() - (fit(many, *target, "resize", "x").pixels != 0).sum()
-    assert 0 <= too_many <= 2 * max(target)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,0", "-1,2,3,4", "a,b,c,d"])

@@ -429,16 +429,16 @@ def mask(path: Path, pixels: object, invert: bool = False, **options) -> MaskFil
     return MaskFile.read(save(path, np.asarray(pixels, np.uint8), **options).path, invert=invert)
 
 
-def test_greys_are_what_they_are_and_next_to_black_and_white_there_are_none(tmp_path):
+def test_greys_are_white_but_for_what_jpeg_leaves_of_black(tmp_path):
     grey = [[BLACK, 15, 16], [128, 239, WHITE]]
-    assert mask(tmp_path / "m.png", grey).pixels.tolist() == [[0, 0, 16], [128, 239, 255]]
+    assert mask(tmp_path / "m.png", grey).pixels.tolist() == [[0, 0, 255], [255, 255, 255]]
     grey = [[WHITE, 240, 239], [128, 15, BLACK]]
-    assert mask(tmp_path / "m.png", grey, invert=True).pixels.tolist() == [[0, 0, 16], [127, 255, 255]]
+    assert mask(tmp_path / "m.png", grey, invert=True).pixels.tolist() == [[0, 0, 255], [255, 255, 255]]
 
 
 def test_the_colours_of_a_mask_count_by_their_mean(tmp_path):
     colours = [[[0, 0, 255], [47, 0, 1], [47, 0, 0]]]
-    assert mask(tmp_path / "m.png", colours).pixels.tolist() == [[85, 16, 0]]
+    assert mask(tmp_path / "m.png", colours).pixels.tolist() == [[255, 255, 0]]
 
 
 def test_what_is_transparent_in_a_mask_is_white(tmp_path):
@@ -452,10 +452,11 @@ def test_strokes_on_a_clear_layer_are_what_is_to_be_restored(tmp_path, colour):
     layer = np.zeros((4, 6, 4), np.uint8)
     layer[1, :, :3], layer[1, :, 3] = colour, [255, 255, 255, 255, 128, 8]
     expected = np.zeros((4, 6))
-    expected[1] = [255, 255, 255, 255, 128, 0]
+    expected[1] = [255, 255, 255, 255, 255, 0]
     found = mask(tmp_path / "m.png", layer)
     np.testing.assert_allclose(found.pixels, expected, atol=0.01)
-    np.testing.assert_allclose(mask(tmp_path / "m.png", layer, invert=True).pixels, 255 - expected, atol=9)
+    expected[1, 4] = 0  # half a stroke: there is damage in it either way
+    np.testing.assert_allclose(mask(tmp_path / "m.png", layer, invert=True).pixels, 255 - expected, atol=0.01)
 
 
 def test_the_ringing_of_a_jpeg_does_a_mask_no_harm(tmp_path):
@@ -474,16 +475,14 @@ def test_a_soft_edge_leaves_no_outline(tmp_path):
     read = mask(tmp_path / "m.png", (255 * alpha).round())
     damaged = 100 + alpha * (255 - 100)
     source = save(tmp_path / "x.png", np.repeat(damaged[..., None], 3, 2).astype(np.uint8))
-    share = read.share(load(source, (3, 64, 64), None, arrays=False), (3, 64, 64), None, source)[0].numpy()
-    kept = share == 0
-    np.testing.assert_allclose(share[(share > 0) & (share < 1)], alpha[(share > 0) & (share < 1)], atol=0.01)
-    assert 0.5 < kept.mean() < 0.9
-    assert np.abs(damaged - 100)[kept].max() <= 16 / 255 * 155
+    hidden = read.hidden(load(source, (3, 64, 64), None, arrays=False), (3, 64, 64), None, source)[0].numpy()
+    assert 0.1 < hidden.mean() < 0.5
+    assert np.abs(damaged - 100)[~hidden].max() <= 16 / 255 * 155
     assert np.abs(damaged - 100)[alpha < 0.5].max() > 50, "as half a brush would leave"
 
 
 @pytest.mark.parametrize("width", [2, 3, 9])
-def test_what_is_kept_of_a_resized_picture_has_nothing_of_what_is_restored(tmp_path, width):
+def test_what_is_kept_of_a_resized_picture_has_next_to_nothing_of_what_is_restored(tmp_path, width):
     """A scratch of ``width`` pixels, white on grey, in a picture that is brought to an eighth."""
     scratch = np.zeros((128, 128), np.uint8)
     for i in range(20, 108):
@@ -492,15 +491,11 @@ def test_what_is_kept_of_a_resized_picture_has_nothing_of_what_is_restored(tmp_p
     source = save(tmp_path / "x.png", np.where(scratch[..., None] > 0, WHITE, 100).repeat(3, 2).astype(np.uint8))
     shape = (3, 16, 16)
     loaded = load(source, shape, "resize", arrays=False)
-    share = read.share(loaded, shape, "resize", source)[0]
-    keep = share == 0
+    keep = ~read.hidden(loaded, shape, "resize", source)[0]
     off = (loaded.x[0, 0] - (100 / 127.5 - 1)).abs() * 127.5
-    assert 0.3 < keep.float().mean() < 0.95
+    assert 0.6 < keep.float().mean() < 0.95
     assert off[~keep].max() > 32 / 255 * 155
-    assert off[keep].max() <= 0.5
-    assert off[share < 1].max() <= 16 / 255 * 155 + 1, (
-        "what is not hidden has next to nothing, and is not believed whole"
-    )
+    assert off[keep].max() <= 16 / 255 * 155 + 1
 
 
 @pytest.mark.parametrize(
@@ -548,11 +543,11 @@ def test_a_mask_goes_the_way_of_its_picture(tmp_path, how, size):
     read = mask(tmp_path / "m.png", pixels)
     source = Source(read.path, "m")
     loaded = load(source, (3, 8, 12), how, arrays=False)
-    keep = read.share(loaded, (3, 8, 12), how, source) == 0
+    keep = ~read.hidden(loaded, (3, 8, 12), how, source)
     assert keep.shape == (1, 8, 12)
     kept = torch.equal if how != "resize" else lambda a, b: bool((a <= b).all())
     assert kept(keep, loaded.x[0, :1] < 0)
-    swapped = MaskFile.read(read.path, invert=True).share(loaded, (3, 8, 12), how, source) == 0
+    swapped = ~MaskFile.read(read.path, invert=True).hidden(loaded, (3, 8, 12), how, source)
     if how == "resize":
         assert not (swapped & keep).any()  # what has of both is kept by neither
     else:
@@ -566,8 +561,8 @@ def test_a_region_of_a_picture_has_that_of_its_mask(tmp_path):
     read, source = mask(tmp_path / "m.png", hidden), save(tmp_path / "x.png", noise(9, 12))
     loaded = load(source, None, None, arrays=True, region=(4, 2, 6, 4))
     assert torch.equal(loaded.x, load(source, None, None, arrays=True).x[..., 2:6, 4:10])
-    share = read.share(loaded, SHAPE, None, source)
-    assert np.array_equal(share[0], hidden[2:6, 4:10] / WHITE)
+    found = read.hidden(loaded, SHAPE, None, source)
+    assert np.array_equal(found[0], hidden[2:6, 4:10] / WHITE)
     assert loaded.about["region"] == [4, 2, 6, 4]
 
 
@@ -577,8 +572,8 @@ def test_a_mask_of_the_fitted_size_is_taken_as_it_is(tmp_path):
     read = mask(tmp_path / "m.png", hidden)
     for how, size in (("crop", (9, 9)), ("pad", (2, 3)), ("resize", (7, 5))):
         source = save(tmp_path / "x.png", noise(*size))
-        share = read.share(load(source, SHAPE, how, arrays=False), SHAPE, how, source)
-        assert np.array_equal(share[0], hidden / WHITE)
+        found = read.hidden(load(source, SHAPE, how, arrays=False), SHAPE, how, source)
+        assert np.array_equal(found[0], hidden / WHITE)
 
 
 def test_a_mask_of_any_other_size_is_refused(tmp_path):
@@ -587,7 +582,7 @@ def test_a_mask_of_any_other_size_is_refused(tmp_path):
     for how in ("crop", "resize"):
         loaded = load(source, SHAPE, how, arrays=False)
         with pytest.raises(ValueError, match=r"m\.png is 2 x 5 pixels and .*x\.png is 7 x 9: give a mask of that size"):
-            read.share(loaded, SHAPE, how, source)
+            read.hidden(loaded, SHAPE, how, source)
 
 
 def test_a_mask_serves_measurements_too(tmp_path):
@@ -595,8 +590,8 @@ def test_a_mask_serves_measurements_too(tmp_path):
     source = Source(str(tmp_path / "y.npy"), "y")
     hidden = np.zeros((4, 6))
     hidden[1:3, 2:5] = WHITE
-    share = mask(tmp_path / "m.png", hidden).share(load(source, SHAPE, None, arrays=True), SHAPE, None, source)
-    assert np.array_equal(share[0], hidden / WHITE)
+    found = mask(tmp_path / "m.png", hidden).hidden(load(source, SHAPE, None, arrays=True), SHAPE, None, source)
+    assert np.array_equal(found[0], hidden / WHITE)
 
 
 def test_masks_of_a_folder_go_by_the_names_of_the_pictures(tmp_path):

@@ -107,8 +107,8 @@ def restore(
     mask: Annotated[
         str | None,
         typer.Option(
-            help="Picture of what to restore: white is restored, black is kept, and of grey the less is believed the "
-            "lighter it is; or a folder of masks named like the pictures."
+            help="Picture of what to restore: white is restored, and grey with it; black is kept. Or a folder of masks "
+            "named like the pictures."
         ),
     ] = None,
     mask_invert: Annotated[bool, typer.Option("--mask-invert", help="Black is restored, white is kept.")] = False,

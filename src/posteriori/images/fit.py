@@ -87,20 +87,6 @@ def cut(pixels: np.ndarray, region: Region, source: object) -> np.ndarray:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def reached(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Which pixels of ``fit(..., "resize")`` draw on any of ``pixels`` (H, W) that is not 0: (height, width), bool."""
-    top, left, part_h, part_w = _centre(pixels.shape, height, width)
-    any_of = pixels[top : top + part_h, left : left + part_w] != 0
-    for axis, side in ((0, height), (1, width)):
-        before = np.concatenate([np.zeros_like(any_of.take([0], axis), int), any_of.cumsum(axis)], axis)
-        scale = any_of.shape[axis] / side
-        centres, support = (np.arange(side) + 0.5) * scale, _LOBES * max(scale, 1.0)
-        first = np.floor(centres - support + 0.5).clip(0).astype(int)  # as Pillow rounds them
-        last = np.floor(centres + support + 0.5).clip(max=any_of.shape[axis]).astype(int)
-        any_of = before.take(last, axis) > before.take(first, axis)
-    return any_of
-
-
 def noise_left(factor: float) -> float:
     """The standard deviation of white noise of unit variance after ``fit(..., "resize")`` by ``factor``."""
     places = (np.arange(256) + 0.5) * factor

@@ -13,7 +13,7 @@ from torch import Tensor
 from posteriori.images.files import save_image
 from posteriori.images.sheets import comparison, heat_map
 from posteriori.images.written import Format, write_like
-from posteriori.likelihoods import GaussianNoise, Measured, Noise
+from posteriori.likelihoods import Measured, Noise
 from posteriori.operators.base import Operator
 from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
@@ -27,7 +27,7 @@ from posteriori.restore.methods import Settled
 class Case:
     """An input ready for ``method``: its measurement y (1, ...), and the truth (1, C, H, W) where it is known.
 
-    ``noise`` is its own. ``exact``, where it is given, is the part of A that y says without noise.
+    ``noise`` is its own.
     """
 
     source: Source
@@ -38,25 +38,19 @@ class Case:
     noise: Noise
     y: Tensor
     truth: Tensor | None
-    exact: Operator | None = None
 
     @property
     def like(self) -> Measured:
         """The likelihood of its measurement."""
         return self.noise.likelihood(self.y, self.operator)
 
-    @property
-    def checked(self) -> tuple[Operator, Noise]:
-        """What its residual is taken of: where a part is known without noise, that part."""
-        return (self.exact, GaussianNoise(0.0)) if self.exact else (self.operator, self.noise)
-
     def projected(self, x: Tensor) -> Tensor:
         """The images nearest to ``x`` (n, *shape) that give what y says without noise.
 
         Where that amplifies no rounding, A A^T = s^2 I; ``x`` where y has noise.
         """
-        operator, noise = self.checked
-        if noise.level or not isinstance(operator, SVDOperator) or operator.s.ndim:
+        operator = self.operator
+        if self.noise.level or not isinstance(operator, SVDOperator) or operator.s.ndim:
             return x
         return operator.prox(x, self.y.to(x).expand(len(x), *self.y.shape[1:]), 0.0)
 
@@ -91,7 +85,7 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     written as the input was, or in the format ``kind``, under the input's name ("file" in the manifest).
     """
     y, n = case.y, len(x)
-    operator, noise = case.checked
+    operator, noise = case.operator, case.noise
     residual, shift = check_residual(operator, y, x, noise), check_prior(case.prior, x)
     best = best_of(residual, noise.level) if n > 1 and case.operator.ambiguous else None
     found: dict[str, Any] = {"residual": residual, "shift": shift} | ({"best": best} if best else {})

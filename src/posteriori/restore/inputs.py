@@ -17,7 +17,7 @@ from posteriori.arrays import SUFFIXES as ARRAYS
 from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
 from posteriori.images.files import STANDARD_INPUT, read_bytes, to_tensor
-from posteriori.images.fit import Fit, Region, cut, fit, reached
+from posteriori.images.fit import Fit, Region, cut, fit
 from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture
 from posteriori.images.span import read_span
 from posteriori.restore.manifest import MANIFEST, SUMMARY
@@ -25,7 +25,7 @@ from posteriori.restore.scale import rescaled
 
 #: how the name of a picture ends that shows how far an interrupted command came
 UNFINISHED = ".unfinished.png"
-#: of 255: what JPEG may leave of a mask's black and white
+#: of 255: what JPEG may leave of a mask's black, and what of damage may be mixed into what is kept
 SLACK = 16
 
 
@@ -237,9 +237,9 @@ def _strokes(picture: Picture) -> np.ndarray:
 class MaskFile:
     """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
 
-    On a transparent layer strokes in a bright colour, such as red, are white. A grey is the share of damage in what is
-    seen there, as at the edge of a brush: such a pixel is restored, and the more is known of it the darker it is
-    (``PerPixelNoise.behind``). Within ``SLACK`` of 255, black is black and white is white. ``pixels`` are (H, W), 255
+    On a transparent layer strokes in a bright colour, such as red, are white. A grey is white: there is damage in what
+    is seen there, as at the edge of a brush. Taken for noise (``PerPixelNoise.behind``), it left an outline of the
+    damage, and of nine samplers none gained by it. Within ``SLACK`` of 255 black is black. ``pixels`` are (H, W), 255
     for white.
     """
 
@@ -254,7 +254,7 @@ class MaskFile:
         data = read_bytes(path)
         grey = _strokes(read_picture(data, path))
         grey = 255 - grey if invert else grey
-        grey = np.where(grey < SLACK, 0.0, np.where(grey > 255 - SLACK, 255.0, grey)).astype(np.float32)
+        grey = np.where(grey < SLACK, 0.0, 255.0).astype(np.float32)
         swapped = ", swapped by --mask-invert" if invert else ""
         for everything, colour, problem in (
             ((grey == 255).all(), ("white", "black")[invert], "nothing would be left to restore from"),
@@ -266,11 +266,11 @@ class MaskFile:
                 )
         return cls(path, grey, hashlib.sha256(data).hexdigest(), invert)
 
-    def share(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
-        """The share of damage in each pixel, (1, H, W) on [0, 1]: 0 is kept, and 1 hidden.
+    def hidden(self, loaded: Loaded, shape: tuple[int, ...], how: Fit | None, source: Source) -> Tensor:
+        """Which pixels are to be restored, (1, H, W) of bool.
 
-        Fitted as the picture was, or of the fitted size already. A pixel of a resized picture is hidden where ``SLACK``
-        of 255 or more is mixed into it, and has that share where it draws on any damage at all.
+        Fitted as the picture was, or of the fitted size already. A pixel of a resized picture is one of them where
+        ``SLACK`` of 255 or more is mixed into it.
         """
         pixels = self.pixels
         if "region" in loaded.about and pixels.shape == loaded.whole:
@@ -281,14 +281,11 @@ class MaskFile:
             raise PosterioriError(
                 f"{self.path} is {w} x {h} pixels and {source.path} is {width} x {height}: give a mask of that size"
             )
-        fitted = np.abs(fit(pixels, *shape[1:], how, self.path).pixels)  # negative ones are damage as well
-        share = np.where(fitted < SLACK, 0.0, np.where(fitted > 255 - SLACK, 1.0, fitted / 255))
-        if how == "resize" and size != shape[1:]:
-            share = np.where(share > 0, 1.0, SLACK / 255 * reached(pixels, *shape[1:]))
-        if not share.any() or (share == 1).all():
-            left = "none of it is kept" if share.any() else "all of it is kept"
+        hidden = np.abs(fit(pixels, *shape[1:], how, self.path).pixels) >= SLACK  # negative ones are damage as well
+        if hidden.all() or not hidden.any():
+            left = "none of it is kept" if hidden.any() else "all of it is kept"
             raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
-        return torch.from_numpy(share.astype(np.float32))[None]
+        return torch.from_numpy(hidden)[None]
 
 
 @dataclass(frozen=True)

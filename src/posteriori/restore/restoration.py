@@ -7,18 +7,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from posteriori import __version__
-from posteriori.diagnosis.noise import ROUNDING
 from posteriori.errors import PosterioriError
 from posteriori.images.fit import Fit, Region, noise_left
 from posteriori.images.span import read_span
 from posteriori.images.written import Format
-from posteriori.likelihoods import GaussianNoise, Noise, PerPixelNoise
+from posteriori.likelihoods import GaussianNoise, Noise
 from posteriori.operators import Mask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import TILE
 from posteriori.restore.entry import Case
-from posteriori.restore.inputs import Loaded, Masks, Source, load
+from posteriori.restore.inputs import Masks, Source, load
 from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
@@ -134,17 +133,18 @@ class Restoration:
         if not self.simulate:
             shape = self._image_shape(shape, source)
         setting = self._setting(shape, self._scale(loaded.factor))
-        operator, noise, exact = setting.operator, setting.noise, None
+        operator = setting.operator
         if operator is None:
-            operator, noise, exact = self._masked(loaded, shape, source, noise)
+            assert self.masks
+            operator = Mask(shape, ~self.masks.of(source).hidden(loaded, shape, self.fit, source))
         x = loaded.x
         if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
             x = x.mean(1, keepdim=True)
         if loaded.about["kind"] == "array":
             check_scale(x, operator, self.noise.level, self.range, source.path)
-        y = noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
+        y = setting.noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
         truth = x if self.simulate else None
-        return Case(source, loaded, setting.prior, operator, setting.method, noise, y, truth, exact)
+        return Case(source, loaded, setting.prior, operator, setting.method, setting.noise, y, truth)
 
     def _image_shape(self, measured: tuple[int, ...], source: Source) -> tuple[int, ...]:
         """The shape of the image behind a measurement: one that the prior takes, and that the operator measures so."""
@@ -188,15 +188,3 @@ class Restoration:
             method = self.method.settled(prior, operator or Mask(shape), noise)
             self._settings[shape, factor] = Setting(prior, operator, noise, method)
         return self._settings[shape, factor]
-
-    def _masked(
-        self, loaded: Loaded, shape: tuple[int, ...], source: Source, noise: Noise
-    ) -> tuple[Mask, Noise, Mask | None]:
-        """What a mask makes of an input: its operator, its noise, and what of it is kept to the last bit."""
-        assert self.masks
-        share = self.masks.of(source).share(loaded, shape, self.fit, source)
-        kept = share == 0
-        if not isinstance(noise, GaussianNoise) or bool((kept | (share == 1)).all()):
-            return Mask(shape, kept), noise, None
-        exact = Mask(shape, kept) if not noise.level and kept.any() else None
-        return Mask(shape, share < 1), PerPixelNoise.behind(share, noise.level or ROUNDING), exact
