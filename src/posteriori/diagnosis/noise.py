@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.stats import chi2
+from scipy.special import chdtri
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
@@ -109,7 +109,7 @@ def grain_level(x: Tensor) -> float:
     energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square() / left, half))
     if len(energy) < FEWEST:
         return 0.0
-    noise = chi2.ppf(FLAT, INDEPENDENT) / INDEPENDENT
+    noise = chdtri(INDEPENDENT, 1 - FLAT) / INDEPENDENT
     groups = np.array_split(energy[np.argsort(brightness)], min(BRIGHTNESSES, max(1, len(energy) // 40)))
     each = np.median([np.quantile(group, FLAT) for group in groups])
     return float(min(each, 1.5**2 * np.quantile(energy, FLAT)) / noise) ** 0.5
@@ -149,6 +149,6 @@ def _line(channel: np.ndarray) -> np.ndarray:
     groups = np.array_split(np.argsort(mean), 16)
     v = np.array([mean[group].mean() for group in groups])
     k = noise.shape[1]
-    variance = np.array([np.median(energy[group]) for group in groups]) * k / chi2.median(k)
+    variance = np.array([np.median(energy[group]) for group in groups]) * k / chdtri(k, 0.5)
     b, a = np.polyfit(v, variance, 1, w=1 / np.maximum(variance, 1e-12))
     return np.array([a, b])

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.images.files import to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.cm import ScalarMappable
 
 _DPI = 128  # a power of two: sizes in pixels survive the division
 _CELL = 192  # small pictures are enlarged to about this width
@@ -28,42 +29,39 @@ _ACCENT, _INK, _FAINT = "#ffb000", "#1a1a1a", "#666666"
 
 
 class _Canvas:
-    """A white figure measured in pixels from its top left corner. No pyplot, hence no global state."""
+    """A white picture, drawn on from its top left corner. Pillow's, for matplotlib takes half a second to import."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+        self.image = Image.new("RGB", (width, height), "white")
+        self.pen = ImageDraw.Draw(self.image)
 
     def picture(self, pixels: np.ndarray, left: int, top: int) -> None:
-        self.figure.figimage(pixels, left, self.height - top - len(pixels), origin="upper")
+        self.image.paste(Image.fromarray(pixels), (left, top))
 
     def text(self, text: str, left: int, top: int, size: int = 13, colour: str = _INK, bold: bool = False) -> None:
         # By the baseline: aligned at the top, lines without ascenders would sit higher.
-        x, y = left / self.width, 1 - (top + size) / self.height
-        weight = "bold" if bold else "normal"
-        self.figure.text(x, y, text, fontsize=size * 72 / _DPI, color=colour, weight=weight, parse_math=False)
+        self.pen.text((left, top + size), text, colour, _font(size, bold), anchor="ls")
 
-    def frame(self, left: float, top: float, width: float, height: float) -> None:
-        for colour, line in (("black", 3.5), (_ACCENT, 2.0)):
-            box = Rectangle((left, self.height - top - height), width, height, fill=False, zorder=10)
-            box.set(edgecolor=colour, linewidth=line * 72 / _DPI, transform=None)
-            self.figure.add_artist(box)
-
-    def colour_bar(self, colours: ScalarMappable, label: str, left: int, top: int, width: int, height: int) -> None:
-        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
-        axes = self.figure.add_axes(box)
-        ticks = np.linspace(*colours.get_clim(), 3)
-        self.figure.colorbar(colours, cax=axes, ticks=ticks, format="%.2g").set_label(label, fontsize=11 * 72 / _DPI)
-        axes.tick_params(labelsize=11 * 72 / _DPI)
+    def frame(self, left: int, top: int, width: int, height: int) -> None:
+        for colour, out in (("black", 2), (_ACCENT, 1)):
+            corners = (left - out, top - out, left + width + out - 1, top + height + out - 1)
+            self.pen.rectangle(corners, outline=colour, width=2 * out)
 
     def save(self, path: str | Path) -> None:
-        with atomic_path(path) as temporary, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # the font lacks a name's script, and draws boxes
-            canvas = FigureCanvasAgg(self.figure)
+        with atomic_path(path) as temporary:
             if Path(path).suffix == ".jpg":
-                canvas.print_jpg(temporary, pil_kwargs={"quality": 80})
+                self.image.save(temporary, "JPEG", quality=80)
             else:
-                canvas.print_png(temporary)
+                self.image.save(temporary, "PNG")
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    """The font that plots are written in, found without importing what draws them."""
+    spec = find_spec("matplotlib")
+    assert spec
+    folder = Path(str(spec.origin)).parent / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(folder / f"DejaVuSans{'-Bold' * bold}.ttf", size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -161,6 +159,9 @@ def comparison(
 
 def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> None:
     """Writes ``values``, (H, W) from 0 up, as colours with a colour bar named ``label``, to the PNG file ``path``."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     if values.ndim != 2:
         raise PosterioriError(f"got shape {tuple(values.shape)}: give (H, W)")
     if values.isnan().any():
@@ -170,13 +171,29 @@ def heat_map(values: Tensor, path: str | Path, *, title: str, label: str) -> Non
     heading = _wrapped(title, width + _GAP + 5 * _BAR, glyph=10.5)
     top = _MARGIN + len(heading) * _TITLE + _GAP
     canvas = _Canvas(width + 2 * _MARGIN + _GAP + 5 * _BAR, top + height + _MARGIN)
-    for j, line in enumerate(heading):
-        canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
     colours = ScalarMappable(Normalize(0, float(values.max()) or 1.0), "magma")
     pixels = colours.to_rgba(values.detach().float().cpu().numpy(), bytes=True)[..., :3]
     canvas.picture(_nearest(pixels, height, width), _MARGIN, top)
-    canvas.colour_bar(colours, label, _MARGIN + width + _GAP, top, _BAR, height)
+    canvas.picture(_colour_bar(colours, label, top, height), _MARGIN + width + _GAP, 0)
+    for j, line in enumerate(heading):
+        canvas.text(line, _MARGIN, _MARGIN + j * _TITLE, size=17, bold=True)
     canvas.save(path)
+
+
+def _colour_bar(colours: ScalarMappable, label: str, top: int, height: int) -> np.ndarray:
+    """The right part of a heat map: a bar, ``height`` pixels high below ``top``, three numbers and its ``label``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    wide, high = 5 * _BAR + _MARGIN, top + height + _MARGIN
+    figure = Figure(figsize=(wide / _DPI, high / _DPI), dpi=_DPI, facecolor="white")
+    axes = figure.add_axes((0, _MARGIN / high, _BAR / wide, height / high))
+    ticks = np.linspace(*colours.get_clim(), 3)
+    figure.colorbar(colours, cax=axes, ticks=ticks, format="%.2g").set_label(label, fontsize=11 * 72 / _DPI)
+    axes.tick_params(labelsize=11 * 72 / _DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def _zoomed_height(zoom: tuple[int, int, int, int], full: tuple[int, int], width: int) -> int:
