@@ -1,0 +1,42 @@
+"""Sphinx's settings: `make docs` builds the site from these pages, without network.
+
+Sphinx with MyST and the PyData theme, since readers know it from numpy, scipy and scikit-image, it reads the Markdown that
+GitHub shows, its search works offline, and it loads nothing from elsewhere.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import listed  # noqa: E402
+
+from posteriori import __version__
+
+project = "posteriori"
+author = "the posteriori developers"
+version = release = __version__
+extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "**/README.md"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "posteriori"
+html_theme_options = {
+    "navigation_with_keys": True,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+}
+html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+copybutton_prompt_text = "$ "
+
+
+def setup(app):
+    app.connect("builder-inited", lambda app: listed.write(Path(app.srcdir) / "reference"))
+    app.connect("source-read", lambda app, docname, text: text.__setitem__(0, listed.bring_in(docname, text[0])))

@@ -1,0 +1,110 @@
+"""The reference pages, written from the package itself: its command line, samplers, operators, priors and functions."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer.main
+from typer.cli import get_docs_for_click
+
+import posteriori
+from posteriori.cli import app
+from posteriori.operators import OPERATORS
+from posteriori.samplers import SAMPLERS
+from posteriori.settings.fields import accepts, class_fields
+from posteriori.settings.text import format_value
+
+ROOT = Path(__file__).parents[1]
+#: a link from docs/ to a page of Markdown outside it
+OUTSIDE = re.compile(r"\]\((?:\.\./)+((?:src|benches|training)/[^)#]+\.md)\)")
+PACKAGE = Path(posteriori.__file__).parent
+FUNCTIONS = ("sample", "load_prior", "load_image", "save_image", "preset", "check", "from_deepinv")
+CLASSES = ("Gaussian", "PerPixelNoise", "Poisson", "Flat", "Each", "GaussianMixture")
+METRICS = ("psnr", "ssim", "lpips", "credible_interval", "kernel_distance")
+
+
+def write(folder: Path) -> None:
+    """Writes cli.md, functions.md, samplers.md and operators.md, and the pages from elsewhere, into ``folder``."""
+    folder.mkdir(exist_ok=True)
+    calls = [(f"pp.{name}", getattr(posteriori, name)) for name in (*FUNCTIONS, *CLASSES)]
+    calls += [(f"pp.metrics.{name}", getattr(posteriori.metrics, name)) for name in METRICS]
+    pages = {
+        "cli": _command_line(),
+        "functions": _page(
+            "Functions",
+            "Functions, likelihoods and a prior with a known posterior; `import posteriori as pp` has them all.",
+            (_call(name, thing) for name, thing in calls),
+        ),
+        "samplers": _page(
+            "Fields of samplers",
+            "A sampler is a frozen dataclass. Its fields are its hyperparameters, with its paper's values as defaults. "
+            "The command line and `pp.preset` use measured values where there are some.",
+            map(_fields, SAMPLERS),
+        ),
+        "operators": _page(
+            "Fields of operators",
+            "An operator maps images (B, C, H, W) on [-1, 1] to what is measured. Python's also take the image's `shape`.",
+            map(_fields, OPERATORS),
+        ),
+    }
+    for path in _elsewhere(folder.parent):
+        pages[_own_name(path)] = "---\norphan: true\n---\n" + path.read_text("utf-8")
+    for name, text in pages.items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text("utf-8") != text:  # an unchanged page is not built again
+            path.write_text(text, "utf-8")
+
+
+def bring_in(docname: str, text: str) -> str:
+    """``text`` of a page with its links to Markdown outside docs/, like model cards, led to their copies here."""
+    up = "../" * docname.count("/")
+    return OUTSIDE.sub(lambda link: f"]({up}reference/{_own_name(ROOT / link[1])}.md)", text)
+
+
+def _elsewhere(docs: Path) -> set[Path]:
+    return {ROOT / link for page in docs.rglob("*.md") for link in OUTSIDE.findall(page.read_text("utf-8"))}
+
+
+def _own_name(path: Path) -> str:
+    return "-".join(path.relative_to(ROOT).with_suffix("").parts[-2:]).lower()
+
+
+def _page(title: str, says: str, sections: Iterable[str]) -> str:
+    return "\n\n".join([f"# {title}", says, *sections]) + "\n"
+
+
+def _fields(cls: type) -> str:
+    """A sampler or an operator: what it is written as, its docstring, and a row for each field."""
+    rows = [
+        f"| `{field.name}` | `{getattr(field.default, 'name', None) or format_value(field.default)}` "
+        f"| {accepts(field.type)} | {_prose(field.meaning)} |"
+        for field in class_fields(cls)
+    ]
+    table = "\n".join(["| field | default | accepts | meaning |", "|---|---|---|---|", *rows]) if rows else ""
+    return f"## {cls.name}\n\n`pp.{cls.__name__}`\n\n{_prose(inspect.getdoc(cls))}\n\n{table}\n\n{_source(cls)}"
+
+
+def _call(name: str, thing) -> str:
+    signature = inspect.signature(thing)
+    inside = ",\n    ".join(map(str, signature.parameters.values()))
+    returns = "" if isinstance(thing, type) else f" -> {signature.return_annotation}"
+    shown = f"```python\n{name}(\n    {inside},\n){returns}\n```"
+    return f"## {name.removeprefix('pp.')}\n\n{shown}\n\n{_prose(inspect.getdoc(thing))}\n\n{_source(thing)}"
+
+
+def _source(thing) -> str:
+    path = Path(inspect.getsourcefile(inspect.unwrap(thing))).relative_to(PACKAGE)
+    return f"[{path}](../../src/posteriori/{path})"
+
+
+def _prose(text: str | None) -> str:
+    """Docstrings as Markdown: their code stays, and what Markdown would read in their formulas is escaped."""
+    parts = re.split(r"(``.+?``|`.+?`)", text or "")
+    return "".join(part if i % 2 else re.sub(r"([*_<>|\[\]])", r"\\\1", part) for i, part in enumerate(parts))
+
+
+def _command_line() -> str:
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="posteriori")
+    return get_docs_for_click(obj=command, ctx=context, name="posteriori", title="Command line")
