@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test processors lint golden bench guide clean
+.PHONY: help demo test processors lint golden bench guide docs clean
 # what has to hold on every processor, for other arithmetic is another one's
 ANYWHERE := tests/test_rng.py tests/studies/test_verification.py
 
@@ -50,6 +50,9 @@ guide: .venv/installed-bench ## measure again what docs/ says of the samplers, o
 	$(BIN)/python -m posteriori.studies.guide.choosing --data $(DATA) --out out/guide --page docs/choosing.md
 	cp out/guide/choosing.toml src/posteriori/settings/
 
+docs: .venv/installed-docs ## build the site from docs/ into out/site; open its index.html
+	$(BIN)/sphinx-build -W -q -a -E -b html -d out/doctrees docs out/site
+
 clean: ## remove the environment and everything the commands wrote
 	rm -rf .venv out
 
@@ -66,4 +69,8 @@ clean: ## remove the environment and everything the commands wrote
 
 .venv/installed-bench: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@

@@ -1,6 +1,6 @@
 """Sphinx's settings: `make docs` builds the site from these pages, without network.
 
-Sphinx with MyST and the PyData theme, since readers know it from numpy, scipy and scikit-image, it reads the Markdown that
+Sphinx with MyST and the PyData theme: readers know it from numpy, scipy and scikit-image, it reads the Markdown that
 GitHub shows, its search works offline, and it loads nothing from elsewhere.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import listed  # noqa: E402
+import listed
 
 from posteriori import __version__
 

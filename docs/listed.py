@@ -44,7 +44,7 @@ def write(folder: Path) -> None:
         ),
         "operators": _page(
             "Fields of operators",
-            "An operator maps images (B, C, H, W) on [-1, 1] to what is measured. Python's also take the image's `shape`.",
+            "An operator maps images (B, C, H, W) on [-1, 1] to measurements. In Python it also takes their `shape`.",
             map(_fields, OPERATORS),
         ),
     }
