@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,3 +61,14 @@ def test_a_tutorial_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     names: dict = {}
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         exec(code, names)
+
+
+def test_every_file_that_names_the_version_or_the_dependencies_agrees():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text()
+    assert f'version: "{posteriori.__version__}"' in recipe
+    assert f"\nversion: {posteriori.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    named = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    for needed in project["dependencies"]:
+        name, bound = re.fullmatch(r"([\w-]+)(.*)", needed).groups()
+        assert f"    - {named.get(name, name)} {bound}\n" in recipe
