@@ -14,8 +14,8 @@ PriorByTask = Annotated[
     str | None,
     typer.Option(
         "--prior",
-        help="Prior: a name of `posteriori priors list`, a folder or a checkpoint (default: faces-64; photo, which "
-        "takes any size, where the picture itself says what is wrong with it).",
+        help="Prior: a name of `posteriori priors list`, a folder or a checkpoint (default: photo, which takes any "
+        "size; faces-64 with --fit, and for pictures of 64 x 64 whose --operator or --mask is given).",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,17 +30,26 @@ from posteriori.cli.options import (
     rows_of,
 )
 from posteriori.cli.running import Manner, bound_memory, each_its_own, load, run
+from posteriori.errors import PosterioriError
+
+if TYPE_CHECKING:
+    from posteriori.images.fit import Region as Part
+    from posteriori.restore.inputs import Source
+    from posteriori.settings.text import Chain
+
+#: the prior of pictures of its size; others are restored with photo, which takes any
+FACES, FACES_SHAPE = "faces-64", (3, 64, 64)
 
 EPILOG = """
 Examples:
 
   posteriori restore holiday.jpg --dry-run
 
-  posteriori restore photo.jpg --prior photo --operator 'gaussian-blur(sigma=2.0)' --noise auto
+  posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)' --noise auto
 
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
-  posteriori restore photo.jpg --prior photo --operator 'gaussian-blur(sigma=2.0)' --noise 5/255
+  posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)' --noise 5/255
 
   posteriori restore blurred.png --operator 'gaussian-blur(sigma=1.5)' --sampler auto:looks --fit crop
 
@@ -147,7 +156,7 @@ def restore(
     from posteriori.operators import Mask
     from posteriori.operators.rounding import Rounding
     from posteriori.restore.budget import read_duration, within
-    from posteriori.restore.inputs import Masks, Source, find_sources, passed_over
+    from posteriori.restore.inputs import Masks, find_sources, passed_over
     from posteriori.restore.inputs import load as read
     from posteriori.restore.intervals import IntervalRequest
     from posteriori.restore.methods import OnePass, Posterior
@@ -156,7 +165,7 @@ def restore(
     from posteriori.settings.choosing import DENOISER, choose, is_auto, kind
     from posteriori.settings.noise import AUTO, read_noise
     from posteriori.settings.presets import default_steps
-    from posteriori.settings.text import Chain, read_operator, read_sampler
+    from posteriori.settings.text import read_operator, read_sampler
 
     unknown = mask is None and operator is None
     if not unknown and (mask is None) == (operator in (None, "mask")):
@@ -185,7 +194,9 @@ def restore(
     samples = samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
     if interval is not None and samples < 2:
         raise typer.BadParameter(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
-    network, record = load(prior or ("photo" if unknown else "faces-64"), device, dtype)
+    if prior is None:
+        prior = "photo" if unknown or not (fit or _of_faces(sources[0], degraded, simulate, range_, part)) else FACES
+    network, record = load(prior, device, dtype)
     bound_memory(network, max_memory, gradient=True)
 
     def planned(degraded: Chain | None, model: Noise, two_scales: bool = False) -> Restoration:
@@ -240,3 +251,15 @@ def restore(
             plans = [(within(one, own, each * len(own), out, free=is_auto(sampler)), own) for one, own in plans]
     manner = Manner(overwrite, quiet, as_json, checkpointing)
     run(plans, out, manner, unread=passed_over(files), failed=failed)
+
+
+def _of_faces(first: Source, degraded: Chain | None, simulate: bool, scale: str | None, region: Part | None) -> bool:
+    """Whether ``first`` has the size that FACES takes without --fit, or cannot be read, which is reported later."""
+    from posteriori.restore.inputs import load as read
+
+    measures = FACES_SHAPE if simulate or degraded is None else degraded.build(FACES_SHAPE).measured_shape
+    try:
+        x = read(first, None, None, arrays=not simulate, scale=scale, region=region).x
+    except (OSError, PosterioriError):
+        return True
+    return tuple(x.shape[-2:]) == measures[-2:]
