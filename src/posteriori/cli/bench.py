@@ -47,12 +47,11 @@ def bench(
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Run a suite of tasks and samplers with published settings, and set the results beside published ones.
+    """Run a suite of tasks and samplers with published settings, beside the published results.
 
-    OUT gets index.html and bench.md, a table a task and what became of the first picture, bench.csv with every digit,
-    and the results in runs/, every restored picture among them, by a key of their settings. The time is told first;
-    stopped at any moment, the same command goes on where it was. The pixels of a suite's tasks shrink with the prior's
-    size.
+    OUT gets index.html and bench.md (a table for each task, and the restorations of the first picture), bench.csv with
+    every digit, and runs/ with every restored picture, by a key of its settings. The time is estimated first. After a
+    stop at any moment the same command resumes. Sizes in pixels of a suite's tasks shrink with the prior's size.
     """
     from posteriori.jobs.executors import executor
     from posteriori.studies.engine.execute import Loader

@@ -33,9 +33,9 @@ def demo(
         ),
     ] = "astronaut",
     samplers: Annotated[
-        str, typer.Option(help="What to compare: names of `posteriori samplers` with commas between, or all.")
+        str, typer.Option(help="Samplers to compare: names of `posteriori samplers`, separated by commas, or all.")
     ] = "sdedit,scoreald,dps",
-    full: Annotated[bool, typer.Option("--full", help="As many steps as the papers have, not at most 250.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Take the papers' number of steps, not at most 250.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -45,7 +45,7 @@ def demo(
 
     Both measurements have noise of sigma 0.05 on the [-1, 1] scale.
 
-    Writes results.csv, results.json, settings.json and a figure per task. A stopped demo goes on where it was.
+    Writes results.csv, results.json, settings.json and a figure per task. The same command resumes.
     """
     from posteriori.cli.experiment import campaign
     from posteriori.images.files import load_image

@@ -70,11 +70,11 @@ def denoise(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Remove noise by one pass of the network, or by two where it is a camera's.
+    """Remove noise, by one network call or, for a camera's noise, by two.
 
-    White noise: the pixels are x_0 + sigma n in the picture's own brightness; at time t, sigma is sigma_t / alpha_t.
-    Where nothing is said of the noise, its level and kind are those of each picture. A camera's noise, which is
-    stronger at half the resolution, is removed there first (priors of any size, like photo).
+    Without --noise and --t, level and kind of the noise are estimated from each picture. White noise is
+    x_0 + sigma n in the picture's own brightness; --t gives sigma as sigma_t / alpha_t. A camera's noise is stronger at
+    half the resolution, and is removed there first (by priors of any size, like photo).
     """
     from posteriori.diagnosis.noise import find_noise
     from posteriori.images.fit import read_region

@@ -29,19 +29,17 @@ def evaluate(
         str,
         typer.Option(
             metavar="SLICE",
-            help="Which of the sorted names training left out, like 52::53; the others are its training set "
-            "(default: all were left out).",
+            help="Slice of the sorted names that training held out, like 52::53; the others are its training set "
+            "(default: all were held out).",
         ),
     ] = "",
-    skip: Annotated[int, typer.Option(min=0, help="Leave out the first held-out pictures: those that chose it.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Skip the first held-out pictures, which chose the prior.")] = 0,
     samples: Annotated[
         int | None,
-        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500, or 0 for a convolutional prior)."),
+        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500; 0 for a convolutional prior)."),
     ] = None,
     bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results and pictures; a stopped evaluation goes on there.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; a stopped evaluation resumes there.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -49,11 +47,11 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """How good a prior is: denoising, its samples, and whether it has memorised pictures.
+    """Measure a prior: denoising, kernel distance of its samples, and memorisation.
 
     Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json and shifts.json (every picture's PSNR and
     shift), samples.png and samples/, and nearest.png: the samples nearest to a training picture above those pictures.
-    It is for looking at, not for publishing. Where NAME is a folder, it keeps how far the denoiser moves pictures that
+    Look at it; do not publish it. Where NAME is a folder, it keeps how far the denoiser moves pictures that
     the prior knows, and `restore` says where a restoration is beyond that.
     """
     from dataclasses import asdict

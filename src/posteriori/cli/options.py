@@ -19,12 +19,15 @@ PriorByTask = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: the first there is of cuda, mps and cpu.")]
-Dtype = Annotated[str, typer.Option(help="Arithmetic of the network: auto, float32, bfloat16, float16.")]
-Out = Annotated[Path, typer.Option(help="Folder to write into; it is made where it is missing.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto: cuda if there is one, else mps, else cpu.")]
+Dtype = Annotated[
+    str,
+    typer.Option(help="Arithmetic of the network: float32, bfloat16, float16, or auto, the fastest accurate one here."),
+]
+Out = Annotated[Path, typer.Option(help="Output folder, created if missing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what other settings have written there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results of other settings in the output folder.")]
 Files = Annotated[
     list[str],
     typer.Argument(
@@ -33,46 +36,52 @@ Files = Annotated[
 ]
 Fit = Annotated[
     Literal["crop", "pad", "resize"] | None,
-    typer.Option(help="Where the size is not the prior's: crop the centre, pad by mirroring, or resize the centre."),
+    typer.Option(
+        help="How to fit a picture to the prior's size: crop its centre, pad by mirroring, or resize its centre square."
+    ),
 ]
 Range = Annotated[
     str | None,
     typer.Option(
         "--range",
         metavar="BLACK..WHITE",
-        help="Black and white of numbers whose file does not say it, like 0..255 or 0..4095: of .npy measurements "
-        "(default: -1..1, where that is likely), 16 bits, floating-point TIFF, DICOM and NIfTI.",
+        help="Which numbers are black and white, if the file does not say, like 0..255 or 0..4095: for .npy (default: "
+        "-1..1, if that is plausible), 16 bits, floating-point TIFF, DICOM and NIfTI.",
     ),
 ]
 Format = Annotated[
     Literal["png", "jpeg", "webp", "tiff", "avif", "jp2", "ppm", "bmp", "npy"] | None,
-    typer.Option(
-        "--format", help="Format of the result that stands under the input's name (default: the input's own)."
-    ),
+    typer.Option("--format", help="Format of the result under the input's name (default: the input's format)."),
 ]
 Region = Annotated[
     str | None,
-    typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Restore this part of each picture alone, to look at settings."),
+    typer.Option(metavar="LEFT,TOP,WIDTH,HEIGHT", help="Restore only this part of each picture, to try settings."),
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="Cut large pictures into tiles that keep network calls within it, like 4G."),
+    typer.Option(
+        metavar="SIZE", help="Memory limit of a network call, like 4G: large pictures are cut into tiles that fit."
+    ),
 ]
 Batch = Annotated[
     str,
-    typer.Option(help="Images in one network call: a number; or auto, as many as pay at their size and memory holds."),
+    typer.Option(help="Images per network call: a number, or auto for as many as help and fit into memory."),
 ]
 Checkpointing = Annotated[
     Literal["auto", "on", "off"],
     typer.Option(
-        help="Gradients in less memory and more time, activations computed again: auto, where memory is short."
+        help="Recompute activations for gradients, which saves memory and costs time; auto: only if memory is short."
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Steps of the sampler (default: auto's choice, or its paper's, at most 250).")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Steps of the sampler (default: those of auto's choice; for a named sampler its paper's, at most 250).",
+    ),
 ]
 Simulate = Annotated[
-    bool, typer.Option("--simulate", help="The files are clean: degrade them first, restore, and score.")
+    bool, typer.Option("--simulate", help="The files are clean: degrade them, restore them, and score the result.")
 ]
 
 

@@ -56,16 +56,16 @@ Examples:
   posteriori priors convert model.pt mine --config flags.json
 """
 
-Known = Annotated[str, typer.Argument(help="A name of `posteriori priors list` that does not come with the package.")]
+Known = Annotated[str, typer.Argument(help="A name of `posteriori priors list` whose weights are not in the package.")]
 Sha256 = Annotated[
     str | None,
-    typer.Option("--sha256", metavar="HASH", help="Trust a file of this hash, where none is recorded for it."),
+    typer.Option("--sha256", metavar="HASH", help="Accept a file with this hash, if the card records none."),
 ]
 
 
 @app.command("list", epilog=LIST_EPILOG)
 def list_(as_json: Json = False) -> None:
-    """The priors that come with the package, and the checkpoints it knows."""
+    """List the priors in the package and the checkpoints that it knows."""
     from dataclasses import asdict
 
     from rich.table import Table
@@ -94,7 +94,7 @@ def show(
     name: Annotated[str, typer.Argument(help="A prior's name, or a folder in diffusers' format.")],
     as_json: Json = False,
 ) -> None:
-    """Everything that is known of a prior: network, noise schedule, licence, files and where they should lie."""
+    """Show a prior: network, noise schedule, licence, and its files with their paths."""
     from posteriori.hub.cards import cards
     from posteriori.hub.folder import read_folder
     from posteriori.hub.load import EMBEDDED, embedded
@@ -118,9 +118,9 @@ def show(
 
 @app.command(epilog=PULL_EPILOG)
 def pull(name: Known, sha256: Sha256 = None, quiet: Quiet = False) -> None:
-    """Downloads a prior's weights; an interrupted download is gone on from.
+    """Download a prior's weights. Interrupted downloads resume.
 
-    They lie in the user's cache, or in $POSTERIORI_HOME/priors. Every file is held against its recorded hash.
+    They go to the user's cache, or to $POSTERIORI_HOME/priors. Every file is checked against its recorded hash.
     """
     from posteriori.hub import fetch
 
@@ -133,11 +133,11 @@ def pull(name: Known, sha256: Sha256 = None, quiet: Quiet = False) -> None:
 @app.command(epilog=ADD_EPILOG)
 def add(
     name: Known,
-    file: Annotated[Path, typer.Argument(help="Its checkpoint, which was downloaded by hand; it is copied.")],
+    file: Annotated[Path, typer.Argument(help="The checkpoint that you downloaded; it is copied.")],
     sha256: Sha256 = None,
     quiet: Quiet = False,
 ) -> None:
-    """Takes a prior's weights from a file, where `pull` cannot download them."""
+    """Add a prior's weights from a file that you downloaded, if `pull` cannot reach them."""
     from posteriori.hub import fetch
 
     path = fetch.add(_downloadable(name), file.expanduser(), sha256, quiet=quiet)
@@ -151,10 +151,10 @@ def convert(
     folder: Annotated[Path, typer.Argument(help="The folder to write; it must not exist or be empty.")],
     config: Annotated[
         Path | None,
-        typer.Option(help="JSON with guided-diffusion's flags, where no card knows the file."),
+        typer.Option(help="JSON with guided-diffusion's flags, if no card knows the file."),
     ] = None,
 ) -> None:
-    """Turns a guided-diffusion checkpoint into a folder in diffusers' format, weights in float32."""
+    """Convert a guided-diffusion checkpoint to a folder in diffusers' format, with float32 weights."""
     from posteriori.hub.load import convert_checkpoint
 
     convert_checkpoint(ckpt, folder, config)

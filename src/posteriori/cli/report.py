@@ -53,13 +53,13 @@ def report(
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Make the report "Diffusion Models for Solving Inverse Problems" again, with intervals, on any prior.
+    """Repeat the report "Diffusion Models for Solving Inverse Problems", with intervals, on any prior.
 
-    Table 1 and figures 1 to 8, |g_t| and what each scaling makes of it, the ablation, the sensitivity, and fewer steps:
-    OUT/index.html, report.md, tables as CSV and figures as PNG and PDF. The first third of the held-out pictures
-    chooses settings, 8 of the others are reported; without --images, bundled pictures and the prior's own samples.
-    The more --pictures there are, the more of them tune, and are run with fewer steps and for the ablation.
-    Stopped at any moment, the same command goes on where it was.
+    OUT gets index.html, report.md, tables as CSV and figures as PNG and PDF: table 1, figures 1 to 8, |g_t| under each
+    scaling, the ablation, the sensitivity, and fewer steps. The first third of the held-out pictures tunes settings,
+    and 8 of the others are reported. Without --images these are bundled pictures and the prior's own samples.
+    With more --pictures, more of them tune, and more run in the ablation and with fewer steps.
+    After a stop at any moment the same command resumes.
     """
     from posteriori.jobs.executors import executor
     from posteriori.studies.engine.execute import Loader

@@ -73,17 +73,16 @@ def restore(
     sampler: Annotated[
         str,
         typer.Option(
-            help="The method, e.g. dps or 'dps(scale=0.3)': see `posteriori samplers`; or my.py:Mine; "
-            "auto, auto:looks or auto:uncertainty: what was measured to be best for the prior, the operator and the "
-            "noise."
+            help="The method: dps or 'dps(scale=0.3)', see `posteriori samplers`; my.py:Mine, a class of yours; or "
+            "auto, auto:looks, auto:uncertainty: the one that measured best for this prior, operator and noise."
         ),
     ] = "auto",
     noise: Annotated[
         str | None,
         typer.Option(
-            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05, "
-            "or 0 with --mask, jpeg and bit-depth: what is kept stays as it is); auto: as the picture says; or a "
-            "model: 'poisson(peak=30)', "
+            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05; "
+            "0 with --mask, jpeg and bit-depth, which keeps observed pixels as they are); auto: estimated from each "
+            "picture; or a model: 'poisson(peak=30)', "
             "'poisson-gaussian(peak=30, sigma=0.02)', 'speckle(looks=10)', 'salt-and-pepper(share=0.1)', "
             "'quantisation(bits=4)'."
         ),
@@ -93,24 +92,27 @@ def restore(
         int | None,
         typer.Option(
             min=1,
-            help="Posterior samples of each (default: 1); 2 or more give mean and std, or with phase-retrieval "
-            "(default: 4) the best by residual.",
+            help="Posterior samples per picture (default: 1). 2 or more give mean and std; with phase-retrieval "
+            "(default: 4) the result is the best by residual.",
         ),
     ] = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="LEVEL", help="Map the interval that holds each pixel with this probability, e.g. 0.9."),
+        typer.Option(
+            metavar="LEVEL", help="Map the interval that holds each pixel's true value with this probability, e.g. 0.9."
+        ),
     ] = None,
     widen: Annotated[
-        float, typer.Option(metavar="FACTOR", help="Widen the intervals: what docs/uncertainty.md found they lack.")
+        float,
+        typer.Option(metavar="FACTOR", help="Factor on the intervals' width: docs/uncertainty.md has measured ones."),
     ] = 1.0,
     steps: Steps = None,
     time: Annotated[
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="As many steps as all pictures have time for, like 60s or 10m; by a quick sampler where auto's is too "
-            "slow.",
+            help="Time for all pictures, like 60s or 10m: takes as many steps as fit, and a faster sampler if auto's "
+            "is too slow.",
         ),
     ] = None,
     mask: Annotated[
@@ -126,9 +128,7 @@ def restore(
     format_: Format = None,
     region: Region = None,
     max_memory: MaxMemory = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is found in pictures of which nothing is said, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is found in the pictures, and stop.")] = False,
     prior: PriorByTask = None,
     seed: Seed = 0,
     batch: Batch = "auto",
@@ -142,12 +142,12 @@ def restore(
 ) -> None:
     """Restore pictures from measurements y = A(x) + n.
 
-    Where neither --operator nor --mask says what degraded them, each picture is looked at for noise, JPEG, blur and
-    scratches: five lines say what was found, and what is done about it.
+    Without --operator and --mask, each picture is examined for noise, JPEG compression, blur and scratches. Five lines
+    say what was found and what is done about it.
 
-    Every file gets a folder in OUT: the samples, their mean and standard deviation, the measurement (exact
-    as .npy, which can be restored again), a comparison to look at, and manifest.json. The same command goes
-    on with the pictures that were not finished.
+    Every file gets a folder in OUT: the samples, their mean and standard deviation, the measurement (also as .npy,
+    which can be restored again), a comparison to look at, and manifest.json. The same command resumes with the pictures
+    that were not finished.
     """
     from posteriori.diagnosis.noise import find_noise
     from posteriori.images.fit import read_region

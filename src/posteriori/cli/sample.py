@@ -31,10 +31,9 @@ def sample(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw pictures from a prior, without data: what it knows.
+    """Draw pictures from a prior, without a measurement.
 
-    Writes sample-001.png ..., grid.png with all of them and manifest.json. The same command goes on where it
-    was stopped.
+    Writes sample-001.png ..., grid.png with all of them and manifest.json. The same command resumes.
     """
     from posteriori.hub.load import load_prior, prior_record
     from posteriori.jobs.lock import claimed_folder

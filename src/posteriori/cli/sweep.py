@@ -64,10 +64,10 @@ def sweep(
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Measure PSNR and LPIPS while one or two of a sampler's fields vary: the best setting, and how flat it is there.
+    """Vary one or two fields of a sampler, and measure PSNR and LPIPS: the best setting, and how flat its optimum is.
 
     Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
-    field, heat maps of two. A stopped sweep goes on where it was.
+    field, heat maps of two. The same command resumes.
     """
     from posteriori.jobs.executors import executor
     from posteriori.likelihoods import GaussianNoise

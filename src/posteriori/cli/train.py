@@ -22,11 +22,13 @@ Examples:
 
 def train(
     data: Annotated[Path, typer.Argument(help="A folder (searched whole) or a zip of images of any size.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; if it holds a checkpoint, the run is resumed.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. If it holds a checkpoint, the run resumes.")],
     config: Annotated[
-        Path | None, typer.Option(help="JSON with training settings by name; the others keep their defaults.")
+        Path | None, typer.Option(help="JSON with training settings by name; others keep their defaults.")
     ] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all (default: 160000).")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images to train on in all, repeats included (default: 160000).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (default: 0).")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
     device: Device = "auto",
@@ -40,9 +42,9 @@ def train(
 ) -> None:
     """Train a prior and write it as a diffusers folder, OUT/prior, with a model card.
 
-    A run stopped by Ctrl-C or a kill goes on exactly from its last checkpoint with the same command.
+    After Ctrl-C or a kill, the same command resumes exactly from the last checkpoint.
 
-    Started by torchrun, it trains on as many GPUs (or CPU processes), which share every batch.
+    Under torchrun, its processes (GPUs or CPU processes) share every batch.
 
     OUT also gets loss.csv, heldout.csv (denoising PSNR by noise level) and sheets of samples.
     """

@@ -40,12 +40,12 @@ def verify(
     timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure how far each sampler is from the true posterior, where that is known in closed form.
+    """Measure each sampler's distance to posteriors known in closed form.
 
-    A mixture of 25 Gaussians in 8, 80 and 800 dimensions, and a Gaussian over pictures behind a mask, a blur and
-    down-sampling: distances beside their floor, coverage, calibration, and a verdict on every sampler. OUT gets
-    index.html, verification.md with its pictures in verification/, and tables as CSV. The time is told first; stopped
-    at any moment, the same command goes on where it was.
+    The problems are a mixture of 25 Gaussians in 8, 80 and 800 dimensions, and a Gaussian over pictures behind a mask,
+    a blur and down-sampling. OUT gets index.html, verification.md with its pictures in verification/, and tables as
+    CSV: distances beside their floor, coverage, calibration, and a verdict on every sampler. The time is estimated
+    first. After a stop at any moment the same command resumes.
     """
     from posteriori.jobs.executors import executor
     from posteriori.jobs.lock import claimed_folder
