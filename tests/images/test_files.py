@@ -521,3 +521,16 @@ def test_a_damaged_picture_is_read_or_refused_in_one_line(data):
 def test_the_files_to_damage_are_sound():
     for data in FILES:
         assert read_picture(data, "x").pixels.shape in {(16, 24, 3), (24, 16, 3), (1, 2, 3)}
+
+
+def test_floating_point_colours_of_a_tiff_are_kept():
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb")
+    picture = read_picture(file.getvalue(), "x.tif")
+    assert np.array_equal(picture.pixels, pixels)
+    assert (picture.origin.format, picture.origin.bits, picture.origin.span) == ("TIFF", 32, (0.0, 1.0))
+    assert picture.notes == ("floating-point samples: 0..1 was taken as black to white",)
+    picture = read_picture(file.getvalue(), "x.tif", "0..2")
+    np.testing.assert_allclose(picture.pixels, pixels / 2, rtol=1e-6)

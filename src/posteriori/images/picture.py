@@ -123,7 +123,15 @@ class _Unstated(Exception):
 
 
 def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
-    picture = Image.open(io.BytesIO(data), formats=formats)
+    try:
+        picture = Image.open(io.BytesIO(data), formats=formats)
+    except Image.UnidentifiedImageError:
+        if (colours := _floating_colours(data)) is None:
+            raise
+        span, note = _span(colours, True, 32, given, None)
+        return Picture(
+            ((colours - span[0]) / (span[1] - span[0])).astype(np.float32), note, Origin("TIFF", bits=32, span=span)
+        )
     _check(picture)
     deep, layout = _deep(picture), _layout(picture)  # first of all: decoding forgets it
     notes = _notes(picture)
@@ -180,6 +188,20 @@ def _samples(data: bytes, formats: list[str], turned: Image.Image, layout: str) 
     again.tile = swapped
     lower = ImageOps.exif_transpose(again)
     return 256 * np.asarray(turned, np.float64) + np.asarray(lower, np.float64)
+
+
+def _floating_colours(data: bytes) -> np.ndarray | None:
+    """(H, W, 3) float64 of a TIFF of floating-point colours, of which Pillow reads none; None for anything else."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return None
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        floating = page.dtype is not None and page.dtype.kind == "f" and page.shape[2:] == (3,)
+        if not floating or page.shape[0] * page.shape[1] > (Image.MAX_IMAGE_PIXELS or 0):
+            return None
+        return page.asarray().astype(np.float64)
 
 
 def _span(
