@@ -63,9 +63,9 @@ class TwoCalls:
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         half = F.avg_pool2d(y, 2, ceil_mode=True)  # of an odd side, the last pixel alone
-        z, _ = denoised(prior.at((half.shape[-2], half.shape[-1])), half, self.level, batch)
+        z, _ = denoised(prior.at((half.shape[-2], half.shape[-1])), half, self.level, batch, seed)
         tick(None)
         change = F.interpolate(z.to(y) - half, scale_factor=2, mode="bicubic")[..., : y.shape[-2], : y.shape[-1]]
-        x0, rows = denoised(prior, y + change, self.level, batch)
+        x0, rows = denoised(prior, y + change, self.level, batch, seed)
         tick(None)
         return Drawn(x0[:, None], 2 * -(-len(y) // rows), rows)
