@@ -9,3 +9,7 @@ class PosterioriError(ValueError):
     Besides it, commands take an OSError, a FloatingPointError (a chain that diverged) and a MemoryError for what a user
     can mend. Whatever else reaches them is a bug, and is shown as one.
     """
+
+
+class UsageError(PosterioriError):
+    """Options that do not go together, whatever the inputs are."""

@@ -26,7 +26,7 @@ from posteriori.cli.options import (
     Simulate,
     rows_of,
 )
-from posteriori.cli.running import Manner, bound_memory, each_its_own, load, run
+from posteriori.cli.running import Manner, run
 
 if TYPE_CHECKING:
     from posteriori.restore.inputs import Source
@@ -77,12 +77,14 @@ def denoise(
     half the resolution, and is removed there first (by priors of any size, like photo).
     """
     from posteriori.diagnosis.noise import find_noise
+    from posteriori.hub.load import load_prior, prior_record
     from posteriori.images.fit import read_region
     from posteriori.likelihoods import GaussianNoise
     from posteriori.operators import Identity
     from posteriori.restore.inputs import find_sources, passed_over
     from posteriori.restore.inputs import load as read
     from posteriori.restore.methods import OnePass
+    from posteriori.restore.request import bound_memory, each_its_own
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.scales import TwoScales
     from posteriori.settings.noise import AUTO, parse_noise
@@ -97,7 +99,8 @@ def denoise(
     if level == 0:
         raise typer.BadParameter("--noise is 0: there is nothing to remove; give a level above 0")
     found_out = t is None and level is None
-    network, record = load(prior or ("photo" if found_out else "faces-64"), device, dtype)
+    name = prior or ("photo" if found_out else "faces-64")
+    network, record = load_prior(name, device=device, dtype=dtype), prior_record(name)
     bound_memory(network, max_memory, gradient=False)
     if t is not None:
         if not 0 < t <= network.schedule.end:

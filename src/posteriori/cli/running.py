@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,11 @@ if TYPE_CHECKING:
 
     from posteriori.jobs.executor import Event
     from posteriori.jobs.memory import Checkpointing
-    from posteriori.priors.base import Prior
     from posteriori.restore.entry import Case
     from posteriori.restore.inputs import Source
+    from posteriori.restore.request import Plan
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.run import Outcome
-
-    #: what is done, and to which inputs
-    Plan = tuple[Restoration, Sequence[Source]]
 
 #: pixels from which a picture's time is worth an estimate
 LARGE = 256 * 256
@@ -42,41 +39,6 @@ class Manner:
     quiet: bool
     as_json: bool
     checkpointing: Checkpointing = "auto"
-
-
-def load(name: str, device: str, dtype: str) -> tuple[Prior, dict[str, Any]]:
-    from posteriori.hub.load import load_prior, prior_record
-
-    return load_prior(name, device=device, dtype=dtype), prior_record(name)
-
-
-def bound_memory(prior: Prior, size: str | None, *, gradient: bool) -> None:
-    """Has ``prior`` cut images into tiles that take at most ``size``, where there is one and it takes any size."""
-    from posteriori.errors import PosterioriError
-    from posteriori.jobs.memory import read_size, tile_within
-    from posteriori.priors.unet import UNetPrior
-
-    if size is None:
-        return
-    if not prior.any_size or not isinstance(prior, UNetPrior):
-        raise PosterioriError(
-            f"--max-memory is for priors of any size, like photo, and {prior.name} has one: give --batch"
-        )
-    prior.tile = tile_within(prior, read_size(size), gradient=gradient)
-
-
-def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
-    """A restoration for each source, by what ``plan`` finds in it; and the sources that cannot be read."""
-    from posteriori.errors import PosterioriError
-    from posteriori.restore.run import Outcome
-
-    plans, failed = [], []
-    for source in sources:
-        try:
-            plans.append((plan(source), [source]))
-        except (OSError, PosterioriError) as error:
-            failed.append(Outcome(source, error=error))
-    return plans, failed
 
 
 def run(
@@ -121,7 +83,6 @@ def _restored(
     restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner, progress: Progress, task: TaskID
 ) -> list[Outcome]:
     """What became of ``sources``; ``progress`` shows it as part of ``task``."""
-    from posteriori.jobs.memory import kept_room, room
     from posteriori.restore.run import Batch, restore
 
     outcomes, steps, before = [], restoration.steps, progress.tasks[task].completed
@@ -133,8 +94,6 @@ def _restored(
         before += size if event.kind == "end" else 0
 
     def announce(case: Case) -> None:
-        if case.prior.any_size:
-            room(case.prior, restoration.rows, **asked)
         if not manner.quiet:
             _print_settings(restoration, case, len(sources), progress.console)
 
@@ -149,13 +108,8 @@ def _restored(
         if not manner.quiet:
             progress.console.print(f"posteriori: {text}", soft_wrap=True)
 
-    prior, gradient = restoration.prior, restoration.method.gradient
-    asked: dict[str, Any] = {"gradient": gradient, "checkpointing": manner.checkpointing, "say": say}
     watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
-    if not prior.any_size:
-        batch, note = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
-        restoration, watched["begin"] = replace(restoration, batch=batch), note
-    restore(restoration, sources, out, overwrite=manner.overwrite, **watched)
+    restore(restoration, sources, out, overwrite=manner.overwrite, checkpointing=manner.checkpointing, **watched)
     return outcomes
 
 
@@ -163,28 +117,9 @@ def _print_settings(restoration: Restoration, case: Case, count: int, console: C
     """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
     from rich.text import Text
 
-    from posteriori.images.fit import noise_left
     from posteriori.restore.budget import seconds_of_a_picture
-    from posteriori.settings.noise import describe_noise
-    from posteriori.settings.text import format_spec
 
-    prior, dtype = case.prior, restoration.settings(case)["dtype"]
-    height, width = prior.shape[-2:]
-    tiles = f" in {prior.tiles} tiles" if prior.tiles > 1 else ""
-    lines = [
-        ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
-        ("noise", describe_noise(restoration.noise)),
-        *case.method.describe(prior),
-    ]
-    if restoration.fit == "resize" and not restoration.simulate and "fit" in case.loaded.about:
-        own = "" if restoration.masks else f": there it is {format_spec(case.operator)}"
-        lines.append(
-            (
-                "fit",
-                f"{case.loaded.about['fit']}, {case.loaded.factor:.3g} px of the file to 1{own}, and the noise "
-                f"falls by {noise_left(case.loaded.factor):.3g}",
-            )
-        )
+    lines, (height, width) = restoration.describe(case), case.prior.shape[-2:]
     work = count * restoration.method.n * restoration.steps
     if height * width >= LARGE or work >= WORTH_TIMING:
         seconds = seconds_of_a_picture(restoration, case)

@@ -12,7 +12,7 @@ from torch import Tensor
 from posteriori.jobs.cost import seconds_of_a_call, seconds_of_a_step
 from posteriori.likelihoods import Likelihood, Noise
 from posteriori.loop import sample
-from posteriori.observers import CountedPrior, ShownResidual
+from posteriori.observers import CountedPrior
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng, image_key
@@ -23,8 +23,8 @@ from posteriori.settings.fields import class_fields
 from posteriori.settings.presets import Resolved, resolve
 from posteriori.settings.text import Spec, format_spec
 
-#: called after every step with the mean residual, where there is one
-Tick = Callable[[float | None], None]
+#: called after every step with the state, where there is one
+Tick = Callable[[State | None], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -162,7 +162,7 @@ class Sampling:
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        counted, residual = CountedPrior(prior), ShownResidual()
+        counted = CountedPrior(prior)
         last: tuple[State, slice, int, int] | None = None
         passes, done = (1 if sampler.interacting else -(-len(like) * asked.n // batch)), 0
 
@@ -170,7 +170,7 @@ class Sampling:
             nonlocal done, last
             done, last = done + 1, (state, rows, step, steps)
             if done % passes == 0:
-                tick(residual(state))
+                tick(state)
 
         try:
             x = sample(counted, like, sampler, n=asked.n, seed=seed, batch=batch, callbacks=[watch], progress=False)

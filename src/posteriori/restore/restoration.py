@@ -22,6 +22,7 @@ from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
 from posteriori.restore.methods import Method, Settled
 from posteriori.restore.scale import check_scale
+from posteriori.settings.noise import describe_noise
 from posteriori.settings.text import Chain, format_spec
 
 
@@ -108,6 +109,23 @@ class Restoration:
             "batch": self.rows,
             **arithmetic(self.prior),
         }
+
+    def describe(self, case: Case) -> list[tuple[str, str]]:
+        """(of what, what is used) where it was not typed: the noise on both scales, where settings come from."""
+        prior, dtype = case.prior, self.settings(case)["dtype"]
+        height, width = prior.shape[-2:]
+        tiles = f" in {prior.tiles} tiles" if prior.tiles > 1 else ""
+        lines = [
+            ("prior", f"{prior.name}, {width} x {height} pixels{tiles}, {dtype} on {prior.device}"),
+            ("noise", describe_noise(self.noise)),
+            *case.method.describe(prior),
+        ]
+        if self.fit == "resize" and not self.simulate and "fit" in case.loaded.about:
+            own = "" if self.masks else f": there it is {format_spec(case.operator)}"
+            factor = case.loaded.factor
+            pixels = f"{case.loaded.about['fit']}, {factor:.3g} px of the file to 1{own}"
+            lines.append(("fit", f"{pixels}, and the noise falls by {noise_left(factor):.3g}"))
+        return lines
 
     @property
     def _noise(self) -> dict[str, Any]:

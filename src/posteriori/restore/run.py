@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -21,9 +21,10 @@ from posteriori.jobs.executor import Event, Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
-from posteriori.jobs.memory import peak_memory
+from posteriori.jobs.memory import Checkpointing, kept_room, peak_memory, room
 from posteriori.jobs.run import run
 from posteriori.likelihoods import Each, Likelihood, Linear
+from posteriori.observers import ShownResidual
 from posteriori.operators import Mask
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import UNFINISHED, Source
@@ -31,6 +32,7 @@ from posteriori.restore.intervals import write_intervals
 from posteriori.restore.manifest import MANIFEST, SUMMARY, versions
 from posteriori.restore.methods import Drawn, Interrupted
 from posteriori.restore.restoration import Restoration
+from posteriori.sampler import State
 from posteriori.settings.own import code_of
 
 
@@ -60,6 +62,10 @@ class Batch(Job):
     def label(self) -> str:
         more = f" and {len(self.cases) - 1} more" if len(self.cases) > 1 else ""
         return f"{self.cases[0].source.name}{more}"
+
+
+#: sees a batch after each of its steps, with the state of the sampler where there is one
+Watch = Callable[[Batch, State | None], object]
 
 
 class Restored(NamedTuple):
@@ -104,17 +110,22 @@ def restore(
     announce: Callable[[Case], object],
     report: Report,
     told: Callable[[Outcome], object],
+    checkpointing: Checkpointing = "auto",
     say: Callable[[str], object] = lambda _: None,
-    begin: Callable[[], object] = lambda: None,
+    watch: Watch = lambda _, __: None,
 ) -> None:
     """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
     ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, ``told``
-    every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. What the
-    same settings made of the same input is left as it is. ``begin`` is called before the first is written. Raises
-    FileExistsError, before any work, where a name is taken by anything else, unless ``overwrite``; MemoryError and
-    FloatingPointError as they come.
+    every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. ``watch``
+    sees every step. What the same settings made of the same input is left as it is. Raises FileExistsError, before any
+    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
     """
+    prior, begin = restoration.prior, lambda: None
+    asked: dict[str, Any] = {"gradient": restoration.method.gradient, "checkpointing": checkpointing, "say": say}
+    if not prior.any_size:
+        batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
+        restoration = replace(restoration, batch=batch)
     groups = restoration.groups(sources)
     there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
     entries, announced = Entries(restoration, out, there, begin), set()
@@ -141,6 +152,8 @@ def restore(
                     continue
                 if batch.cases[0].operator.shape not in announced:
                     announced.add(batch.cases[0].operator.shape)
+                    if prior.any_size:
+                        room(batch.cases[0].prior, restoration.rows, **asked)
                     announce(batch.cases[0])
                 yield batch
 
@@ -149,7 +162,7 @@ def restore(
         if event.kind == "end" and isinstance(event.job, Batch):
             finished(case.source for case in event.job.cases)
 
-    run(batches(), partial(_solve, Halving(restoration.rows, say), out), entries, Serial(), tell, place=out)
+    run(batches(), partial(_solve, Halving(restoration.rows, say), out, watch), entries, Serial(), tell, place=out)
 
 
 def _finished(
@@ -203,14 +216,16 @@ def _together(cases: Sequence[Case]) -> Likelihood:
     return Each([case.like for case in cases])
 
 
-def _solve(halving: Halving, out: Path, batch: Batch, tick: Tick) -> Restored:
-    restoration, first, done = batch.restoration, batch.cases[0], 0
+def _solve(halving: Halving, out: Path, watch: Watch, batch: Batch, tick: Tick) -> Restored:
+    restoration, first, done, residual = batch.restoration, batch.cases[0], 0, ShownResidual()
     started, n = time.perf_counter(), restoration.method.n
 
-    def step(residual: float | None) -> None:
+    def step(state: State | None) -> None:
         nonlocal done
         done += 1
-        tick(done / restoration.steps, "" if residual is None else f"|y - A x0| {residual:.2f}")
+        shown = residual(state) if state else None
+        watch(batch, state)
+        tick(done / restoration.steps, "" if shown is None else f"|y - A x0| {shown:.2f}")
 
     y = torch.cat([case.y for case in batch.cases])
     like = _together(batch.cases)

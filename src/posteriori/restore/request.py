@@ -1,0 +1,213 @@
+"""What `posteriori restore` is asked, and what it makes of that: a restoration for its inputs, or for each its own."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from posteriori.diagnosis.noise import find_noise
+from posteriori.diagnosis.picture import Diagnosis
+from posteriori.errors import PosterioriError, UsageError
+from posteriori.hub.load import load_prior, prior_record
+from posteriori.images.fit import Fit, Region, read_region
+from posteriori.images.written import Format
+from posteriori.jobs.lock import claimed_folder
+from posteriori.jobs.memory import read_size, tile_within
+from posteriori.likelihoods import GaussianNoise, Noise
+from posteriori.operators import Mask
+from posteriori.operators.rounding import Rounding
+from posteriori.priors.base import Prior
+from posteriori.priors.unet import UNetPrior
+from posteriori.restore.budget import read_duration, within
+from posteriori.restore.inputs import Masks, Source, find_sources
+from posteriori.restore.inputs import load as read
+from posteriori.restore.intervals import IntervalRequest
+from posteriori.restore.methods import OnePass, Posterior
+from posteriori.restore.restoration import Restoration
+from posteriori.restore.run import Outcome
+from posteriori.restore.scales import TwoScales
+from posteriori.settings.choosing import DENOISER, choose, is_auto, kind
+from posteriori.settings.noise import AUTO, read_noise
+from posteriori.settings.presets import default_steps
+from posteriori.settings.text import Chain, read_operator, read_sampler
+
+#: the prior of pictures of its size; others are restored with photo, which takes any
+FACES, FACES_SHAPE = "faces-64", (3, 64, 64)
+
+#: what is done, and to which inputs
+Plan = tuple[Restoration, Sequence[Source]]
+#: looks at an input of which nothing is said
+Look = Callable[[Source], Diagnosis]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of `posteriori restore` that decide pictures, as they are typed; its help says what each means.
+
+    Raises UsageError where two of them do not go together.
+    """
+
+    files: tuple[str, ...]
+    operator: str | None = None
+    sampler: str = "auto"
+    noise: str | None = None
+    simulate: bool = False
+    samples: int | None = None
+    interval: float | None = None
+    widen: float = 1.0
+    steps: int | None = None
+    time: str | None = None
+    mask: str | None = None
+    mask_invert: bool = False
+    fit: Fit | None = None
+    range: str | None = None
+    format: Format | None = None
+    region: str | None = None
+    max_memory: str | None = None
+    prior: str | None = None
+    seed: int = 0
+    batch: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.unknown and (self.mask is None) == (self.operator in (None, Mask.name)):
+            raise UsageError("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
+        if self.simulate and (self.unknown or self.noise == AUTO):
+            missing = "--operator SPEC or --mask FILE" if self.unknown else "--noise SIGMA"
+            raise UsageError(f"--simulate degrades pictures: say how, by {missing}")
+        if self.mask_invert and self.mask is None:
+            raise UsageError("--mask-invert swaps the colours of a mask: give --mask FILE too")
+        if self.interval is None and self.widen != 1:
+            raise UsageError("--widen is for intervals: give --interval too, like 0.9")
+        if self.time and self.steps:
+            raise UsageError("--time chooses the steps: give it or --steps, not both")
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing is said of what degraded the pictures."""
+        return self.mask is None and self.operator is None
+
+    def command(self, out: str) -> str:
+        """The line to type for the same pictures, written into ``out``."""
+        words = ["posteriori", "restore", *self.files]
+        for field in fields(self)[1:]:
+            value, option = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value != field.default:
+                words += [option] if value is True else [option, str(value)]
+        return shlex.join([*words, "--out", out])
+
+    def plans(self, out: Path, look: Look) -> tuple[Sequence[Plan], list[Outcome]]:
+        """What is done to which inputs, and the inputs that cannot be read.
+
+        ``look`` is given each input where nothing is said of what degraded it. How many steps there is time for is
+        kept in ``out``. Raises OSError or PosterioriError, UsageError among them.
+        """
+        duration = read_duration(self.time) if self.time else None
+        part = read_region(self.region) if self.region else None
+        degraded = None if self.mask or self.unknown else read_operator(self.operator or "")
+        rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
+        exact = rounds or (self.mask and not self.simulate)
+        noise = self.noise or (AUTO if self.unknown else "0" if exact else "0.05")
+        said, sources = None if noise == AUTO else read_noise(noise), find_sources(self.files)
+        masks = Masks.read(self.mask, sources, invert=self.mask_invert) if self.mask else None
+        spec = None if is_auto(self.sampler) else read_sampler(self.sampler)
+        ambiguous = degraded is not None and any(part.cls.ambiguous for part in degraded.parts)
+        samples = self.samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
+        if self.interval is not None and samples < 2:
+            raise PosterioriError(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
+        name, steps = self.prior, self.steps
+        if name is None:
+            faces = not self.unknown and (self.fit or self._of_faces(sources[0], degraded, part))
+            name = FACES if faces else "photo"
+        network, record = load_prior(name, device=self.device, dtype=self.dtype), prior_record(name)
+        bound_memory(network, self.max_memory, gradient=True)
+
+        def planned(degraded: Chain | None, model: Noise, two_scales: bool = False) -> Restoration:
+            chosen, choice = spec, None
+            if chosen is None:
+                named = degraded.name if degraded else Mask.name
+                own = kind(degraded.parts if degraded else (), model, seen=masks.seen if masks else None)
+                choice = choose(self.sampler, network.name, named, model.level, samples=samples, steps=steps, kind=own)
+                chosen = None if choice.sampler == DENOISER else read_sampler(choice.sampler)
+            if chosen is None:
+                method: OnePass | TwoScales | Posterior = TwoScales() if two_scales else OnePass(choice)
+            else:
+                count = chosen.cls.count
+                if steps is not None and chosen.fields.get(count, steps) != steps:
+                    raise UsageError(f"--steps is {steps} and {count} {chosen.fields[count]}: give one of them")
+                if chosen.cls.point and samples > 1:
+                    raise UsageError(f"{chosen.cls.name} gives one estimate: leave --samples out, or take another")
+                asked = steps or (choice.steps if choice else default_steps(chosen.cls))
+                method = Posterior(chosen, asked, samples, choice)
+            return Restoration(
+                prior=network,
+                prior_record=record,
+                method=method,
+                operator=degraded,
+                masks=masks,
+                noise=model,
+                seed=self.seed,
+                simulate=self.simulate,
+                fit=self.fit,
+                batch=self.batch,
+                interval=IntervalRequest(self.interval, self.widen) if self.interval is not None else None,
+                range=self.range,
+                format=self.format,
+                region=part,
+            )
+
+        def by_picture(source: Source) -> Restoration:
+            if self.unknown:
+                found = look(source)
+                two = found.two_scales and network.any_size and said is None
+                return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two)
+            x = read(source, None, None, arrays=True, scale=self.range, region=part).x
+            return planned(degraded, GaussianNoise(find_noise(x, source.path).sigma))
+
+        if said is None or self.unknown:
+            plans, failed = each_its_own(sources, by_picture)
+        else:
+            plans, failed = [(planned(degraded, said), sources)], []
+        if duration:
+            each = duration / len(sources)
+            with claimed_folder(out):
+                free = is_auto(self.sampler)
+                plans = [(within(one, own, each * len(own), out, free=free), own) for one, own in plans]
+        return plans, failed
+
+    def _of_faces(self, first: Source, degraded: Chain | None, part: Region | None) -> bool:
+        """Whether ``first`` has the size that FACES takes without --fit, or cannot be read, which is reported later."""
+        measures = FACES_SHAPE if self.simulate or degraded is None else degraded.build(FACES_SHAPE).measured_shape
+        try:
+            x = read(first, None, None, arrays=not self.simulate, scale=self.range, region=part).x
+        except (OSError, PosterioriError):
+            return True
+        return tuple(x.shape[-2:]) == measures[-2:]
+
+
+def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
+    """A restoration for each source, by what ``plan`` finds in it; and the sources that cannot be read."""
+    plans: list[Plan] = []
+    failed = []
+    for source in sources:
+        try:
+            plans.append((plan(source), [source]))
+        except UsageError:
+            raise
+        except (OSError, PosterioriError) as error:
+            failed.append(Outcome(source, error=error))
+    return plans, failed
+
+
+def bound_memory(prior: Prior, size: str | None, *, gradient: bool) -> None:
+    """Has ``prior`` cut images into tiles that take at most ``size``, where there is one and it takes any size."""
+    if size is None:
+        return
+    if not prior.any_size or not isinstance(prior, UNetPrior):
+        raise PosterioriError(
+            f"--max-memory is for priors of any size, like photo, and {prior.name} has one: give --batch"
+        )
+    prior.tile = tile_within(prior, read_size(size), gradient=gradient)
