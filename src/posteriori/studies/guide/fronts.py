@@ -270,17 +270,17 @@ Measured with the prior {prior} and noise of sigma 0.05, {ladder} steps and the 
 {fewer}), on the {tuning} held-out faces that are kept for choosing. Which sampler `auto` takes for each prior and noise
 is in choosing.md.
 
-`auto:uncertainty` takes, of those within {enough:.0%} of the best interval score, the one whose {level:.0%} intervals
-from {n} samples, in {steps} steps, cover nearest to that: the first table, on {tested} other faces, which chose
-nothing, with 95% bootstrap intervals. The score is width plus what the truth lies outside, weighed so that lying about
-either costs more (Gneiting and Raftery 2007, eq. 43). TDS and MCGDiff are in the tables but not recommended, for what
-they give depends on how many samples one asks for. MALA is left out: a step costs some ten of the others', and
-uncertainty.md has what it gives. Seconds are those of one core for one sample, in bfloat16 on a CPU.
+The first table has what `auto:uncertainty` takes: of the samplers within {enough:.0%} of the best interval score, the
+one whose {level:.0%} intervals (from {n} samples, in {steps} steps) have the coverage nearest to {level:.0%}. It is
+measured on {tested} other faces, which chose nothing, with 95% bootstrap intervals. The interval score is the width
+plus a penalty where the truth lies outside (Gneiting and Raftery 2007, eq. 43). TDS and MCGDiff are in the tables but
+not recommended: their results depend on the number of samples. MALA is left out, as a step costs about ten times the
+others'; uncertainty.md has its results. Seconds are for one sample on one core, in bfloat16.
 """
 FRONT = (
-    "On a front: no other sampler is at once as cheap and better in PSNR or in LPIPS. Coverage and interval score are "
-    "of the same sampler at the number of steps said above, on 8 faces; the distance is from the exact posterior of a "
-    "mixture, where that is known (verification.md): 1 is exact."
+    "Pareto-optimal settings: no other sampler is as cheap and better in PSNR or LPIPS. Coverage and interval score "
+    "are those of the sampler at the number of steps above, on 8 faces. The distance is to the exact posterior of a "
+    "mixture (verification.md): 1 is exact."
 )
 
 if __name__ == "__main__":
