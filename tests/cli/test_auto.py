@@ -110,6 +110,23 @@ def test_scratches_are_proposed_as_a_mask(posteriori, tmp_path):
     assert mask.sum() == 162 * 4  # and a pixel around
 
 
+def test_sure_scratches_are_filled_and_all_else_is_kept(posteriori, any_size_prior, tmp_path):
+    x = torch.linspace(-0.8, 0, 200).expand(1, 3, 200, 200).clone()
+    for column in (40, 100, 160):
+        x[..., 20:180, column : column + 2] = 1.0
+    save_image(x, tmp_path / "old.png")
+    answer = posteriori("restore", tmp_path / "old.png", "--prior", any_size_prior, "--steps", 2, "--out", tmp_path)
+    assert answer.code == 0
+    assert "the scratches filled, and all else kept to the last bit" in answer.err
+    mask, given, found = (
+        load_image(tmp_path / name)[0] for name in ("old-scratches.png", "old.png", "old/restored.png")
+    )
+    assert (mask[0] > 0).sum() == 3 * 162 * 4
+    assert (found == given)[mask < 0].all()
+    assert (found == given)[mask > 0].float().mean() < 0.1
+    assert manifest(tmp_path / "old")["settings"]["mask"]["file"] == "old-scratches.png"
+
+
 def test_what_jpeg_changed_is_removed_as_noise(posteriori, any_size_prior, tmp_path):
     Image.fromarray(to_uint8(load_image("coffee")[..., :200, :200])).save(tmp_path / "small.jpg", quality=15)
     answer = posteriori("restore", tmp_path / "small.jpg", "--prior", any_size_prior, "--out", tmp_path)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def looked_at(source: Source, out: Path, scale: str | None, *, quiet: bool) -> Diagnosis:
-    """What is wrong with ``source``, in five lines; a mask of scratches is proposed as OUT/NAME-scratches.png."""
+    """What is wrong with ``source``, in five lines; the mask of scratches is OUT/NAME-scratches.png."""
     import torch
 
     from posteriori.diagnosis.picture import diagnose
@@ -24,10 +24,11 @@ def looked_at(source: Source, out: Path, scale: str | None, *, quiet: bool) -> D
     found = diagnose(load(source, None, None, arrays=True, scale=scale).x, read_bytes(source.path), source.path)
     lines = found.lines
     if found.scratches is not None:
-        proposed = out / f"{source.name}-scratches.png"
-        proposed.parent.mkdir(parents=True, exist_ok=True)
-        save_image(2 * torch.from_numpy(found.scratches).float().expand(3, -1, -1) - 1, proposed)
-        lines = [(name, f"{text}: see {proposed}, for --mask" if name == "lines" else text) for name, text in lines]
+        mask = out / f"{source.name}-scratches.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        save_image(2 * torch.from_numpy(found.scratches.mask).float().expand(3, -1, -1) - 1, mask)
+        seen = f"see {mask}" if found.scratched else f"see {mask}, for --mask"
+        lines = [(name, f"{text}: {seen}" if name == "lines" else text) for name, text in lines]
     if not quiet:
         typer.echo("\n".join([source.name, *(f"  {name:<6}{text}" for name, text in lines)]), err=True)
     return found

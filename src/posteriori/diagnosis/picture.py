@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from posteriori.diagnosis.blur import find_blur
 from posteriori.diagnosis.jpeg import FoundJPEG, find_jpeg
 from posteriori.diagnosis.noise import ROUNDING, FoundNoise, find_noise
-from posteriori.diagnosis.scratches import find_scratches
+from posteriori.diagnosis.scratches import Scratches, find_scratches
 
 #: JPEG below this quality leaves blocks that are seen
 VISIBLE = 75
@@ -21,12 +20,12 @@ LEAST = 0.01
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found: ``blur`` is a Gaussian's std in pixels, and ``scratches`` a proposed mask, (H, W) of bool."""
+    """What was found: ``blur`` is a Gaussian's std in pixels."""
 
     noise: FoundNoise
     jpeg: FoundJPEG | None
     blur: float | None
-    scratches: np.ndarray | None
+    scratches: Scratches | None
 
     @property
     def compressed(self) -> bool:
@@ -35,6 +34,11 @@ class Diagnosis:
         JPEG takes high frequencies first, so that what it leaves looks like a camera's noise.
         """
         return self.jpeg is not None and self.jpeg.quality < VISIBLE and self.jpeg.sigma > self.noise.white
+
+    @property
+    def scratched(self) -> bool:
+        """Whether scratches are filled, and nothing else done: what fills them goes by all that is kept."""
+        return self.scratches is not None and self.scratches.sure
 
     @property
     def two_scales(self) -> bool:
@@ -57,11 +61,14 @@ class Diagnosis:
         """(of what, what was found) four times, and what will be done and why."""
         noise, jpeg = self.noise, self.jpeg
         kind = "a camera's, stronger at half the resolution" if noise.correlated else "white"
-        damaged = 0 if self.scratches is None else self.scratches.mean()
+        damaged = 0 if self.scratches is None else self.scratches.mask.mean()
+        lines = f"over {damaged:.1%} of the pixels"
         faint = not noise.correlated and noise.white < 2 * ROUNDING
         done = "one network call" if self.blur is None else f"{self.operator} undone"
         why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
-        if self.two_scales:
+        if self.scratched:
+            done, why = "the scratches filled", "and all else kept to the last bit: give the result for the rest"
+        elif self.two_scales:
             done = "two network calls, at half the resolution and at the whole"
         elif self.blur is not None:
             why = f"with noise of {_of_255(self.sigma)}: nine in ten edges are wide"
@@ -74,7 +81,14 @@ class Diagnosis:
                 f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
             ),
             ("blur", "none found" if self.blur is None else f"{self.blur:.2g} pixels, or enlarged from fewer pixels"),
-            ("lines", f"thin ones over {damaged:.1%} of the pixels, scratches or its own" if damaged else "none found"),
+            (
+                "lines",
+                "none found"
+                if not damaged
+                else f"scratches {lines}"
+                if self.scratched
+                else f"thin ones {lines}, scratches or its own",
+            ),
             ("does", f"{done}, {why}"),
         ]
 

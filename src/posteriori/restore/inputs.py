@@ -318,6 +318,13 @@ class Masks:
             own[source.name] = MaskFile.read(str(files[0]), invert=invert)
         return cls(None, own)
 
+    @classmethod
+    def of_scratches(cls, source: Source, found: np.ndarray) -> Masks:
+        """The mask (H, W) of bool that was ``found`` in an input."""
+        pixels = np.where(found, np.float32(255), np.float32(0))
+        mask = MaskFile(f"{source.name}-scratches.png", pixels, hashlib.sha256(found.tobytes()).hexdigest(), False)
+        return cls(None, {source.name: mask})
+
     @property
     def seen(self) -> float:
         """The share of pixels that is kept."""

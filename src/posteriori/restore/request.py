@@ -125,7 +125,9 @@ class Request:
         network, record = load_prior(name, device=self.device, dtype=self.dtype), prior_record(name)
         bound_memory(network, self.max_memory, gradient=True)
 
-        def planned(degraded: Chain | None, model: Noise, two_scales: bool = False) -> Restoration:
+        def planned(
+            degraded: Chain | None, model: Noise, masks: Masks | None = masks, two_scales: bool = False
+        ) -> Restoration:
             chosen, choice = spec, None
             if chosen is None:
                 named = degraded.name if degraded else Mask.name
@@ -162,8 +164,10 @@ class Request:
         def by_picture(source: Source) -> Restoration:
             if self.unknown:
                 found = look(source)
+                if found.scratches and found.scratches.sure:
+                    return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
                 two = found.two_scales and network.any_size and said is None
-                return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two)
+                return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
             x = read(source, None, None, arrays=True, scale=self.range, region=part).x
             return planned(degraded, GaussianNoise(find_noise(x, source.path).sigma))
 
