@@ -5,7 +5,7 @@ from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import BoxMask, Downsample
 from posteriori.rng import Rng, Tape
-from posteriori.samplers import DDIM, PiGDM, SDEdit
+from posteriori.samplers import DDIM, DDRM, DPS, DiffPIR, PiGDM, SDEdit
 from posteriori.schedule import CLEAN
 from tests.helpers import IMAGE, LINEAR, Quantiser, image_mixture, normal
 
@@ -48,15 +48,16 @@ def test_starts_from_the_noised_guess(operator):
     assert state.level == level
 
 
-def test_then_it_is_its_base():
+@pytest.mark.parametrize("base", [DDIM(steps=10), DiffPIR(steps=10), DPS(steps=10)], ids=lambda s: s.name)
+def test_then_it_is_its_base(base):
     prior, operator = image_mixture(), Downsample(IMAGE, 2)
     like = Gaussian.simulate(prior.draw(1), operator, 0.1)
-    sampler = SDEdit(t_start=300, base=DDIM(steps=10))
+    sampler = SDEdit(t_start=300, base=base)
     found = sample(prior, like, sampler, progress=False)[:, 0]
     rng, path = Rng(0, like.keys()), sampler.path(LINEAR)
     state = sampler.init(path[0], prior, like, rng, 1)
     for s in path[1:]:
-        state = DDIM(steps=10).step(state, s, prior, like, rng)
+        state = base.step(state, s, prior, like, rng)
     assert torch.equal(found, state.x)
 
 
@@ -75,3 +76,8 @@ def test_the_base_says_what_it_needs():
     with pytest.raises(ValueError, match="SDEdit needs a linear operator and Gaussian noise; this likelihood has "):
         sample(image_mixture(), like, SDEdit(base=PiGDM(steps=10)))
     assert sample(image_mixture(), like, SDEdit(base=DDIM(steps=10)), progress=False).isfinite().all()
+
+
+def test_a_base_that_starts_in_its_own_way_is_refused():
+    with pytest.raises(ValueError, match=r"base is ddrm, which starts in a way of its own: give another, like ddim"):
+        SDEdit(base=DDRM())

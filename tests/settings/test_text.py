@@ -195,7 +195,7 @@ def test_arrays_have_no_text():
         ("dps(variance=none)", "variance takes auto, small, large or learned, got 'none'"),
         ("dps(variance='auto)", 'expected NAME or NAME(FIELD=VALUE, ...), got "\'auto)" (at character 14 of '),
         ("diffpir(lambda=1)", "diffpir has no field 'lambda': it has lambda_, "),
-        ("sdedit(base=sdedit)", "no sampler for base is called 'sdedit': there are ddim, scoreald, dps"),
+        ("sdedit(base=sdedit)", "no sampler for base is called 'sdedit': there are ddim, "),
         ("sdedit(base=ddim(eta=x))", "eta takes a number, got 'x' (at character 22 of "),
         ("dps(steps=0)", "steps is 0: give at least 1"),
     ],

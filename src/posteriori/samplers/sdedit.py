@@ -1,4 +1,4 @@
-"""SDEdit: start the reverse process from the noised measurement."""
+"""SDEdit: start the reverse process, or any sampler that steps down from noise, at the noised measurement."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar, final
 from annotated_types import Gt
 
 from posteriori.errors import PosterioriError
-from posteriori.guidance.base import ReverseSampler
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Likelihood
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
-from posteriori.sampler import Around, State
+from posteriori.sampler import Around, Sampler, State, SteppedSampler
 from posteriori.samplers.ddim import DDIM
 from posteriori.schedule import Level, Schedule
 
@@ -26,6 +25,11 @@ class SDEdit(Around):
     x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate, then ``base``. A
     small t* keeps the measurement and its damage, a large one follows the prior; the report's is 500.
 
+    A ``base`` that looks at the measurement repairs the damage, and a start below noise saves it calls (Chung et al.
+    2022, "Come-closer-diffuse-faster: accelerating conditional diffusion models for inverse problems through stochastic
+    contraction"): its steps are over the whole schedule, and those above t* are left out. x_t* is a sample of its level
+    only where sigma / alpha there is well above the error of A~(y); at three times it DiffPIR lost nothing.
+
     Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
     equations", algorithm 1.
     """
@@ -34,7 +38,14 @@ class SDEdit(Around):
     inside: ClassVar[str] = "base"
 
     t_start: Annotated[float, Gt(0), "time to start from, above 0 (clean) and up to the schedule's end (noise)"] = 500
-    base: Annotated[ReverseSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
+    base: Annotated[SteppedSampler, "the sampler that runs from there"] = field(default_factory=DDIM)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.base).init is not Sampler.init:
+            raise PosterioriError(
+                f"base is {self.base.name}, which starts in a way of its own: give another, like ddim"
+            )
 
     def path(self, schedule: Schedule) -> list[Level]:
         if self.t_start > schedule.end:

@@ -10,7 +10,7 @@ import numpy as np
 
 from posteriori.jobs.store import Store
 from posteriori.sampler import Sampler
-from posteriori.samplers import DDNM, DDRM, DPS, MMPS, DiffPIR, PiGDM, Reverse
+from posteriori.samplers import DDNM, DDRM, DPS, MMPS, DiffPIR, PiGDM, Reverse, SDEdit
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import format_spec
 from posteriori.studies.bench import clock
@@ -30,6 +30,7 @@ CANDIDATES: dict[str, type[Sampler] | Sampler] = {
     "dps": DPS,
     "diffpir": DiffPIR,
     "diffpir(lambda_=3, zeta=1)": DiffPIR(lambda_=3.0, zeta=1.0),
+    "sdedit(t_start=300, base=diffpir)": SDEdit(t_start=300.0, base=DiffPIR(lambda_=1.0, zeta=1.0)),
     "ddrm": DDRM,
     "ddnm": DDNM,
     "pigdm": PiGDM,
