@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from posteriori.diagnosis.noise import ROUNDING, find_noise, variance_line, white_level
+from posteriori.diagnosis.noise import ROUNDING, find_noise, white_level
 from posteriori.errors import PosterioriError
 from posteriori.images.files import load_image
 
@@ -93,17 +93,6 @@ def test_fur_and_wood_are_no_cameras_noise(name):
 
 def test_a_smooth_picture_has_no_grain():
     assert not find_noise(smooth()).correlated
-
-
-@pytest.mark.parametrize(("a", "b"), [(0.0004, 0.01), (0.01, 0.0), (0.001, 0.04)])
-def test_noise_that_depends_on_brightness(a, b):
-    x = smooth(256, 256)
-    y = x + (a + b * (x + 1) / 2).sqrt() * normal(x)
-    lines = variance_line(y)
-    v = np.array([0.3, 0.5, 0.7])
-    assert lines.shape == (3, 2)
-    for own in lines:
-        assert own[0] + own[1] * v == pytest.approx(a + b * v, rel=0.15)
 
 
 def test_too_small_a_picture_is_said():

@@ -81,16 +81,6 @@ def white_level(x: Tensor) -> float:
     return float(_noise_variance(eigenvalues)) ** 0.5
 
 
-def variance_line(x: Tensor) -> np.ndarray:
-    """(C, 2): a and b of each channel of ``x`` (1, C, H, W), the noise's variance being a + b v.
-
-    v is the brightness on [0, 1] and the variance that of [-1, 1]. Each patch's energy in the directions that hold
-    noise alone, see ``white_level``, is an estimate of the variance at the patch's mean; a line goes through their
-    medians over 16 groups of equal size (Foi et al. 2008 is the model; b is the camera's gain, a its read noise).
-    """
-    return np.stack([_line(channel[None]) for channel in x[0].numpy()])
-
-
 def grain_level(x: Tensor) -> float:
     """sigma of the luminance of ``x`` (1, C, H, W) at half the resolution, its scale that of white noise.
 
@@ -138,17 +128,3 @@ def _noise_variance(eigenvalues: np.ndarray) -> np.floating:
     means = np.cumsum(eigenvalues) / np.arange(1, len(eigenvalues) + 1)
     kept = next(n for n in range(len(eigenvalues), 0, -1) if means[n - 1] <= np.median(eigenvalues[:n]))
     return np.maximum(means[kept - 1], 0)
-
-
-def _line(channel: np.ndarray) -> np.ndarray:
-    patches = _patches(channel)
-    mean = (patches.mean(1) + 1) / 2
-    eigenvalues, vectors = np.linalg.eigh(_covariance(patches))
-    noise = vectors[:, eigenvalues <= 1.5 * _noise_variance(eigenvalues)]
-    energy = np.square((patches - patches.mean(0)) @ noise).mean(1)
-    groups = np.array_split(np.argsort(mean), 16)
-    v = np.array([mean[group].mean() for group in groups])
-    k = noise.shape[1]
-    variance = np.array([np.median(energy[group]) for group in groups]) * k / chdtri(k, 0.5)
-    b, a = np.polyfit(v, variance, 1, w=1 / np.maximum(variance, 1e-12))
-    return np.array([a, b])
