@@ -44,6 +44,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of torch, for a step beside others'")
     parser.add_argument("--rounds", type=int, default=5, help="of which a time is the median")
     parser.add_argument("--pictures", type=int, nargs=2, default=[8, 3], help="faces and photographs, for quality")
+    parser.add_argument("--reference", type=int, nargs=2, default=[1000, 1000], help="DPS's steps there, for quality")
     parser.add_argument("--note", default="", help="what the page says of the run, e.g. that the machine was shared")
     parser.add_argument("--quick", action="store_true", help="tiny networks and few steps, to try the bench itself")
     return parser
@@ -58,7 +59,7 @@ def main(given: Sequence[str] | None = None) -> None:
         find(asked.official, asked.site)
     except PosterioriError as error:
         parser.error(str(error))
-    planned = plan(asked.threads, asked.pictures, asked.rounds, quick=asked.quick)
+    planned = plan(asked.threads, asked.pictures, asked.reference, asked.rounds, quick=asked.quick)
     with claimed_folder(asked.out):
         results = asked.out / RESULTS
         store = Store(results, print)

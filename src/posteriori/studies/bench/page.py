@@ -141,10 +141,10 @@ def _quality(cases: Sequence[quality.Case], results: Path) -> list[str]:
 
 
 QUALITY = """
-Seconds of one core for a picture, in batches, until a sampler is as good as DPS in 1000 steps: its mean PSNR at most
-{psnr} dB below and its mean LPIPS at most {lpips} above, on held-out pictures that chose no setting, with noise of
-sigma 0.05. Settings are those of presets.toml unless the name says others. Each sampler is tried in more and more
-steps until it is as good; the five that get there soonest are below.
+Seconds of one core for a picture, in batches, until a sampler is as good as DPS in the steps of the first row: its mean
+PSNR at most {psnr} dB below and its mean LPIPS at most {lpips} above, on held-out pictures that chose no setting, with
+noise of sigma 0.05. Settings are those of presets.toml unless the name says others. Each sampler is tried in more and
+more steps until it is as good; the five that get there soonest are below.
 """
 QUALITY_COLUMNS = ("sampler", "steps", "seconds", "of DPS's", "network calls", "vjps", "PSNR (dB)", "LPIPS")
 

@@ -29,8 +29,11 @@ class Plan:
     missing: dict[str, str]
 
 
-def plan(threads: Sequence[int], pictures: Sequence[int], rounds: int, *, quick: bool) -> Plan:
-    """With each number of ``threads``; ``pictures`` of each prior of ``quality.PRIORS``; ``quick`` on tiny networks."""
+def plan(
+    threads: Sequence[int], pictures: Sequence[int], reference: Sequence[int], rounds: int, *, quick: bool
+) -> Plan:
+    """With each number of ``threads``; ``pictures`` of each prior of ``quality.PRIORS``, beside DPS in ``reference``
+    steps; ``quick`` on tiny networks."""
     missing = {name: why for name in PEERS if (why := absent(name))}
     if quick:
         missing |= {name: "not in the quick form" for name in PEERS if name == "deepinv" and name not in missing}
@@ -55,7 +58,7 @@ def plan(threads: Sequence[int], pictures: Sequence[int], rounds: int, *, quick:
             Rate(network=network, dtype="bfloat16", batch=rows, device="cuda", side=8192, rounds=rounds)
             for rows in ROWS
         ]
-    return Plan(found, cases(pictures, quick=quick), missing)
+    return Plan(found, cases(pictures, reference, quick=quick), missing)
 
 
 def scaling(network: str, *, quick: bool, rounds: int) -> list[Timing]:

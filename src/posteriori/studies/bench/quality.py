@@ -19,8 +19,8 @@ from posteriori.studies.tasks import SIGMA_Y, tasks
 
 #: what counts as reached: so much less in dB, so much more in LPIPS
 PSNR, LPIPS = 0.1, 0.005
-#: steps that are tried, in turn, until one is as good; and the reference's
-LADDER, REFERENCE = (10, 20, 30, 50, 100, 200), 1000
+#: steps that are tried, in turn, until one is as good
+LADDER = (10, 20, 30, 50, 100, 200)
 #: the priors, the side of their pictures, and the first held-out one that chose no setting
 PRIORS = {"faces-64": (64, 32), "photo": (128, 6)}
 TASKS = ("inpainting", "deconvolution")
@@ -56,8 +56,8 @@ class Case:
     task: str
     pictures: tuple[int, int]
     size: int
-    ladder: tuple[int, ...] = LADDER
-    reference: int = REFERENCE
+    ladder: tuple[int, ...]
+    reference: int
 
     def cell(self, candidate: str, steps: int) -> Timed:
         prior = network(self.prior, self.size)
@@ -130,12 +130,17 @@ def as_good(metrics: dict[str, np.ndarray], best: Reached) -> bool:
     return bool(psnr >= best.mean("psnr") - PSNR and lpips <= best.mean("lpips") + LPIPS)
 
 
-def cases(pictures: Sequence[int], *, quick: bool = False) -> list[Case]:
-    """``pictures`` of each of PRIORS."""
+def cases(pictures: Sequence[int], steps: Sequence[int], *, quick: bool = False) -> list[Case]:
+    """``pictures`` of each of PRIORS, and the ``steps`` of the reference on them."""
     if quick:
         return [Case("faces-64", "inpainting", (0, 1), 64, ladder=(2,), reference=3)]
-    own = zip(PRIORS.items(), pictures, strict=True)
-    return [Case(prior, task, (at, at + n), size) for (prior, (size, at)), n in own for task in TASKS if n]
+    own = zip(PRIORS.items(), pictures, steps, strict=True)
+    return [
+        Case(prior, task, (at, at + n), size, tuple(rung for rung in LADDER if rung < most), most)
+        for (prior, (size, at)), n, most in own
+        for task in TASKS
+        if n
+    ]
 
 
 def _read(own: Timed, out: Path) -> dict[str, np.ndarray] | None:
