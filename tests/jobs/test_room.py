@@ -126,9 +126,21 @@ def test_a_batch_that_was_given_counts_too(prior, free):
 
 
 def test_one_image_too_many_is_said_before_any_work(prior, free):
-    free(1000)
+    free(250_000)
     with pytest.raises(MemoryError, match=r"one picture of 32 x 32 needs .* GiB, and .* of memory are free"):
         room(prior, None, gradient=True)
+
+
+def test_arrays_of_a_picture_s_size_count_beside_the_network(convolutional, free):
+    """As many as a sampler was seen to hold; nothing of that size is allocated here."""
+    free(16 * 2**30)
+    large = convolutional.at((9000, 9000))
+    with pytest.raises(MemoryError, match=r"a picture of 9000 x 9000 needs about 18 GiB, and 16 GiB .*--region"):
+        room(large, 1, gradient=False)
+    free(24 * 2**30)
+    assert room(large, 1, gradient=False) == 1
+    with pytest.raises(MemoryError, match="2 pictures of 9000 x 9000"):
+        room(large, 2, gradient=False)
 
 
 def test_a_folder_keeps_the_batch_that_it_was_begun_with(prior, free, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -32,6 +33,9 @@ SHARE = 0.5
 SMALLEST = 128
 #: what libraries allocate inside operations, beside the tensors that are counted
 LIBRARIES = 1.5
+#: float32 arrays of an image's size that a sampler holds at once, beside the network: PiGDM behind a blur, with a
+#: network that takes nothing; others hold 5 to 18
+ARRAYS = 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 #: bytes of a pixel with its gradient that no usual network takes: FFHQ-256's in float32 takes 27,000
 AMPLE = 64 * 1024
@@ -152,9 +156,17 @@ def room(
     pass from now on; ``say`` is told in one line. ``processes`` share the memory of the machine. No clock is
     asked, so that the same command has the same batch again. Raises MemoryError where one image is too many.
     """
+    free, held = free_memory(prior.device) / processes, 4 * ARRAYS * math.prod(prior.shape)
+    if (batch or 1) * held > free:
+        one = f"{prior.shape[-1]} x {prior.shape[-2]}"
+        need = f"{batch} pictures of {one} need" if batch and batch > 1 else f"a picture of {one} needs"
+        raise MemoryError(
+            f"{need} about {_gib((batch or 1) * held)}, and {_gib(free)} of memory are free: "
+            "restore a part (--region), a smaller copy, or fewer at once"
+        )
     if batch and not gradient:
         return batch
-    free, most = free_memory(prior.device) / processes, batch or images_that_pay(prior)
+    most = batch or images_that_pay(prior)
     if checkpointing != "on" and most * prior.shape[-2] * prior.shape[-1] * AMPLE <= SHARE * free:
         return most  # to count costs most of a second of a cold start
     one = memory_of_an_image(prior, gradient=gradient)
