@@ -69,6 +69,20 @@ def test_restore_finds_the_noise_of_a_blurred_picture(posteriori, request, tmp_p
     assert manifest(tmp_path / "blurred")["settings"]["noise"]["sigma"] == pytest.approx(0.1, rel=0.2)
 
 
+def test_a_picture_without_noise_is_undone_with_what_jpeg_changed_and_a_hundredth_at_least(
+    posteriori, any_size_prior, tmp_path
+):
+    x = torch.linspace(-0.8, 0.8, 64).expand(1, 3, 64, 64)
+    save_image(x, tmp_path / "a.png")
+    Image.fromarray(to_uint8(load_image("coffee")[..., 100:164, 200:264])).save(tmp_path / "b.jpg", quality=20)
+    command = ["restore", tmp_path / "a.png", tmp_path / "b.jpg", "--prior", any_size_prior, "--noise", "auto"]
+    answer = posteriori(*command, "--operator", "gaussian-blur(sigma=1.0)", "--steps", 2, "--out", tmp_path)
+    assert answer.code == 0
+    a, b = (manifest(tmp_path / name)["settings"]["noise"]["sigma"] for name in "ab")
+    assert a == 0.01
+    assert b > 0.02
+
+
 def test_a_dry_run_says_what_is_wrong_in_five_lines_and_stops(posteriori, tmp_path):
     file = noisy(tmp_path / "noisy.png", 0.2)
     answer = posteriori("restore", file, "--dry-run", "--out", tmp_path / "out")

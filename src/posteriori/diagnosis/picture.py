@@ -53,8 +53,9 @@ class Diagnosis:
     @property
     def sigma(self) -> float:
         """Of the noise, on [-1, 1]; with a blur at least ``LEAST``, for its width is an estimate that y contradicts."""
-        sigma = self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
-        return sigma if self.blur is None else max(sigma, self.jpeg.sigma if self.jpeg else 0.0, LEAST)
+        if self.blur is not None:
+            return sigma_behind(self.noise, self.jpeg)
+        return self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -97,6 +98,14 @@ def diagnose(x: Tensor, data: bytes, name: str) -> Diagnosis:
     """Looks at the picture ``x``, (1, C, H, W) on [-1, 1], of the file ``data``; ``name`` is for error messages."""
     noise = find_noise(x, name)
     return Diagnosis(noise, find_jpeg(data), find_blur(x, noise.sigma), find_scratches(x))
+
+
+def sigma_behind(noise: FoundNoise, jpeg: FoundJPEG | None) -> float:
+    """The noise, on [-1, 1], that an operator is undone with: what JPEG changed counts, and ``LEAST`` at least.
+
+    Told less, samplers take rounding and compression for detail and draw ripples.
+    """
+    return max(noise.sigma, jpeg.sigma if jpeg else 0.0, LEAST)
 
 
 def _of_255(sigma: float) -> str:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from posteriori.diagnosis.jpeg import find_jpeg
 from posteriori.diagnosis.noise import find_noise
-from posteriori.diagnosis.picture import Diagnosis
+from posteriori.diagnosis.picture import Diagnosis, sigma_behind
 from posteriori.errors import PosterioriError, UsageError
 from posteriori.hub.load import load_prior, prior_record
+from posteriori.images.files import read_bytes
 from posteriori.images.fit import Fit, Region, read_region
 from posteriori.images.written import Format
 from posteriori.jobs.lock import claimed_folder
 from posteriori.jobs.memory import read_size, tile_within
 from posteriori.likelihoods import GaussianNoise, Noise
-from posteriori.operators import Mask
+from posteriori.operators import Identity, Mask
 from posteriori.operators.rounding import Rounding
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
@@ -169,7 +171,10 @@ class Request:
                 two = found.two_scales and network.any_size and said is None
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
             x = read(source, None, None, arrays=True, scale=self.range, region=part).x
-            return planned(degraded, GaussianNoise(find_noise(x, source.path).sigma))
+            found_noise = find_noise(x, source.path)
+            if degraded is None or degraded.name == Identity.name:
+                return planned(degraded, GaussianNoise(found_noise.sigma))
+            return planned(degraded, GaussianNoise(sigma_behind(found_noise, find_jpeg(read_bytes(source.path)))))
 
         if said is None or self.unknown:
             plans, failed = each_its_own(sources, by_picture)
