@@ -381,6 +381,23 @@ def test_nothing_is_overwritten_unless_asked(restore, face, tmp_path):
     assert restore(*command, "--seed", 1).code == 1
 
 
+def test_noise_is_estimated_from_pictures_and_arrays_and_what_is_simulated_have_the_usual(restore, tmp_path):
+    x = load_image("coffee", size=32)
+    noisy = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    save_image(noisy, tmp_path / "noisy.png")
+    save_image(x, tmp_path / "clean.png")
+    np.save(tmp_path / "y.npy", noisy[0].numpy())
+    out = tmp_path / "out"
+    for given, name, low, high in (
+        ((tmp_path / "noisy.png", tmp_path / "clean.png"), "noisy", 0.1, 0.3),
+        ((tmp_path / "noisy.png", tmp_path / "clean.png"), "clean", 0.01, 0.05),  # what samplers were measured at
+        ((tmp_path / "y.npy",), "y", 0.05, 0.05),
+        ((tmp_path / "clean.png", "--simulate", "--overwrite"), "clean", 0.05, 0.05),
+    ):
+        assert restore(*given, "--operator", BLUR, "--out", out).code == 0
+        assert low <= manifest(out / name)["settings"]["noise"]["sigma"] <= high
+
+
 @pytest.mark.parametrize(
     ("size", "given", "prior"),
     [((64, 64), (), "faces-64"), ((40, 36), (), "photo"), ((40, 36), ("--fit", "resize"), "faces-64")],
@@ -398,7 +415,7 @@ def test_the_prior_is_photo_unless_a_picture_is_or_is_made_of_a_face_s_size(tmp_
 )
 def test_a_picture_of_another_size_is_fitted_only_as_asked(restore, tmp_path, size, fit, restored):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)).save(tmp_path / "x.png")
-    command = [tmp_path / "x.png", "--operator", "identity", "--out", tmp_path / "out"]
+    command = [tmp_path / "x.png", "--operator", "identity", "--noise", 0.05, "--out", tmp_path / "out"]
     answer = restore(*command)
     assert answer.code == 1
     assert f"x.png is {size[0]} x {size[1]} pixels, and 32 x 32 are needed: choose --fit" in answer.err
@@ -409,8 +426,8 @@ def test_a_picture_of_another_size_is_fitted_only_as_asked(restore, tmp_path, si
 
 def test_a_padded_low_resolution_picture_is_cut_to_its_own_pixels(restore, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 14, 3), np.uint8)).save(tmp_path / "x.png")
-    command = [tmp_path / "x.png", "--operator", "downsample(factor=2)", "--fit", "pad", "--out", tmp_path / "out"]
-    assert restore(*command).code == 0
+    command = [tmp_path / "x.png", "--operator", "downsample(factor=2)", "--noise", 0.05, "--fit", "pad"]
+    assert restore(*command, "--out", tmp_path / "out").code == 0
     assert pixels(tmp_path / "out/x/restored.png").shape == (24, 28, 3)
 
 
@@ -576,8 +593,8 @@ def test_presets_are_looked_up_once_for_each_size(restore, face, any_size_prior,
     for name, side in (("a", 32), ("b", 32), ("c", 36)):
         save_image(load_image(face).new_zeros(1, 3, side, side), tmp_path / f"{name}.png")
     pictures = [tmp_path / f"{name}.png" for name in "abc"]
-    command = [*pictures, "--prior", any_size_prior, "--operator", BLUR, "--sampler", "dps", "--out", tmp_path / "out"]
-    assert restore(*command).code == 0
+    command = [*pictures, "--prior", any_size_prior, "--operator", BLUR, "--noise", 0.05, "--sampler", "dps"]
+    assert restore(*command, "--out", tmp_path / "out").code == 0
     assert sizes == [(40, 40), (44, 44)]  # with what a blur of files brings in from beyond the frame
 
 
@@ -616,6 +633,8 @@ def test_a_prior_of_grey_or_wide_pictures_restores(posteriori, tmp_path, channel
         tmp_path / "p",
         "--operator",
         BLUR,
+        "--noise",
+        0.05,
         "--steps",
         2,
         "--sampler",

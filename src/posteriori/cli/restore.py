@@ -37,7 +37,7 @@ Examples:
 
   posteriori restore holiday.jpg --dry-run
 
-  posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)' --noise auto
+  posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)'
 
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
@@ -72,11 +72,11 @@ def restore(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255 (default: 0.05; "
-            "0 with --mask, jpeg and bit-depth, which keeps observed pixels as they are); auto: estimated from each "
-            "picture; or a model: 'poisson(peak=30)', "
-            "'poisson-gaussian(peak=30, sigma=0.02)', 'speckle(looks=10)', 'salt-and-pepper(share=0.1)', "
-            "'quantisation(bits=4)'."
+            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: estimated "
+            "from each picture; or a model: 'poisson(peak=30)', 'poisson-gaussian(peak=30, sigma=0.02)', "
+            "'speckle(looks=10)', 'salt-and-pepper(share=0.1)', 'quantisation(bits=4)'. Default: auto for pictures, "
+            "0.05 for arrays and with --simulate; 0 with --mask, jpeg and bit-depth, which keeps observed pixels as "
+            "they are."
         ),
     ] = None,
     simulate: Simulate = False,

@@ -36,6 +36,11 @@ class Source:
     path: str
     name: str
 
+    @property
+    def array(self) -> bool:
+        """Whether it is a file of numbers, which need be no picture."""
+        return self.path.lower().endswith(ARRAYS)
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -164,7 +169,7 @@ def load(
     """
     data = read_bytes(source.path)
     about: dict[str, Any] = {"file": source.path, "sha256": hashlib.sha256(data).hexdigest()}
-    if source.path.lower().endswith(ARRAYS) or (source.path == STANDARD_INPUT and data.startswith(b"\x93NUMPY")):
+    if source.array or (source.path == STANDARD_INPUT and data.startswith(b"\x93NUMPY")):
         if not arrays:
             raise PosterioriError(
                 f"{source.path} is a measurement, and --simulate degrades pictures: leave --simulate out"

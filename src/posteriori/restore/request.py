@@ -38,6 +38,9 @@ from posteriori.settings.text import Chain, read_operator, read_sampler
 #: the prior of pictures of its size; others are restored with photo, which takes any
 FACES, FACES_SHAPE = "faces-64", (3, 64, 64)
 
+#: the noise of what is simulated, and of arrays, where nothing is said of it
+USUAL = "0.05"
+
 #: what is done, and to which inputs
 Plan = tuple[Restoration, Sequence[Source]]
 #: looks at an input of which nothing is said
@@ -112,14 +115,17 @@ class Request:
         degraded = None if self.mask or self.unknown else read_operator(self.operator or "")
         rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
         exact = rounds or (self.mask and not self.simulate)
-        noise = self.noise or (AUTO if self.unknown else "0" if exact else "0.05")
-        said, sources = None if noise == AUTO else read_noise(noise), find_sources(self.files)
+        sources = find_sources(self.files)
+        found = self.unknown or not (exact or self.simulate or all(source.array for source in sources))
+        noise = self.noise or (AUTO if found else "0" if exact else USUAL)
+        said = None if noise == AUTO else read_noise(noise)
         masks = Masks.read(self.mask, sources, invert=self.mask_invert) if self.mask else None
         spec = None if is_auto(self.sampler) else read_sampler(self.sampler)
         ambiguous = degraded is not None and any(part.cls.ambiguous for part in degraded.parts)
         samples = self.samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
         if self.interval is not None and samples < 2:
             raise PosterioriError(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
+        interval = IntervalRequest(self.interval, self.widen) if self.interval is not None else None
         name, steps = self.prior, self.steps
         if name is None:
             faces = not self.unknown and (self.fit or self._of_faces(sources[0], degraded, part))
@@ -157,7 +163,7 @@ class Request:
                 simulate=self.simulate,
                 fit=self.fit,
                 batch=self.batch,
-                interval=IntervalRequest(self.interval, self.widen) if self.interval is not None else None,
+                interval=interval,
                 range=self.range,
                 format=self.format,
                 region=part,
@@ -170,7 +176,9 @@ class Request:
                     return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
                 two = found.two_scales and network.any_size and said is None
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
-            x = read(source, None, None, arrays=True, scale=self.range, region=part).x
+            if self.noise is None and source.array:
+                return planned(degraded, read_noise(USUAL))
+            x = read(source, None, None, arrays=True, scale=self.range).x
             found_noise = find_noise(x, source.path)
             if degraded is None or degraded.name == Identity.name:
                 return planned(degraded, GaussianNoise(found_noise.sigma))
