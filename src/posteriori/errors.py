@@ -13,3 +13,12 @@ class PosterioriError(ValueError):
 
 class UsageError(PosterioriError):
     """Options that do not go together, whatever the inputs are."""
+
+
+def sentence(error: BaseException, advice: str) -> str:
+    """``error`` in one line; of a bug, that it is one, and the ``advice`` what to do about it."""
+    said = str(error).strip()
+    if isinstance(error, (PosterioriError, OSError, FloatingPointError, MemoryError)):
+        return (said or type(error).__name__).splitlines()[0]
+    what = f"{type(error).__name__}: {said or 'no message'}".splitlines()[0]
+    return f"a bug, not your mistake: {what}; {advice}"

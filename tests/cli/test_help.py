@@ -5,7 +5,7 @@ import sys
 import pytest
 
 COMMANDS = [
-    *(["demo"], ["restore"], ["denoise"], ["sample"], ["train"], ["verify"], ["samplers"], ["operators"]),
+    *(["demo"], ["serve"], ["restore"], ["denoise"], ["sample"], ["train"], ["verify"], ["samplers"], ["operators"]),
     *(["priors", name] for name in ("list", "show", "pull", "add", "convert", "evaluate")),
 ]
 

@@ -8,8 +8,8 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import bench, demo, denoise, listing, priors, report, restore, sample, sweep, train, verify
-from posteriori.errors import PosterioriError
+from posteriori.cli import bench, demo, denoise, listing, priors, report, restore, sample, serve, sweep, train, verify
+from posteriori.errors import sentence
 from posteriori.jobs.threads import settle
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command(epilog=demo.EPILOG)(demo.demo)
 app.command(epilog=restore.EPILOG)(restore.restore)
 app.command(epilog=denoise.EPILOG)(denoise.denoise)
 app.command(epilog=sample.EPILOG)(sample.sample)
+app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 app.command(epilog=bench.EPILOG)(bench.bench)
@@ -71,11 +72,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        said = str(error).strip()
-        code, problem = 1, said or type(error).__name__
-        if not isinstance(error, (PosterioriError, OSError, FloatingPointError, MemoryError)):
-            what = f"{type(error).__name__}: {said or 'no message'}".splitlines()[0]
-            problem = f"a bug, not your mistake: {what}; run again with --debug, and report what it prints"
+        code, problem = 1, sentence(error, "run again with --debug, and report what it prints")
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)
 

@@ -14,21 +14,10 @@ if TYPE_CHECKING:
 
 
 def looked_at(source: Source, out: Path, scale: str | None, *, quiet: bool) -> Diagnosis:
-    """What is wrong with ``source``, in five lines; the mask of scratches is OUT/NAME-scratches.png."""
-    import torch
+    """What is wrong with ``source``, in five lines, which are printed unless ``quiet``: see ``restore.looking``."""
+    from posteriori.restore.looking import look
 
-    from posteriori.diagnosis.picture import diagnose
-    from posteriori.images.files import read_bytes, save_image
-    from posteriori.restore.inputs import load
-
-    found = diagnose(load(source, None, None, arrays=True, scale=scale).x, read_bytes(source.path), source.path)
-    lines = found.lines
-    if found.scratches is not None:
-        mask = out / f"{source.name}-scratches.png"
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        save_image(2 * torch.from_numpy(found.scratches.mask).float().expand(3, -1, -1) - 1, mask)
-        seen = f"see {mask}" if found.scratched else f"see {mask}, for --mask"
-        lines = [(name, f"{text}: {seen}" if name == "lines" else text) for name, text in lines]
+    found, lines = look(source, out, scale)
     if not quiet:
         typer.echo("\n".join([source.name, *(f"  {name:<6}{text}" for name, text in lines)]), err=True)
     return found

@@ -1,0 +1,26 @@
+"""A picture looked at where nothing is said of its degradation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from posteriori.diagnosis.picture import Diagnosis, diagnose
+from posteriori.images.files import read_bytes, save_image
+from posteriori.restore.inputs import Source, load
+
+
+def look(source: Source, out: Path, scale: str | None = None) -> tuple[Diagnosis, list[tuple[str, str]]]:
+    """What is wrong with ``source``, and five lines (of what, what was found); ``scale`` as in ``load``.
+
+    The mask of scratches is OUT/NAME-scratches.png. Raises OSError or PosterioriError.
+    """
+    found = diagnose(load(source, None, None, arrays=True, scale=scale).x, read_bytes(source.path), source.path)
+    if found.scratches is None:
+        return found, found.lines
+    mask = out / f"{source.name}-scratches.png"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    save_image(2 * torch.from_numpy(found.scratches.mask).float().expand(3, -1, -1) - 1, mask)
+    seen = f"see {mask}" if found.scratched else f"see {mask}, for --mask"
+    return found, [(name, f"{text}: {seen}" if name == "lines" else text) for name, text in found.lines]

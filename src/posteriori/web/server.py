@@ -1,0 +1,89 @@
+"""Serves the page: to this machine alone unless told otherwise, and nothing that it shows comes from another one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read at import
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from posteriori.web.desk import Desk, Limits
+from posteriori.web.page import Offer, build
+
+#: what the browser may load: nothing from elsewhere
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class _Headers:
+    """Adds ``HEADERS`` to every answer, and leaves what is streamed as it is."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, told if scope["type"] == "http" else send)
+
+
+def application(root: Path, limits: Limits, offer: Offer, auth: tuple[str, str] | None = None) -> FastAPI:
+    """The page as an ASGI application; what users give lies in ``root`` while they are there."""
+    desk = Desk(root, limits)
+    os.environ["GRADIO_TEMP_DIR"] = str(desk.uploads)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_Headers)
+
+    @app.get("/made/{token}/{name:path}")
+    def made(token: str, name: str) -> Response:
+        path = desk.find(token, name)
+        return FileResponse(path) if path and path.is_file() else Response(status_code=404)
+
+    page = build(desk, offer)
+    gr.mount_gradio_app(
+        app,
+        page.blocks,
+        "/",
+        auth=auth,
+        max_file_size=limits.bytes,
+        show_error=True,
+        ssr_mode=False,
+        theme=page.theme,
+        css=page.css,
+        head=page.head,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        allowed_paths=[],
+    )
+    page.blocks.has_launched = True  # or Gradio, mounted, does not check that a file was uploaded before it opens it
+    desk.warm()
+    return app
+
+
+def serve(host: str, port: int, limits: Limits, offer: Offer, auth: tuple[str, str] | None) -> None:
+    """Serves until it is interrupted or told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn raises again: the folder has to go
+    with tempfile.TemporaryDirectory(prefix="posteriori-", ignore_cleanup_errors=True) as root:
+        app = application(Path(root), limits, offer, auth)
+        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
