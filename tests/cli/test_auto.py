@@ -1,14 +1,18 @@
 """Commands that are told nothing of the noise."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from posteriori.diagnosis.blind import likeness
 from posteriori.images.files import load_image, save_image, to_uint8
+from posteriori.operators import MotionBlur
 
 
 def noisy(path, sigma, *, smoothed=False, size=96):
@@ -153,6 +157,8 @@ def test_what_jpeg_changed_is_removed_as_noise(posteriori, any_size_prior, tmp_p
     ("arguments", "message"),
     [
         (["--simulate"], "say how, by --operator SPEC or --mask FILE"),
+        (["--simulate", "--operator", "blur(kernel=auto)"], "say how, by an --operator without auto"),
+        (["--operator", "downsample @ blur(kernel=auto)"], "leave out what @ adds"),
         (["--simulate", "--operator", "identity", "--noise", "auto"], "say how, by --noise SIGMA"),
         (["--dry-run", "--operator", "identity"], "leave out --operator and --mask"),
     ],
@@ -161,3 +167,40 @@ def test_what_cannot_be_found_is_said(posteriori, tmp_path, arguments, message):
     answer = posteriori("restore", noisy(tmp_path / "noisy.png", 0.1), *arguments, "--out", tmp_path)
     assert answer.code == 2
     assert message in " ".join(answer.err.split())
+
+
+def test_a_kernel_is_found_written_and_undone(posteriori, any_size_prior, tmp_path):
+    operator = MotionBlur((3, 128, 120), size=9, seed=0, border="valid")
+    save_image(operator(load_image("coffee")[..., :128, :120]), tmp_path / "shaken.png")
+    command = ["restore", tmp_path / "shaken.png", "--prior", any_size_prior, "--operator", "blur(kernel=auto:15)"]
+    answer = posteriori(*command, "--sampler", "dpir(steps=2)", "--out", tmp_path)
+    assert answer.code == 0
+    found, drawn = tmp_path / "shaken-kernel.npy", tmp_path / "shaken-kernel.png"
+    assert "a kernel in 11 x 11 pixels, sure: three windows agree by 0." in answer.err
+    assert f"; see {drawn}" in answer.err
+    assert likeness(np.load(found), operator.weights) > 0.8
+    assert load_image(drawn).shape[-1] >= 256
+    said = manifest(tmp_path / "shaken")["settings"]
+    assert said["operator"].startswith(f"blur(kernel={found}#")
+    assert said["noise"]["sigma"] == 0.01
+    assert "already" not in posteriori(*command, "--sampler", "dpir(steps=2)", "--out", tmp_path).err
+
+
+def test_the_width_of_a_gaussian_is_found(posteriori, any_size_prior, tmp_path):
+    x = load_image("chelsea")[..., :150, :160]
+    save_image(torch.from_numpy(gaussian_filter(x.numpy(), (0, 0, 2, 2))), tmp_path / "soft.png")
+    command = ["restore", tmp_path / "soft.png", "--prior", any_size_prior, "--operator", "gaussian-blur(sigma=auto)"]
+    answer = posteriori(*command, "--sampler", "dpir(steps=2)", "--out", tmp_path)
+    assert answer.code == 0
+    assert "in the picture's quarters" in answer.err
+    sigma = re.search(r"sigma=([0-9.]+)", manifest(tmp_path / "soft")["settings"]["operator"])
+    assert sigma
+    assert float(sigma[1]) == pytest.approx(2, rel=0.2)
+
+
+def test_a_picture_too_small_for_its_kernel_says_so(posteriori, any_size_prior, tmp_path):
+    save_image(load_image("coffee", size=64), tmp_path / "small.png")
+    command = ["restore", tmp_path / "small.png", "--prior", any_size_prior, "--operator", "blur(kernel=auto)"]
+    answer = posteriori(*command, "--out", tmp_path)
+    assert answer.code == 1
+    assert "give kernel=auto:SIDE, an odd number of pixels up to 21" in answer.err

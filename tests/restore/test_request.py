@@ -35,7 +35,7 @@ def test_the_line_to_type_asks_the_same(monkeypatch, tmp_path):
     )
     found = []
 
-    def plans(self, out, look):
+    def plans(self, out, look, find):
         found.append((self, out))
         raise PosterioriError("far enough")
 

@@ -14,9 +14,11 @@ from posteriori.settings.fields import about, accepts, class_fields
 from posteriori.settings.text import (
     INSTEAD,
     Spec,
+    Unknown,
     format_spec,
     parse_operator,
     parse_sampler,
+    read_operator,
     read_sampler,
     read_samplers,
 )
@@ -268,3 +270,24 @@ def test_several_samplers_by_name():
     assert read_samplers("all") == list(SAMPLERS)
     with pytest.raises(ValueError, match="no sampler is called 'dsp': there are dps"):
         read_samplers("ddim,dsp")
+
+
+def test_what_is_to_be_found_in_a_picture():
+    blur = read_operator("blur(kernel=auto:51, border=circular)")
+    assert blur.unknown == Unknown(51)
+    assert read_operator("blur(kernel=auto)").unknown == read_operator("gaussian-blur(sigma=auto)").unknown == Unknown()
+    assert read_operator("gaussian-blur(sigma=2)").unknown is None
+    assert read_operator("gaussian-blur(sigma=auto)").found(1.5).build((3, 32, 32)) == GaussianBlur((3, 32, 32), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("gaussian-blur(sigma=auto)", "is found in a picture, by `posteriori restore FILE`: give sigma=VALUE here"),
+        ("gaussian-blur(size=auto)", "size takes a whole number, got 'auto'"),
+        ("blur(kernel=auto:50)", "a side of 50: give an odd number of pixels, 5 or more"),
+    ],
+)
+def test_what_cannot_be_found(text, problem):
+    with pytest.raises(ValueError, match=problem):
+        parse_operator(text, SHAPE)

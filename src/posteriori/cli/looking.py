@@ -1,4 +1,4 @@
-"""A picture looked at where nothing is said of its degradation: what was found is printed, and scratches are drawn."""
+"""A picture looked at for what is not said of its degradation: what was found is printed, and drawn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from posteriori.diagnosis.picture import Diagnosis
     from posteriori.restore.inputs import Source
+    from posteriori.settings.text import Chain
 
 
 def looked_at(source: Source, out: Path, scale: str | None, *, quiet: bool) -> Diagnosis:
@@ -35,3 +38,17 @@ def look(sources: Sequence[Source], out: Path, scale: str | None) -> None:
             typer.echo(f"posteriori: {error}", err=True)
             missed = True
     raise typer.Exit(int(missed))
+
+
+def blur_of(source: Source, x: Tensor, asked: Chain, out: Path, *, quiet: bool) -> Chain:
+    """``asked`` with what it leaves open found in the picture ``x``, and printed."""
+    from posteriori.diagnosis.blind import TICKS
+    from posteriori.progress import bar
+    from posteriori.restore.blur import blur_of
+
+    with bar("", transient=True, quiet=quiet) as progress:
+        task = progress.add_task(f"the blur of {source.name}", total=TICKS)
+        found, text = blur_of(x, source, asked, out, lambda: progress.advance(task))
+    if not quiet:
+        typer.echo(f"{source.name}\n  blur  {text}", err=True)
+    return found

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.looking import look, looked_at
+from posteriori.cli.looking import blur_of, look, looked_at
 from posteriori.cli.options import (
     Batch,
     Checkpointing,
@@ -39,6 +39,10 @@ Examples:
 
   posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)'
 
+  posteriori restore shaken.jpg --operator 'blur(kernel=auto)'
+
+  posteriori restore soft.jpg --operator 'gaussian-blur(sigma=auto)'
+
   posteriori restore astronaut --simulate --operator 'gaussian-blur(sigma=1.5)' --fit resize --samples 8
 
   posteriori restore photo.jpg --operator 'gaussian-blur(sigma=2.0)' --noise 5/255
@@ -59,6 +63,8 @@ def restore(
         str | None,
         typer.Option(
             help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
+            "with 'gaussian-blur(sigma=auto)', 'blur(kernel=auto)' or, for kernels of up to 51 pixels, "
+            "'blur(kernel=auto:51)', the blur is found in each picture; "
             "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'. Without it and --mask, pictures are looked at."
         ),
     ] = None,
@@ -173,7 +179,11 @@ def restore(
             raise UsageError("--dry-run says what is found in pictures: leave out --operator and --mask")
         if dry_run:
             look(find_sources(files), out, range_)
-        plans, failed = request.plans(out, lambda source: looked_at(source, out, range_, quiet=quiet))
+        plans, failed = request.plans(
+            out,
+            lambda source: looked_at(source, out, range_, quiet=quiet),
+            lambda source, x, asked: blur_of(source, x, asked, out, quiet=quiet),
+        )
     except UsageError as error:
         raise typer.BadParameter(str(error)) from None
     run(plans, out, Manner(overwrite, quiet, as_json, checkpointing), unread=passed_over(files), failed=failed)

@@ -43,6 +43,9 @@ class Operator(ABC):
     #: the fields that are lengths in pixels of the picture; None where a resized picture has no such operator
     pixel_fields: ClassVar[tuple[str, ...] | None] = None
 
+    #: the field that can be found in a picture, where a text says ``auto``; None where there is none
+    findable: ClassVar[str | None] = None
+
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:

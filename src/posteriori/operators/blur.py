@@ -70,6 +70,7 @@ class GaussianBlur(_SeparableBlur):
 
     name: ClassVar[str] = "gaussian-blur"
     pixel_fields: ClassVar[tuple[str, ...] | None] = ("sigma",)
+    findable: ClassVar[str | None] = "sigma"
 
     sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian, in pixels"] = 3.0
     size: Annotated[int, Ge(1), "side of the kernel's window, an odd number of pixels; it ends at 4 sigma"] = 61

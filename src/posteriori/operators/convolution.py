@@ -213,6 +213,7 @@ class Blur(Convolution):
     """
 
     name: ClassVar[str] = "blur"
+    findable: ClassVar[str | None] = "kernel"
 
     kernel: Annotated[Array | None, "the kernel; none is a binomial one of 5 x 5, near sigma = 1"] = None
 

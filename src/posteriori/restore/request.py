@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from torch import Tensor
+
 from posteriori.diagnosis.jpeg import find_jpeg
 from posteriori.diagnosis.noise import find_noise
 from posteriori.diagnosis.picture import Diagnosis, sigma_behind
@@ -22,6 +24,7 @@ from posteriori.operators import Identity, Mask
 from posteriori.operators.rounding import Rounding
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
+from posteriori.restore.blur import blur_of
 from posteriori.restore.budget import read_duration, within
 from posteriori.restore.inputs import Masks, Source, find_sources
 from posteriori.restore.inputs import load as read
@@ -45,6 +48,8 @@ USUAL = "0.05"
 Plan = tuple[Restoration, Sequence[Source]]
 #: looks at an input of which nothing is said
 Look = Callable[[Source], Diagnosis]
+#: finds in an input (1, C, H, W) what its operator's text leaves open
+Find = Callable[[Source, Tensor, Chain], Chain]
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,13 @@ class Request:
     def __post_init__(self) -> None:
         if not self.unknown and (self.mask is None) == (self.operator in (None, Mask.name)):
             raise UsageError("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
-        if self.simulate and (self.unknown or self.noise == AUTO):
+        degraded = self._degraded
+        blind = degraded is not None and degraded.unknown is not None
+        if degraded and blind and len(degraded.parts) > 1:
+            raise UsageError("a blur is found where it is all that degraded the picture: leave out what @ adds")
+        if self.simulate and (self.unknown or blind or self.noise == AUTO):
             missing = "--operator SPEC or --mask FILE" if self.unknown else "--noise SIGMA"
+            missing = "an --operator without auto" if blind else missing
             raise UsageError(f"--simulate degrades pictures: say how, by {missing}")
         if self.mask_invert and self.mask is None:
             raise UsageError("--mask-invert swaps the colours of a mask: give --mask FILE too")
@@ -95,6 +105,11 @@ class Request:
         """Whether nothing is said of what degraded the pictures."""
         return self.mask is None and self.operator is None
 
+    @property
+    def _degraded(self) -> Chain | None:
+        """What is said of it, but for a mask."""
+        return None if self.mask or self.unknown else read_operator(self.operator or "")
+
     def command(self, out: str) -> str:
         """The line to type for the same pictures, written into ``out``."""
         words = ["posteriori", "restore", *self.files]
@@ -104,19 +119,22 @@ class Request:
                 words += [option] if value is True else [option, str(value)]
         return shlex.join([*words, "--out", out])
 
-    def plans(self, out: Path, look: Look) -> tuple[Sequence[Plan], list[Outcome]]:
+    def plans(self, out: Path, look: Look, find: Find | None = None) -> tuple[Sequence[Plan], list[Outcome]]:
         """What is done to which inputs, and the inputs that cannot be read.
 
-        ``look`` is given each input where nothing is said of what degraded it. How many steps there is time for is
+        ``look`` is given each input where nothing is said of what degraded it, and ``find``, which need not be said,
+        where its blur is to be found. How many steps there is time for is
         kept in ``out``. Raises OSError or PosterioriError, UsageError among them.
         """
         duration = read_duration(self.time) if self.time else None
         part = read_region(self.region) if self.region else None
-        degraded = None if self.mask or self.unknown else read_operator(self.operator or "")
+        degraded = self._degraded
+        blind = degraded is not None and degraded.unknown is not None
+        find = find or (lambda source, x, asked: blur_of(x, source, asked, out)[0])
         rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
         exact = rounds or (self.mask and not self.simulate)
         sources = find_sources(self.files)
-        found = self.unknown or not (exact or self.simulate or all(source.array for source in sources))
+        found = self.unknown or blind or not (exact or self.simulate or all(source.array for source in sources))
         noise = self.noise or (AUTO if found else "0" if exact else USUAL)
         said = None if noise == AUTO else read_noise(noise)
         masks = Masks.read(self.mask, sources, invert=self.mask_invert) if self.mask else None
@@ -128,7 +146,7 @@ class Request:
         interval = IntervalRequest(self.interval, self.widen) if self.interval is not None else None
         name, steps = self.prior, self.steps
         if name is None:
-            faces = not self.unknown and (self.fit or self._of_faces(sources[0], degraded, part))
+            faces = not (self.unknown or blind) and (self.fit or self._of_faces(sources[0], degraded, part))
             name = FACES if faces else "photo"
         network, record = load_prior(name, device=self.device, dtype=self.dtype), prior_record(name)
         bound_memory(network, self.max_memory, gradient=True)
@@ -182,9 +200,10 @@ class Request:
             found_noise = find_noise(x, source.path)
             if degraded is None or degraded.name == Identity.name:
                 return planned(degraded, GaussianNoise(found_noise.sigma))
-            return planned(degraded, GaussianNoise(sigma_behind(found_noise, find_jpeg(read_bytes(source.path)))))
+            model = said or GaussianNoise(sigma_behind(found_noise, find_jpeg(read_bytes(source.path))))
+            return planned(find(source, x, degraded) if blind else degraded, model)
 
-        if said is None or self.unknown:
+        if said is None or self.unknown or blind:
             plans, failed = each_its_own(sources, by_picture)
         else:
             plans, failed = [(planned(degraded, said), sources)], []

@@ -3,11 +3,12 @@
     whole = spec { "@" spec }
     spec  = name [ "(" [ field "=" value { "," field "=" value } ] ")" ]
     name  = word | file.py:Class
-    value = number | true | false | none | word | "words" | 'words' | file | spec
+    value = number | true | false | none | word | "words" | 'words' | file | spec | auto [ ":" side ]
 
 Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
 against the annotations. Operators are composed by @, ``downsample(factor=2) @ gaussian-blur(sigma=1.5)``: the last one
-takes the picture. The form is that of Python's calls and products, and Python's own parser reads it.
+takes the picture. The form is that of Python's calls and products, and Python's own parser reads it. ``auto`` is for
+the field of an operator that can be found in a picture, with the side of the kernel's window, ``auto:51``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,15 @@ INSTEAD = {
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+\.py[:#][^\s(),='"]+|[^\s(),='"@]+""")
+_AUTO = re.compile(r"auto(?::(\d{1,4}))?", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A field's value that is to be found in the picture; ``side`` is that of a kernel's window, in pixels."""
+
+    side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,14 @@ class Spec(Generic[T]):
     def build(self, *shape: tuple[int, ...]) -> T:
         """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``.
 
-        One of a user's own class is tried first: PosterioriError where that fails.
+        One of a user's own class is tried first: PosterioriError where that fails, or a value is yet to be found.
         """
+        for name, value in self.fields.items():
+            if isinstance(value, Unknown):
+                raise PosterioriError(
+                    f"{self.cls.name}({name}=auto) is found in a picture, by `posteriori restore FILE`: "
+                    f"give {name}=VALUE here"
+                )
         built = self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
         if is_own(self.cls.name):
             from posteriori.settings.probe import probe
@@ -72,6 +87,16 @@ class Chain:
     def name(self) -> str:
         """That of the operator."""
         return " @ ".join(part.cls.name for part in self.parts)
+
+    @property
+    def unknown(self) -> Unknown | None:
+        """What is to be found in the picture, or None."""
+        return next((v for part in self.parts for v in part.fields.values() if isinstance(v, Unknown)), None)
+
+    def found(self, value: Any) -> Chain:
+        """This with ``value`` for what was unknown."""
+        known = lambda own: value if isinstance(own, Unknown) else own  # noqa: E731
+        return Chain(tuple(replace(p, fields={k: known(v) for k, v in p.fields.items()}) for p in self.parts))
 
     def build(self, shape: tuple[int, ...]) -> Operator:
         """The operator for images of ``shape``. PosterioriError as ``Spec.build``."""
@@ -232,8 +257,20 @@ class _Reader:
                 raise self.error(f"{key} has no value: give {key}=VALUE, {accepts(fields[key].type)}", at)
             if key in given:
                 raise self.error(f"{key} is given twice: give it once", at)
-            given[key] = self.value(argument.value, fields[key])
+            unknown = self.unknown(argument.value) if getattr(known[name], "findable", None) == key else None
+            given[key] = unknown or self.value(argument.value, fields[key])
         return Spec(known[name], given)
+
+    def unknown(self, node: ast.expr) -> Unknown | None:
+        """What ``auto`` and ``auto:51`` say; None of any other value."""
+        token, at = self.token(node)
+        auto = _AUTO.fullmatch(token)
+        if auto is None:
+            return None
+        side = int(auto[1]) if auto[1] else None
+        if side is not None and (side < 5 or side % 2 == 0):
+            raise self.error(f"a kernel's window has a side of {side}: give an odd number of pixels, 5 or more", at)
+        return Unknown(side)
 
     def value(self, node: ast.expr, field: Field) -> Any:
         if isinstance(field.type, type) and issubclass(field.type, Sampler):

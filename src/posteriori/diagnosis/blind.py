@@ -1,0 +1,95 @@
+"""What blurs a picture, where only the kind of the blur is known: the width of a Gaussian, or a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+from torch import Tensor
+
+from posteriori.diagnosis.kernel import ROUNDS, find_kernel, gradient
+from posteriori.diagnosis.noise import white_level
+from posteriori.diagnosis.spectrum import gaussian_width
+from posteriori.errors import PosterioriError
+
+#: pixels a side of the part that is looked at, at most
+PART = 512
+#: the side of a kernel's window where none is said
+WINDOW = 35
+#: windows that a kernel is found in, as shares of the largest
+WINDOWS = (1.0, 0.7, 0.5)
+#: a picture has as many windows a side, at least
+ROOM = 3
+#: from this agreement on a kernel is likely to be right
+SURE = 0.8
+
+
+@dataclass(frozen=True)
+class FoundWidth:
+    """The std of a Gaussian blur in pixels, and the least and the largest that the picture's quarters have."""
+
+    sigma: float
+    least: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class FoundKernel:
+    """A kernel (side, side), which sums to one, and how much those of other windows are like it, 0 to 1."""
+
+    k: np.ndarray
+    agreement: float
+
+
+def find_width(x: Tensor) -> FoundWidth:
+    """Of the picture ``x``, (1, C, H, W) on [-1, 1]."""
+    y = busiest(_luminance(x), PART)
+    quarters = [gaussian_width(own) for half in np.array_split(y, 2) for own in np.array_split(half, 2, axis=1)]
+    return FoundWidth(gaussian_width(y), min(quarters), max(quarters))
+
+
+#: ticks of ``find_any``
+TICKS = len(WINDOWS) * ROUNDS
+
+
+def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] = lambda: None) -> FoundKernel:
+    """Any kernel of the picture ``x``, (1, C, H, W) on [-1, 1], in a window of ``side`` pixels; ``name`` is for errors.
+
+    It is found in three windows: of a wrong one what is found goes to where there is room, and that of the right one
+    does not change. The one that is most like the others is the result. PosterioriError where the window is too large
+    for the picture.
+    """
+    side, shorter = side or WINDOW, min(x.shape[-2:])
+    if ROOM * side > shorter:
+        raise PosterioriError(
+            f"{name} is {x.shape[-1]} x {x.shape[-2]} pixels, too few to find a kernel in a window of {side}: "
+            f"give kernel=auto:SIDE, an odd number of pixels up to {(shorter // ROOM - 1) // 2 * 2 + 1}"
+        )
+    y, sigma = busiest(_luminance(x), PART), white_level(x.mean(1, keepdim=True)) / 2
+    kernels = [find_kernel(y, int(side * share) // 2 * 2 + 1, sigma, tick) for share in WINDOWS]
+    alike = np.array([[likeness(a, b) for b in kernels] for a in kernels])
+    agreement = (alike.sum(1) - 1) / (len(kernels) - 1)
+    best = int(agreement.argmax())
+    return FoundKernel(kernels[best], float(agreement[best]))
+
+
+def busiest(y: np.ndarray, side: int) -> np.ndarray:
+    """The part of ``y`` (H, W), ``side`` pixels a side at most, that has the most edges."""
+    height, width = (min(side, own) for own in y.shape)
+    edges = uniform_filter(abs(gradient(y)).sum(0), (height, width), mode="constant")
+    inside = edges[height // 2 : len(y) - (height - 1) // 2, width // 2 : y.shape[1] - (width - 1) // 2]
+    top, left = np.unravel_index(inside.argmax(), inside.shape)
+    return y[top : top + height, left : left + width]
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest correlation of two kernels over all shifts, 0 to 1; 1 where one is the other (Hu and Yang 2012)."""
+    shape = tuple(m + n for m, n in zip(a.shape, b.shape, strict=True))
+    both = np.fft.irfft2(np.fft.rfft2(a, shape).conj() * np.fft.rfft2(b, shape), shape)
+    return float(both.max() / np.sqrt((a**2).sum() * (b**2).sum()))
+
+
+def _luminance(x: Tensor) -> np.ndarray:
+    return (x[0].mean(0).double().numpy() + 1) / 2
