@@ -30,7 +30,7 @@ CANDIDATES: dict[str, type[Sampler] | Sampler] = {
     "dps": DPS,
     "diffpir": DiffPIR,
     "diffpir(lambda_=3, zeta=1)": DiffPIR(lambda_=3.0, zeta=1.0),
-    "sdedit(t_start=300, base=diffpir)": SDEdit(t_start=300.0, base=DiffPIR(lambda_=1.0, zeta=1.0)),
+    "sdedit(t_start=300, base=diffpir(lambda_=3, zeta=1))": SDEdit(t_start=300.0, base=DiffPIR(lambda_=3.0, zeta=1.0)),
     "ddrm": DDRM,
     "ddnm": DDNM,
     "pigdm": PiGDM,
