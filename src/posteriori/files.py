@@ -71,10 +71,15 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
 
 def write_json(value: Any, path: str | Path) -> None:
     """``value`` as indented JSON, whole or not at all; numbers that are not finite become null."""
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        # A file name that is not UTF-8 holds surrogates, which Python's backslashes write as JSON does.
-        temporary.write_text(text, "utf-8", errors="backslashreplace")
+        temporary.write_bytes(as_json_text(value))
+
+
+def as_json_text(value: Any) -> bytes:
+    """``value`` as ``write_json`` writes it."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is not UTF-8 holds surrogates, which Python's backslashes write as JSON does.
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def _finite(value: Any) -> Any:

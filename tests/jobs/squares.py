@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class Cube(Job):
 
 def work(job, tick):
     tick(0.5, "half of it")
+    once = Path(job.how.removeprefix("killed once "))
+    if job.how.startswith("killed once ") and not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     if job.how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if job.how == "leaves":

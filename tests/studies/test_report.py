@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import random_prior
 
 from posteriori.cli.experiment import campaign
-from posteriori.jobs.executors import executor
+from posteriori.jobs.executors import executor_of
 from posteriori.jobs.lock import claimed_folder
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.engine.store import LOG
@@ -20,10 +20,10 @@ from posteriori.studies.report import page
 from posteriori.studies.report.plan import Scope, second_round
 
 
-def small(prior, out, jobs="1"):
+def small(prior, out):
     """A report of seconds."""
     scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 12), ddim=6, fewer=2)
-    with campaign(out, Loader(str(prior), threads=1), 2, executor(jobs), True) as run:
+    with campaign(out, Loader(str(prior), threads=1), 2, executor_of(), True) as run:
         page.write(reproduction.reproduce(run, None, scope, (0,)), out, command=["report"])
 
 

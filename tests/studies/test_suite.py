@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -12,16 +13,16 @@ from tests.cli.conftest import random_prior
 
 from posteriori.cli import main
 from posteriori.errors import PosterioriError
-from posteriori.jobs.store import Result as GroupResult
+from posteriori.images.files import save_image
+from posteriori.jobs.store import Files
 from posteriori.metrics.intervals import Estimate
 from posteriori.metrics.lpips import network
 from posteriori.studies.engine.campaign import Campaign
 from posteriori.studies.engine.execute import Loader
 from posteriori.studies.engine.plan import Pictures, Run
-from posteriori.studies.engine.store import Result
-from posteriori.studies.engine.work import METRICS
 from posteriori.studies.suite import distances, run
 from posteriori.studies.suite.run import Cell, Row, cells
+from posteriori.studies.suite.shelf import filled
 from posteriori.studies.suite.suite import Entry, Task, names, read
 
 
@@ -29,7 +30,7 @@ from posteriori.studies.suite.suite import Entry, Task, names, read
 def bench(monkeypatch, tmp_path):
     def command(*arguments):
         monkeypatch.setattr(
-            "sys.argv", ["posteriori", "bench", *map(str, arguments), "-q", "--out", str(tmp_path / "out")]
+            "sys.argv", ["posteriori", "bench", "-q", "--out", str(tmp_path / "out"), *map(str, arguments)]
         )
         with pytest.raises(SystemExit) as stopped:
             main()
@@ -93,6 +94,77 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")} == written
 
 
+def test_results_at_a_url_are_those_of_a_folder(bench, tmp_path, monkeypatch):
+    """Byte for byte, the Parquet of two shards in each row."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: posteriori[cluster] has it")
+    prior = random_prior(tmp_path / "tiny", attention=False, size=16)
+    (tmp_path / "mine.toml").write_text(TINY)
+    arguments = (tmp_path / "mine.toml", "astronaut", "coffee", "--prior", prior, "--batch", 1)
+    code, out = bench(*arguments)
+    assert not code
+    files = Files(f"memory://{uuid.uuid4().hex}")
+    assert not bench(*arguments, "--out", files.where)[0]
+    assert files.get("results.parquet") == (out / "results.parquet").read_bytes()
+    assert {"bench.md", "box.png", "index.html", "plan.json", "results.parquet", "throughput.csv"} <= set(files.names())
+    read = parquet.ParquetFile(out / "results.parquet")
+    assert read.num_row_groups == 4
+    rows = read.read().to_pylist()
+    assert [(row["task"], row["picture"], row["seed"]) for row in rows] == [
+        (task, picture, 0) for task in ("box", "hdr") for picture in ("astronaut", "coffee")
+    ]
+    assert all(row["counts"] and row["psnr"] > 0 and row["prior"] == "tiny" for row in rows)
+    kept = len((out / "bench.csv").read_text())
+    assert not bench(*arguments, "--metrics-only", "--out", tmp_path / "metrics")[0]
+    assert len((tmp_path / "metrics" / "bench.csv").read_text()) == kept
+    assert not list((tmp_path / "metrics").glob("*.png"))
+
+
+def test_a_poisoned_picture_is_left_out_and_said(bench, tmp_path, monkeypatch, capsys):
+    """It is another one when its turn comes: its batches are tried three times, and the rest is done."""
+    prior = random_prior(tmp_path / "tiny", attention=False, size=16)
+    (tmp_path / "mine.toml").write_text(TINY)
+    for i in range(2):
+        save_image(torch.full((1, 3, 16, 16), float(i)), tmp_path / f"{i}.png")
+
+    def poisoned(*given, **how):
+        save_image(torch.full((1, 3, 16, 16), -1.0), tmp_path / "1.png")
+        return cells(*given, **how)
+
+    arguments = (tmp_path / "mine.toml", tmp_path / "0.png", tmp_path / "1.png", "--prior", prior, "--batch", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "cells", poisoned)
+        code, out = bench(*arguments)
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "2 batches failed 3 times and were left out, as index.html says; the first: " in said
+    assert "1 has changed since it was first read" in said
+    failures = list(csv.DictReader((out / "failures.csv").read_text().splitlines()))
+    assert [row["kind"] for row in failures] == ["PosterioriError"] * 2
+    rows = list(csv.DictReader((out / "bench.csv").read_text().splitlines()))
+    assert [(row["task"], row["pictures"]) for row in rows] == [("box", "1"), ("hdr", "1")]
+    save_image(torch.full((1, 3, 16, 16), 1.0), tmp_path / "1.png")
+    assert not bench(*arguments)[0]
+    rows = list(csv.DictReader((out / "bench.csv").read_text().splitlines()))
+    assert [(row["task"], row["pictures"]) for row in rows] == [("box", "2"), ("hdr", "2")]
+    assert not (out / "failures.csv").exists()
+
+
+def test_damaged_and_small_pictures_are_said_before_any_work(tmp_path):
+    said, folder = [], tmp_path / "pictures"
+    folder.mkdir()
+    save_image(torch.zeros(1, 3, 32, 32), folder / "a.png")
+    (folder / "b.png").write_bytes(b"no picture")
+    shelf = filled([str(folder), "coffee"], 16, 5, said.append)
+    assert [label for label, _ in shelf.named] == ["a.png", "coffee"]
+    assert len(said) == 1
+    assert "b.png" in said[0]
+    assert [shelf[key].shape for key in shelf] == 2 * [(3, 16, 16)]
+    with pytest.raises(PosterioriError, match=r"a\.png is 32 x 32, the prior's pictures are 64 x 64"):
+        filled([str(folder)], 64, 5)
+    with pytest.raises(PosterioriError, match=r"1 of 1 pictures are damaged: .*b\.png"):
+        filled([str(folder / "b.png")], 16, 5)
+
+
 def test_distances_with_vgg_are_those_of_the_kept_pictures_and_stay(bench, tmp_path, monkeypatch):
     """With another distance in the place of VGG's, whose weights are not here."""
     told = []
@@ -140,18 +212,13 @@ def test_the_sample_of_the_least_residual_counts():
     task = Task("phase", "", "identity", "0.05", best_of=2)
     residual = [[1.0, 0.5, math.nan, 3.0], [2.0, 9.0, 1.0, 1.5]]
     psnr = [[10.0, 20.0, math.nan, 30.0], [40.0, 50.0, 60.0, 70.0]]
-    # as results in files are named
-    metrics = {f"figures.{name}": np.zeros(8) for name in METRICS}
-    given = {"figures.residual": np.ravel(residual), "figures.psnr": np.ravel(psnr)}
-    kept = {"pictures.x": np.arange(8, dtype=np.uint8)[:, None, None, None]}
-    group = GroupResult({"calls": 7}, metrics | given | kept)
     own = Run(("", ""), (3, 8, 8), "ddrm", "identity", 0.05, (("a", ""), ("b", "")), (0, 1, 2, 3), 8)
-    row = Row(Cell(task, Entry("ddrm", ""), own), Result(own, (group,)))
+    metrics = {"residual": np.ravel(residual), "psnr": np.ravel(psnr)}
+    row = Row(Cell(task, Entry("ddrm", ""), own), metrics, calls=14)
     expected = np.array([[20.0, 30.0], [40.0, 60.0]])
     assert np.array_equal(row.counted("psnr"), expected)
     assert row.estimate("psnr") == Estimate.of(expected)
-    assert row.calls == 14
-    assert row.first["x"].item() == 1
+    assert row.chosen.ravel().tolist() == [1, 1, 0, 0]
 
 
 def test_pixels_shrink_with_the_picture():
@@ -182,5 +249,5 @@ def test_a_suite_that_cannot_be_is_one_line(tmp_path, content, message):
     with pytest.raises(PosterioriError, match=re.escape(message)) as raised:
         read(str(file))
     assert "\n" not in str(raised.value)
-    with pytest.raises(PosterioriError, match="there is no suite 'ffqh': give one of ffhq-256, smoke, or a TOML file"):
+    with pytest.raises(PosterioriError, match="there is no suite 'ffqh': give one of ffhq-256, report, smoke, or"):
         read("ffqh")

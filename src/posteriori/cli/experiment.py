@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,18 @@ Count = Annotated[int | None, typer.Option(min=1, help="How many pictures to rep
 Seeds = Annotated[int, typer.Option(min=1, help="Restorations of each picture, each with noise of its own.")]
 Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
 Jobs = Annotated[
-    str, typer.Option(help="Processes that share the work, each with a prior of its own; or NAME:N of an executor.")
+    int | None,
+    typer.Option(
+        min=1, help="Processes that share the work, each with a prior of its own (default: 1; as --executor has room)."
+    ),
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Who does the work: serial, processes (default, where there are several --jobs).",
+    ),
 ]
 Timeout = Annotated[
     float | None,
@@ -39,13 +50,13 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each pr
 
 
 @contextmanager
-def campaign(out: Path, loader: Loader, rows: int | None, workers: Executor, quiet: bool) -> Generator[Campaign]:
-    """The experiment in ``out``, held against other commands."""
+def campaign(out: str | Path, loader: Loader, rows: int | None, workers: Executor, quiet: bool) -> Generator[Campaign]:
+    """The experiment in ``out``, a folder, which is held against other commands, or a URL."""
     from posteriori.jobs.lock import claimed_folder
     from posteriori.studies.engine.campaign import Campaign
     from posteriori.terminal import console
 
     to = console(stderr=True, quiet=quiet)
-    with claimed_folder(out):
+    with nullcontext() if "://" in str(out) else claimed_folder(out):
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         yield Campaign(out, loader, batch=rows, executor=workers, quiet=quiet, say=say)

@@ -10,6 +10,7 @@ import typer
 
 from posteriori.cli.experiment import (
     Count,
+    ExecutorName,
     Holdout,
     Images,
     Jobs,
@@ -46,7 +47,8 @@ def report(
     ] = False,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
-    jobs: Jobs = "1",
+    jobs: Jobs = None,
+    executor: ExecutorName = None,
     timeout: Timeout = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -61,7 +63,7 @@ def report(
     With more --pictures, more of them tune, and more run in the ablation and with fewer steps.
     After a stop at any moment the same command resumes.
     """
-    from posteriori.jobs.executors import executor
+    from posteriori.jobs.executors import executor_of
     from posteriori.studies.engine.execute import Loader
     from posteriori.studies.pictures import split
     from posteriori.studies.report.experiment import reproduce
@@ -73,7 +75,7 @@ def report(
         scope = replace(scope, steps=steps)
     if pictures:
         scope = scope.with_pictures(pictures)
-    rows, workers = rows_of(batch), executor(jobs, timeout)
+    rows, workers = rows_of(batch), executor_of(executor, jobs, timeout)
     with campaign(out, Loader(prior, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         size = run.prior.shape[-1]
         parts = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None

@@ -9,6 +9,7 @@ import typer
 
 from posteriori.cli.experiment import (
     Count,
+    ExecutorName,
     Holdout,
     Images,
     Jobs,
@@ -56,7 +57,8 @@ def sweep(
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
-    jobs: Jobs = "1",
+    jobs: Jobs = None,
+    executor: ExecutorName = None,
     timeout: Timeout = None,
     threads: Threads = None,
     out: Out = Path("out/sweep"),
@@ -69,7 +71,7 @@ def sweep(
     Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
     field, heat maps of two. The same command resumes.
     """
-    from posteriori.jobs.executors import executor
+    from posteriori.jobs.executors import executor_of
     from posteriori.likelihoods import GaussianNoise
     from posteriori.settings.noise import read_noise
     from posteriori.settings.text import format_spec, read_operator
@@ -85,7 +87,7 @@ def sweep(
         raise PosterioriError(
             f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones"
         )
-    loader, workers = Loader(prior, size, device, dtype, threads, checkpointing), executor(jobs, timeout)
+    loader, workers = Loader(prior, size, device, dtype, threads, checkpointing), executor_of(executor, jobs, timeout)
     with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]
         chosen = held_out(images, holdout, side, pictures) if images else bundled(side)

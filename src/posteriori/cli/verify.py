@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import Jobs, Timeout
+from posteriori.cli.experiment import ExecutorName, Jobs, Timeout
 from posteriori.cli.options import Out, Quiet
 
 EPILOG = """
@@ -36,7 +36,8 @@ def verify(
         bool, typer.Option("--done", help="Write the page of the problems that are done in OUT, and compute nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
-    jobs: Jobs = "1",
+    jobs: Jobs = None,
+    executor: ExecutorName = None,
     timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
@@ -47,7 +48,7 @@ def verify(
     CSV: distances beside their floor, coverage, calibration, and a verdict on every sampler. The time is estimated
     first. After a stop at any moment the same command resumes.
     """
-    from posteriori.jobs.executors import executor
+    from posteriori.jobs.executors import executor_of
     from posteriori.jobs.lock import claimed_folder
     from posteriori.settings.text import read_samplers
     from posteriori.studies.verification.page import write
@@ -60,7 +61,7 @@ def verify(
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)
     if largest:
         scope = scope.up_to(largest)
-    to, workers = console(stderr=True, quiet=quiet), executor(jobs, timeout)
+    to, workers = console(stderr=True, quiet=quiet), executor_of(executor, jobs, timeout)
     with claimed_folder(out):
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         planned = cells(scope, classes, seed)

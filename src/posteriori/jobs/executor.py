@@ -18,7 +18,8 @@ Do = Callable[[J, Tick], None]
 class Event(NamedTuple):
     """A job begins, goes on, ends or fails: how much is ``done``, from 0 to 1, and which process does it.
 
-    ``note`` says more of its progress, or why it failed; ``error`` is what it raised.
+    ``note`` says more of its progress, or why it failed; ``fault`` of which kind that is, where it stops no other job;
+    ``error`` is what it raised.
     """
 
     kind: Literal["begin", "progress", "end", "failure"]
@@ -28,6 +29,7 @@ class Event(NamedTuple):
     seconds: float = 0.0
     pid: int = 0
     error: Exception | None = None
+    fault: str = ""
 
 
 Report = Callable[[Event], None]
@@ -37,8 +39,8 @@ class Executor(Protocol):
     """Does jobs.
 
     ``run`` calls ``do(job, tick)`` once for each of ``jobs``, which it asks for as it needs them, and reports every
-    beginning, progress and end. What a job raises is raised, and what has not begun is dropped. A fault that is not the
-    job's own (its machine is gone, its time is over) is reported as a failure, and the others go on. ``n`` is how many
+    beginning, progress and end. What a job raises is raised, and what has not begun is dropped. A fault (its machine is
+    gone, its time is over, or it raised a ``Fault``) is reported as a failure, and the others go on. ``n`` is how many
     jobs are under way at once.
     """
 

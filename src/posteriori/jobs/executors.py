@@ -1,4 +1,4 @@
-"""Who does jobs: this process, or what else is registered here. A cluster would be one more class with one method."""
+"""Who does jobs: this process, others of this machine, or what else is registered here."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable
 
 from posteriori.errors import PosterioriError
 from posteriori.jobs.executor import Do, Event, Executor, J, Report
+from posteriori.jobs.faults import Fault
 from posteriori.jobs.processes import Processes
 
 
 class Serial:
     """One job after the other, in this process."""
 
-    def __init__(self, n: int = 1, timeout: float | None = None):
-        if n != 1 or timeout:
-            raise PosterioriError("serial does one job at a time, and takes its time: give a number of processes")
-        self.n = n
+    def __init__(self, n: int | None = None, timeout: float | None = None):
+        if n not in (None, 1) or timeout:
+            raise PosterioriError("serial does one job at a time, and takes its time: give --executor processes")
+        self.n = 1
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None:
         for job in jobs:
@@ -25,25 +26,26 @@ class Serial:
             report(Event("begin", job, pid=pid))
             try:
                 do(job, lambda done, note, job=job, pid=pid: report(Event("progress", job, done, note, pid=pid)))
+            except Fault as fault:
+                report(Event("failure", job, note=str(fault), pid=pid, error=fault, fault=fault.kind))
             except Exception as error:
                 report(Event("failure", job, note=str(error), pid=pid, error=error))
                 raise
-            report(Event("end", job, 1.0, seconds=time.monotonic() - started, pid=pid))
+            else:
+                report(Event("end", job, 1.0, seconds=time.monotonic() - started, pid=pid))
 
 
-#: by the name that ``--jobs NAME:N`` gives, what makes an executor of N workers and the seconds that a job may take
-EXECUTORS: dict[str, Callable[[int, float | None], Executor]] = {"serial": Serial, "processes": Processes}
+#: by the name that ``--executor`` gives, what makes one of N workers (None: as many as there is room for) and of the
+#: seconds that a job may take
+EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes}
 
 
-def executor(text: str, timeout: float | None = None) -> Executor:
-    """``--jobs``: "4" is that many processes (1: this one), "NAME:4" another executor of ``EXECUTORS``.
+def executor_of(name: str | None = None, n: int | None = None, timeout: float | None = None) -> Executor:
+    """The executor ``name`` of ``EXECUTORS`` with ``n`` workers; None is the processes where there are several.
 
-    ``timeout`` is in seconds, for each job. Raises PosterioriError where the text is neither.
+    ``timeout`` is in seconds, for each job. Raises PosterioriError where there is no such executor.
     """
-    name, colon, number = text.rpartition(":")
-    if number.isdecimal() and int(number) and (name in EXECUTORS if colon else True):
-        alone = number == "1" and timeout is None
-        return EXECUTORS[name or ("serial" if alone else "processes")](int(number), timeout)
-    raise PosterioriError(
-        f"--jobs is {text!r}: give a number of processes, or NAME:N with one of {', '.join(EXECUTORS)}"
-    )
+    name = name or ("serial" if n in (None, 1) and timeout is None else "processes")
+    if name not in EXECUTORS:
+        raise PosterioriError(f"there is no executor {name!r}: give one of {', '.join(EXECUTORS)}")
+    return EXECUTORS[name](n, timeout)

@@ -13,6 +13,17 @@ T = TypeVar("T")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class Fault(Exception):
+    """Raised by a job that fails alone: the others go on. ``kind`` is a word or two, by which faults are counted."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(kind, text)
+        self.kind, self.text = kind, text
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class JobsFailed(OSError):
     """Jobs that a fault kept from their end, where others went on: the same command tries these again."""
 

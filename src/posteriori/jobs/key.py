@@ -26,6 +26,11 @@ class Job:
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def size(self) -> int:
+        """How many of what people count it does."""
+        return 1
+
+    @property
     def label(self) -> str:
         """What people call it, in a few words."""
         return self.key

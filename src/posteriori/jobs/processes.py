@@ -15,22 +15,24 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from posteriori.jobs.executor import Do, Event, J, Report
-from posteriori.jobs.threads import settle, share
+from posteriori.jobs.faults import Fault
+from posteriori.jobs.threads import granted, settle, share
 
 #: seconds between two progress reports of a worker
 _PULSE = 0.2
 
 
 class Processes:
-    """``n`` processes, begun as they are needed; each takes one job after the other, and stays for the next ``run``.
+    """``n`` processes (None: one a processor), begun as they are needed; each takes one job after the other, and stays
+    for the next ``run``.
 
     They share the processors' threads, and wait asleep for them (``threads.py``). A worker that dies, or is at one job
     for more than ``timeout`` seconds and is killed for it, fails that job; the others go on, with another worker. One
     that dies between two jobs fails none.
     """
 
-    def __init__(self, n: int, timeout: float | None = None):
-        self.n, self.timeout = n, timeout or math.inf
+    def __init__(self, n: int | None = None, timeout: float | None = None):
+        self.n, self.timeout = n or granted(), timeout or math.inf
         self._idle: list[_Worker] = []
 
     def run(self, jobs: Iterable[J], do: Do[J], report: Report) -> None:
@@ -50,11 +52,11 @@ class Processes:
                     if event is None:
                         continue
                     report(event)
-                    if event.error:
+                    if event.error and not event.fault:
                         raise event.error
                     if event.kind in ("end", "failure"):
                         busy.remove(worker)
-                    if event.kind == "end":
+                    if event.kind == "end" or event.error:
                         self._idle.append(worker)
         finally:
             for worker in busy:
@@ -90,7 +92,7 @@ class _Worker:
         """Raises OSError where it is dead; it is killed where it cannot take the job."""
         self.job, self.began = job, math.inf
         try:
-            self.pipe.send((None if do is self.does else do, job))  # what to do is large, and sent once
+            self.pipe.send((None if do == self.does else do, job))  # what to do is large, and sent once
         except BaseException:
             self.process.kill()
             raise
@@ -103,23 +105,24 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             self.left = self.able and self.began == math.inf
-            return None if self.left else self._fault(_death(self.process.exitcode))
+            return None if self.left else self._fault("lost", _death(self.process.exitcode))
         if kind == "begin":
             self.began, self.able = time.monotonic(), True
         seconds = time.monotonic() - self.began if kind == "end" else 0.0
-        return Event(kind, self.job, done, note, seconds, self.process.pid or 0, error)
+        fault = error.kind if isinstance(error, Fault) else ""
+        return Event(kind, self.job, done, note, seconds, self.process.pid or 0, error, fault)
 
     def late(self, timeout: float) -> Event | None:
         """Its failure, where it has been at its job for longer than that."""
         if time.monotonic() - self.began <= timeout:
             return None
         self.process.kill()
-        return self._fault(f"took longer than {timeout:g} seconds, and was stopped")
+        return self._fault("time-out", f"took longer than {timeout:g} seconds, and was stopped")
 
-    def _fault(self, what: str) -> Event:
+    def _fault(self, kind: str, what: str) -> Event:
         if self.began == math.inf:
             raise OSError(f"a process to do {self.job.label} {what} before it began: are memory and processes left?")
-        return Event("failure", self.job, note=f"{self.job.label} {what}", pid=self.process.pid or 0)
+        return Event("failure", self.job, note=f"{self.job.label} {what}", pid=self.process.pid or 0, fault=kind)
 
 
 def _death(code: int | None) -> str:

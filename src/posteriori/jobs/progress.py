@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -98,20 +99,27 @@ class Board:
     """A live table: a row for each part of the work, what is done of it, under way and left.
 
     ``parts`` has the jobs of each, ``seconds`` the estimate of each job that is to be done, by key: they weigh the
-    work; the speed is the measured one. ``later`` is the estimate of what comes after all this.
+    work; the speed is the measured one. ``later`` is the estimate of what comes after all this. Below stand how many
+    restorations a second are done, and the failures by kind.
     """
 
     def __init__(self, parts: Mapping[str, Sequence[Job]], seconds: Mapping[str, float], later: float = 0.0):
         self.parts, self.seconds, self.later = parts, seconds, later
         self.left = dict(seconds)
         self.running: dict[str, Event] = {}
+        self.done, self.faults = 0, Counter[str]()
         self.began = time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        self.running[event.job.key] = event
+        key = event.job.key
+        if event.kind == "begin":
+            self.left[key] = self.seconds[key]  # it may have failed before
+        self.running[key] = event
         if event.kind in ("end", "failure"):
-            self.running.pop(event.job.key)
-            self.left.pop(event.job.key)
+            self.running.pop(key)
+            self.left.pop(key, None)
+            self.done += event.job.size if event.kind == "end" else 0
+            self.faults.update([event.fault or "raised"] if event.kind == "failure" else [])
 
     @contextmanager
     def live(self, *, quiet: bool = False) -> Generator[Report]:
@@ -148,4 +156,8 @@ class Board:
         table.add_row(
             "all", str(total - len(self.left)), "", str(len(self.left)), clock(pace * (work + self.later)), style="bold"
         )
+        failures = ", ".join(f"{count} {kind}" for kind, count in self.faults.most_common())
+        rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        table.caption = f"{rate:.2g} a second" + (f"; failures: {failures}" if failures else "")
+        table.caption_justify = "left"
         return table

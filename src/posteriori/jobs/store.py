@@ -7,9 +7,11 @@ import json
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -88,6 +90,18 @@ class Files:
     def get(self, name: str) -> bytes:
         """Raises FileNotFoundError where it is not there."""
         return self.fs.cat_file(self.path(name))
+
+    @contextmanager
+    def folder(self) -> Generator[Path]:
+        """A local folder for the files that a block writes, which are here in the end."""
+        if self.local:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            yield Path(self.root)
+            return
+        with TemporaryDirectory() as own:
+            yield Path(own)
+            for path in filter(Path.is_file, Path(own).rglob("*")):
+                self.put(path.relative_to(own).as_posix(), lambda file, path=path: file.write(path.read_bytes()))
 
     def remove(self, name: str) -> None:
         self.fs.rm_file(self.path(name))

@@ -70,7 +70,7 @@ def main(given: Sequence[str] | None = None) -> None:
         if "quality" in asked.part:
             for case in planned.cases:
                 while own := quality.cells(case, results):
-                    cells.do(own, asked.data, results, "1")
+                    cells.do(own, asked.data, results, 1)
         asked.page.mkdir(parents=True, exist_ok=True)
         write(planned, results, asked.page, asked.note)
     print(f"{asked.page / 'results.md'} and results.json")

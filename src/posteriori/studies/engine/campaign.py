@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from posteriori.files import read_json, write_json
+from posteriori.files import as_json_text
 from posteriori.hub.load import prior_record
-from posteriori.jobs.executor import Event, Executor
+from posteriori.jobs.attempts import persist
+from posteriori.jobs.executor import Event, Executor, Report
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import room_in
 from posteriori.jobs.memory import room
 from posteriori.jobs.progress import Board, announced, log, together
 from posteriori.jobs.run import missing, run
+from posteriori.jobs.store import Files
+from posteriori.jobs.throughput import recorded
 from posteriori.studies.engine.cost import seconds
 from posteriori.studies.engine.execute import Compute, Loader
-from posteriori.studies.engine.plan import Item, Pictures, Rows, Run, distinct
+from posteriori.studies.engine.plan import Item, Named, Rows, Run, distinct
 from posteriori.studies.engine.store import Result, Runs
+
+T = TypeVar("T")
 
 #: what was decided before the first run
 PLAN = "plan.json"
 
 
 class Campaign:
-    """Runs under ``out``/runs with one prior.
+    """Runs under ``out``/runs with one prior; ``out`` is a folder or a URL of fsspec's.
 
     ``batch`` is the rows of a network call; None takes that of ``out``/plan.json where one of the same prior is
     there, and else what the memory holds. ``say`` is told what a user should know. ``done`` are the runs that were
@@ -36,7 +42,7 @@ class Campaign:
 
     def __init__(
         self,
-        out: Path,
+        out: str | Path,
         loader: Loader,
         *,
         batch: int | None,
@@ -49,10 +55,11 @@ class Campaign:
         self.prior = loader()
         self.name = self.prior.name or loader.prior
         self.record = prior_record(loader.prior)
-        (out / "runs").mkdir(parents=True, exist_ok=True)
-        self.runs, self.done = Runs(out / "runs", say), dict[str, Run]()
+        self.files, self.runs, self.done = Files(out), Runs(f"{out}/runs", say), dict[str, Run]()
+        if self.runs.log:
+            self.runs.log.parent.mkdir(parents=True, exist_ok=True)
         identity = {"prior": self.record, "shape": list(self.prior.shape)}
-        plan = read_json(out / PLAN) if (out / PLAN).is_file() else {}
+        plan = json.loads(self.files.get(PLAN)) if self.files.has(PLAN) else {}
         same = all(plan.get(name) == value for name, value in identity.items())
         asked = {"processes": self.executor.n, "checkpointing": loader.checkpointing, "say": say}
         self.batch = room(self.prior, batch or (plan["batch"] if same else None), gradient=True, **asked)
@@ -61,7 +68,7 @@ class Campaign:
         self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
 
     def template(
-        self, pictures: Pictures | None, operator: str, sigma: float | str, seeds: Sequence[int], *, frames: int = 0
+        self, pictures: Named | None, operator: str, sigma: float | str, seeds: Sequence[int], *, frames: int = 0
     ) -> Run:
         """A run of these, whose method is still to be set."""
         shape = (self.prior.shape[0], self.prior.shape[1], self.prior.shape[2])
@@ -71,33 +78,53 @@ class Campaign:
 
     def estimate(self, items: Sequence[Item]) -> float:
         """Seconds that the missing groups of ``items`` will take."""
-        return sum(self._seconds(missing(_jobs(items), self.runs.store)).values())
+        jobs = [job for item in distinct(items) for job in item.run.jobs]
+        return sum(self._seconds(missing(jobs, self.runs.store)).values())
 
     def _seconds(self, groups: Sequence[Rows]) -> dict[str, float]:
         return seconds(groups, self.prior, self.executor.n)
 
     def do(self, items: Sequence[Item], pictures: Mapping[str, Tensor], *, later: float = 0.0) -> None:
-        """Does what is missing of ``items``; ``later`` is the seconds of what comes after, for the time left."""
+        """Does what is missing of ``items``; ``later`` is the seconds of what comes after, for the time left.
+
+        What a group raises is raised.
+        """
+        self._do(run, items, pictures, later)
+
+    def persist(self, items: Sequence[Item], pictures: Mapping[str, Tensor]) -> list[Event]:
+        """``do``, with groups that fail tried again; the failures of those that failed each time."""
+        with recorded(self.files) as throughput:
+            return self._do(persist, items, pictures, 0.0, throughput)
+
+    def _do(
+        self,
+        how: Callable[..., T],
+        items: Sequence[Item],
+        pictures: Mapping[str, Tensor],
+        later: float,
+        *reports: Report,
+    ) -> T:
         parts: dict[str, list[Rows]] = {}
-        for item in items:
-            self.done[item.run.key] = item.run
-            keys = self.plan["parts"].setdefault(item.part, [])
-            if item.run.key not in keys:
-                keys.append(item.run.key)
         for item in distinct(items):
             parts.setdefault(item.part, []).extend(item.run.jobs)
+        for item in items:
+            self.done[item.run.key] = item.run
+            self.plan["parts"].setdefault(item.part, {})[item.run.key] = None
+        plan = self.plan | {"parts": {part: list(keys) for part, keys in self.plan["parts"].items()}}
         with room_in(self.out):
-            write_json(self.plan, self.out / PLAN)
-        everything, left = _jobs(items), missing(_jobs(items), self.runs.store)
+            self.files.put(PLAN, lambda file: file.write(as_json_text(plan)))
+        everything = [job for jobs in parts.values() for job in jobs]
+        left = missing(everything, self.runs.store)
         each = self._seconds(left)
         if left:
             begun = [part for part, jobs in parts.items() if any(job.key in each for job in jobs)]
             text = announced(sum(each.values()) + later, len(left), len(everything), "groups")
             self.say(f"{', '.join(begun)}: {text}")
         work = Compute(self.loader, pictures, self.prior)
+        logs = [log(self.runs.log)] if self.runs.log else []
         with Board(parts, each, later).live(quiet=self.quiet) as report:
-            told = together(report, log(self.runs.log), self._heard)
-            run(left, work, self.runs.store, self.executor, told, place=self.out)
+            told = together(report, *logs, *reports, self._heard)
+            return how(left, work, self.runs.store, self.executor, told, place=self.out)
 
     def _heard(self, event: Event) -> None:
         """Passes on what a group says of itself besides its name: that memory ran out."""
@@ -106,7 +133,3 @@ class Campaign:
 
     def read(self, run: Run) -> Result:
         return self.runs.read(run)
-
-
-def _jobs(items: Sequence[Item]) -> list[Rows]:
-    return [job for item in distinct(items) for job in item.run.jobs]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
@@ -15,6 +16,15 @@ from posteriori.settings.text import parse_noise_model
 
 #: a run's method where it is no sampler: what SDEdit starts from, and the denoiser's one call at a time t
 MEASUREMENT, DENOISE = "measurement", "denoise"
+
+
+class Named(Protocol):
+    """Clean pictures, here or elsewhere."""
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """(label, sha256 of the pixels) of each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,17 @@ class Pictures:
     @cached_property
     def hashes(self) -> tuple[str, ...]:
         """The sha256 of each picture's pixels."""
-        return tuple(hashlib.sha256(row.numpy().tobytes()).hexdigest() for row in self.x)
+        return tuple(map(pixel_hash, self.x))
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
         """(label, sha256) of each, as a ``Run`` has them."""
         return tuple(zip(self.labels, self.hashes, strict=True))
+
+
+def pixel_hash(x: Tensor) -> str:
+    """The sha256 of a picture's pixels."""
+    return hashlib.sha256(x.numpy().tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,11 @@ class Run(Job):
         return [self.rows[i : i + self.batch] for i in range(0, len(self.rows), self.batch)]
 
     @property
+    def shards(self) -> list[Run]:
+        """The same for ``batch`` of the pictures each: a job names its own pictures alone, however many there are."""
+        return [replace(self, images=self.images[i : i + self.batch]) for i in range(0, len(self.images), self.batch)]
+
+    @property
     def jobs(self) -> list[Rows]:
         return [Rows(self, i) for i in range(len(self.groups))]
 
@@ -96,6 +116,10 @@ class Rows(Job):
     def rows(self) -> list[tuple[int, int]]:
         """(which picture, seed) of each."""
         return self.run.groups[self.i]
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
 
     @property
     def label(self) -> str:

@@ -35,7 +35,7 @@ class Result:
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
         """Each of ``METRICS``, (rows,)."""
-        found = [_arrays(group, "metrics") for group in self.groups]
+        found = [arrays(group, "metrics") for group in self.groups]
         return {name: np.concatenate([own[name] for own in found]) for name in METRICS}
 
     def by_image(self, name: str) -> np.ndarray:
@@ -45,12 +45,12 @@ class Result:
     @cached_property
     def trace(self) -> dict[str, np.ndarray]:
         """t (S,), and (S, rows) of everything that was recorded; empty where a row diverged."""
-        return joined_traces([_arrays(group, "trace") for group in self.groups])
+        return joined_traces([arrays(group, "trace") for group in self.groups])
 
     @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
         """x and y (rows, H, W, 3) and path (F, 2, rows, H, W, 3), uint8, as far as they were kept."""
-        return joined_pictures([_arrays(group, "pictures") for group in self.groups])
+        return joined_pictures([arrays(group, "pictures") for group in self.groups])
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -69,10 +69,14 @@ class Result:
 
 
 class Runs:
-    """The runs whose groups lie in ``folder``. ``say`` is told of what had to be set aside."""
+    """The runs whose groups lie in a folder or at a URL, ``where``. ``say`` is told of what had to be set aside.
 
-    def __init__(self, folder: Path, say: Callable[[str], object] = lambda _: None):
-        self.store, self.log = Store(folder, say), folder / LOG
+    ``log`` is the file that has every event; None at a URL, where nothing can be added to a file.
+    """
+
+    def __init__(self, where: str | Path, say: Callable[[str], object] = lambda _: None):
+        self.store = Store(where, say)
+        self.log = Path(self.store.files.root) / LOG if self.store.files.local else None
 
     def read(self, run: Run) -> Result:
         """What a finished run gave."""
@@ -87,10 +91,11 @@ class Runs:
 
     def seconds(self, run: Run) -> float:
         """Wall time that the run's groups took, the last time that each was finished; NaN where it is not known."""
-        took = seconds_taken(self.log)
+        took = seconds_taken(self.log) if self.log else {}
         return sum(took.get(job.key, np.nan) for job in run.jobs)
 
 
-def _arrays(group: GroupResult, kind: str) -> dict[str, np.ndarray]:
+def arrays(group: GroupResult, kind: str) -> dict[str, np.ndarray]:
+    """Those of one of the fields of ``work.Group``, by the names that they have there."""
     prefix = f"{PREFIXES[kind]}."
     return {name.removeprefix(prefix): array for name, array in group.arrays.items() if name.startswith(prefix)}

@@ -22,7 +22,7 @@ from torch import Tensor
 from posteriori.files import atomic_path
 from posteriori.hub.load import load_prior, prior_record
 from posteriori.jobs.executor import Tick
-from posteriori.jobs.executors import executor
+from posteriori.jobs.executors import executor_of
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
@@ -95,7 +95,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--jobs", default="2", help="processes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     return parser
 
 
@@ -191,12 +191,12 @@ def read(own: Cell, out: Path) -> dict[str, np.ndarray] | None:
     return found.arrays if found else None
 
 
-def do(cells: Sequence[Cell], data: Path, out: Path, jobs: str) -> None:
+def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
     """Measures what is missing of ``cells``; ``jobs`` is the number of processes, of one thread each."""
     store = Store(out, print)
     left = missing(cells, store)
     with shown("measuring", {own.key: _work(own) for own in left}) as report:
-        run(left, Measured(data), store, executor(jobs), report, place=out)
+        run(left, Measured(data), store, executor_of(n=jobs), report, place=out)
 
 
 def _work(own: Cell) -> float:

@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--jobs", default="2", help="processes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--priors", nargs="+", default=list(PRIORS), choices=list(PRIORS))
     asked = parser.parse_args()
     problems = [Problem(p, o, s) for p in asked.priors for s in NOISES for o in OPERATORS]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from posteriori.files import atomic_path
 from posteriori.jobs.executor import Tick
-from posteriori.jobs.executors import executor
+from posteriori.jobs.executors import executor_of
 from posteriori.jobs.key import Job
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
@@ -117,7 +117,7 @@ def main() -> None:
     jobs = [Pooled(text, n, seed) for seed in seeds for n in PARTICLES for text in texts]
     left = missing(jobs, store)
     with shown("measuring", {job.key: float(job.rows) for job in left}) as report:
-        run(left, work, store, executor("1"), report, place=asked.out)
+        run(left, work, store, executor_of(), report, place=asked.out)
     done = {job: found.values["distance"] for job in jobs if (found := store.read(job))}
     with atomic_path(asked.page) as path:
         path.write_text(page(done, texts, seeds), "utf-8")

@@ -24,7 +24,7 @@ from posteriori.files import atomic_path
 from posteriori.images.files import load_image, to_tensor, to_uint8
 from posteriori.images.sheets import sheet
 from posteriori.jobs.executor import Tick
-from posteriori.jobs.executors import executor
+from posteriori.jobs.executors import executor_of
 from posteriori.jobs.key import Job
 from posteriori.jobs.progress import shown
 from posteriori.jobs.run import missing, run
@@ -264,13 +264,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
     parser.add_argument("--page", type=Path, required=True, help="its part below the heading is written again")
-    parser.add_argument("--jobs", default="2", help="processes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--priors", nargs="*", default=list(PRIORS), choices=list(PRIORS))
     asked = parser.parse_args()
     store, all_jobs = Store(asked.out, print), [job for prior in asked.priors for job in jobs(prior)]
     left = missing(all_jobs, store)
     with shown("measuring", {job.key: 1.0 for job in left}) as report:
-        run(left, Work(asked.data), store, executor(asked.jobs), report, place=asked.out)
+        run(left, Work(asked.data), store, executor_of(n=asked.jobs), report, place=asked.out)
     write(asked.page, asked.priors, store)
 
 

@@ -16,7 +16,7 @@ from posteriori.jobs.key import Job
 from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
 from posteriori.metrics import lpips
-from posteriori.studies.engine.plan import Rows, Run
+from posteriori.studies.engine.plan import Rows
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,11 @@ class _Work:
         return Result(arrays={"lpips_vgg": np.asarray(distances)})
 
 
-def vgg_distances(runs: Sequence[Run], clean: Mapping[str, Tensor], store: Store) -> list[np.ndarray]:
-    """Of each of ``runs``, whose results are in ``store``, (rows,). ``clean`` has the pictures by their hashes.
+def vgg_distances(groups: Sequence[Rows], clean: Mapping[str, Tensor], store: Store) -> np.ndarray:
+    """Of ``groups``, whose results are in ``store``, (rows,). ``clean`` has the pictures by their hashes.
 
     PosterioriError where VGG's weights are not there.
     """
-    jobs = [[Distances(rows) for rows in own.jobs] for own in runs]
-    run(missing([job for own in jobs for job in own], store), _Work(store, clean), store, Serial())
-    found = [[store.read(job) for job in own] for own in jobs]
-    return [np.concatenate([result.arrays["lpips_vgg"] for result in own if result]) for own in found]
+    jobs = [Distances(rows) for rows in groups]
+    run(missing(jobs, store), _Work(store, clean), store, Serial())
+    return np.concatenate([result.arrays["lpips_vgg"] for job in jobs if (result := store.read(job))])

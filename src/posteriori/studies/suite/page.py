@@ -12,30 +12,35 @@ import torch
 from torch import Tensor
 
 from posteriori.images.sheets import comparison
-from posteriori.studies.engine.plan import Pictures
+from posteriori.jobs.executor import Event
 from posteriori.studies.page import Page, Plot, Section, write_page
 from posteriori.studies.suite.run import METRICS, Row, best
+from posteriori.studies.suite.shelf import Shelf
 from posteriori.studies.suite.suite import Published, Suite, Task
 from posteriori.studies.table import Table, write_csv
 
-PAGE, TEXT, CSV = "index.html", "bench.md", "bench.csv"
+PAGE, TEXT, CSV, FAILURES = "index.html", "bench.md", "bench.csv", "failures.csv"
 
 _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "lpips_vgg": 4, "residual": 2}
 _COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "LPIPS, VGG", "residual", "calls", "settings or source")
 
 
-def write(suite: Suite, rows: Sequence[Row], pictures: Pictures, prior: str, out: Path) -> Path:
-    """Writes the page, its markdown, its pictures and the CSV into ``out``, and returns the page's path."""
+def write(suite: Suite, rows: Sequence[Row], pictures: Shelf, prior: str, failed: Sequence[Event], out: Path) -> Path:
+    """Writes the page, its markdown, its pictures and CSVs into ``out``, and returns the page's path."""
     write_csv([row.record for row in rows], out / CSV)
     command = shlex.join(["posteriori", *sys.argv[1:]])
     sections = [section(task, suite, rows, pictures, out) for task in suite.tasks]
-    write_page(
-        Page(f"The suite {suite.name}", _lead(suite, rows, prior), command, sections), out, html=PAGE, markdown=TEXT
-    )
+    if failed:
+        sections.append(_failures(failed))
+        write_csv([{"batch": e.job.label, "kind": e.fault, "error": e.note} for e in failed], out / FAILURES)
+    else:
+        (out / FAILURES).unlink(missing_ok=True)
+    page = Page(f"The suite {suite.name}", _lead(suite, rows, prior), command, sections)
+    write_page(page, out, html=PAGE, markdown=TEXT)
     return out / PAGE
 
 
-def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Pictures, out: Path) -> Section:
+def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out: Path) -> Section:
     """A task's table, and what became of the first picture."""
     own = [row for row in rows if row.cell.task == task]
     others = [row for row in suite.published if row.task == task.name]
@@ -44,13 +49,16 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Pictures, o
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Metrics are of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
     note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
-    shown = [_shown(task, own, pictures, out)] if own else []
+    kept = [row for row in own if row.first]
+    shown = [_shown(task, kept, pictures, out)] if kept else []
     return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)], pictures=shown)
 
 
-def _shown(task: Task, rows: Sequence[Row], pictures: Pictures, out: Path) -> Plot:
+def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
     """The first picture, its measurement if that is one of the same shape, and every sample of it."""
-    truth, firsts = pictures.x[0], [(row, row.first) for row in rows]
+    label, key = rows[0].cell.run.images[0]
+    rows = [row for row in rows if row.cell.run.images[0][1] == key]
+    truth, firsts = pictures[key], [(row, row.first) for row in rows]
     panels = [("the truth", truth)]
     measured = next((_floats(kept["y"]) for _, kept in firsts if "y" in kept), None)
     if measured is not None and measured.shape[-1] <= truth.shape[-1]:
@@ -61,7 +69,13 @@ def _shown(task: Task, rows: Sequence[Row], pictures: Pictures, out: Path) -> Pl
             panels.append((f"{name}\n{decibel:.2f} dB", _floats(kept["x"])))
     path = out / f"{task.name}.png"
     comparison(panels, path, title="", zoom=None)
-    return Plot(path, f"{pictures.labels[0]}, with the PSNR of each sample.", f"{task.label}: {pictures.labels[0]}")
+    return Plot(path, f"{label}, with the PSNR of each sample.", f"{task.label}: {label}")
+
+
+def _failures(failed: Sequence[Event]) -> Section:
+    lines = [(event.job.label, event.fault, event.note) for event in failed]
+    note = "These batches failed each time. Their pictures are in no row above; the same command tries them again."
+    return Section("Left out", tables=[Table("Batches that failed", note, ("batch", "kind", "error"), lines)])
 
 
 def _floats(pixels: np.ndarray) -> Tensor:

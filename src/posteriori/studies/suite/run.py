@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.images.files import load_image
-from posteriori.images.picture import BUNDLED
+from posteriori.jobs.executor import Event
 from posteriori.likelihoods import GaussianNoise
 from posteriori.metrics.intervals import Estimate
 from posteriori.metrics.lpips import network
@@ -20,9 +20,8 @@ from posteriori.sampler import Sampler
 from posteriori.settings.presets import default_steps, resolve
 from posteriori.settings.text import format_spec, parse_operator
 from posteriori.studies.engine.campaign import Campaign
-from posteriori.studies.engine.plan import Item, Pictures, Run
-from posteriori.studies.engine.store import Result
-from posteriori.studies.pictures import by_hash, held_out, joined
+from posteriori.studies.engine.plan import Item, Named, Rows, Run
+from posteriori.studies.engine.store import arrays
 from posteriori.studies.suite.distances import vgg_distances
 from posteriori.studies.suite.suite import Entry, Suite, Task
 
@@ -32,52 +31,46 @@ METRICS = ("psnr", "ssim", "lpips", "lpips_vgg", "residual")
 
 @dataclass(frozen=True)
 class Cell:
-    """A sampler on a task, and the run that it is."""
+    """A sampler on a task, and the run that it is: done in ``groups``, each of a shard of it."""
 
     task: Task
     entry: Entry
     run: Run
 
+    @cached_property
+    def groups(self) -> list[Rows]:
+        return [job for shard in self.run.shards for job in shard.jobs]
+
 
 @dataclass(frozen=True)
 class Row:
-    """What a cell gave; ``lpips_vgg``, (rows,), where that was measured."""
+    """What a cell gave: ``metrics``, (rows,) each, and ``lpips_vgg`` among them where that was measured.
+
+    ``calls`` are the network calls that restore a picture once, ``first`` are x and y (H, W, 3), uint8, of the first
+    picture's sample that counts, as far as they were kept.
+    """
 
     cell: Cell
-    result: Result
-    lpips_vgg: np.ndarray | None = None
+    metrics: dict[str, np.ndarray]
+    calls: int
+    first: dict[str, np.ndarray] = field(default_factory=dict)
 
     def estimate(self, metric: str) -> Estimate:
         return Estimate.of(self.counted(metric))
 
     def counted(self, metric: str) -> np.ndarray:
         """(pictures, seeds) of a metric: of the samples that count."""
-        return np.take_along_axis(self._samples(metric), self._chosen, 2)[..., 0]
+        return np.take_along_axis(self._samples(metric), self.chosen, 2)[..., 0]
 
     @property
-    def first(self) -> dict[str, np.ndarray]:
-        """x and y (H, W, 3), uint8, of the first picture's first sample that counts; nothing where it diverged."""
-        k = int(self._chosen.flat[0])
-        groups = (self.result.groups[k // self.cell.run.batch],)
-        kept = replace(self.result, groups=groups).pictures
-        return {name: kept[name][k % self.cell.run.batch] for name in kept}
-
-    @property
-    def _chosen(self) -> np.ndarray:
+    def chosen(self) -> np.ndarray:
+        """(pictures, seeds, 1): which of the ``best_of`` samples counts, the one of the least residual."""
         return np.nan_to_num(self._samples("residual"), nan=np.inf).argmin(2, keepdims=True)
 
     def _samples(self, metric: str) -> np.ndarray:
-        """(pictures, seeds, best_of) of a metric."""
-        if metric == "lpips_vgg":
-            each = np.full(len(self.cell.run.rows), np.nan) if self.lpips_vgg is None else self.lpips_vgg
-        else:
-            each = self.result.metrics[metric]
+        """(pictures, seeds, best_of) of a metric; NaN where it was not measured."""
+        each = self.metrics.get(metric, np.full(len(self.cell.run.rows), np.nan))
         return each.reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
-
-    @property
-    def calls(self) -> int:
-        """Network calls that restore a picture once."""
-        return self.result.calls * self.cell.task.best_of
 
     @property
     def record(self) -> dict[str, Any]:
@@ -92,25 +85,12 @@ class Row:
 _ENDS = (("", "mean"), ("_low", "low"), ("_high", "high"))
 
 
-def load_pictures(sources: Sequence[str], size: int, n: int) -> Pictures:
-    """The first ``n`` pictures of ``sources``, folders, zips, files or bundled names, at ``size`` pixels.
-
-    PosterioriError as ``studies.pictures`` has it, and where none is given.
-    """
-    if not sources:
-        raise PosterioriError(f"there are no pictures: give a folder, a zip, files, or {', '.join(BUNDLED)}")
-    found: list[Pictures] = []
-    for source in sources:
-        left = n - sum(map(len, found))
-        if left > 0 and (Path(source).is_dir() or Path(source).suffix == ".zip"):
-            found.append(held_out(Path(source), "", size, left))
-        elif left > 0:
-            found.append(Pictures((Path(source).stem,), load_image(source, size=size)))
-    return joined(*found)
-
-
-def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps: int | None) -> list[Cell]:
+def cells(
+    campaign: Campaign, suite: Suite, pictures: Named, seed: int, steps: int | None, *, keep: bool = True
+) -> list[Cell]:
     """Every sampler on every task that it is meant for and admits; ``steps`` takes the place of its own.
+
+    Restored pictures are kept, unless ``keep`` is False.
 
     PosterioriError where a sampler is to run ``on`` a task that it does not admit.
     """
@@ -118,7 +98,7 @@ def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps
     for task in suite.tasks:
         text = suite.operator(task, campaign.prior.shape)
         seeds = range(seed, seed + suite.seeds * task.best_of)
-        template = campaign.template(pictures, text, task.sigma, seeds, frames=1)
+        template = campaign.template(pictures, text, task.sigma, seeds, frames=int(keep))
         for entry in suite.entries:
             if entry.on and task.name not in entry.on:
                 continue
@@ -132,17 +112,41 @@ def cells(campaign: Campaign, suite: Suite, pictures: Pictures, seed: int, steps
     return found
 
 
-def done(campaign: Campaign, cells: Sequence[Cell], pictures: Pictures, *, vgg: bool = False) -> list[Row]:
-    """Does what is missing, a part of the work for each task, and reads all of it; with LPIPS of ``vgg`` if asked."""
-    clean = by_hash(pictures)
+def done(
+    campaign: Campaign, cells: Sequence[Cell], pictures: Mapping[str, Tensor], *, vgg: bool = False
+) -> tuple[list[Row], list[Event]]:
+    """Does what is missing, a part of the work for each task, and reads all of it; with LPIPS of ``vgg`` if asked.
+
+    Also the failures of the groups that failed each time. A row is of the pictures whose groups are all there; a cell
+    without any has none.
+    """
     if vgg:
         network(torch.device("cpu"), "vgg")  # which says what is missing before any work
-    campaign.do([Item(cell.task.name, cell.run) for cell in cells], clean)
-    rows = [Row(cell, campaign.read(cell.run)) for cell in cells]
-    if not vgg:
-        return rows
-    distances = vgg_distances([cell.run for cell in cells], clean, campaign.runs.store)
-    return [replace(row, lpips_vgg=own) for row, own in zip(rows, distances, strict=True)]
+    items = [Item(cell.task.name, shard) for cell in cells for shard in cell.run.shards]
+    failed = campaign.persist(items, pictures)
+    return [row for cell in cells if (row := _row(campaign, cell, pictures if vgg else None))], failed
+
+
+def _row(campaign: Campaign, cell: Cell, clean: Mapping[str, Tensor] | None) -> Row | None:
+    store, calls = campaign.runs.store, 0
+    shards, metrics = list[Run](), list[dict[str, np.ndarray]]()
+    for shard in cell.run.shards:
+        found = [store.read(job) for job in shard.jobs]
+        if all(found):
+            shards.append(shard)
+            metrics += [arrays(group, "metrics") for group in found if group]
+            calls = max(group.values["calls"] for group in found if group)
+    if not shards:
+        return None
+    run = replace(cell.run, images=tuple(image for shard in shards for image in shard.images))
+    joined = {name: np.concatenate([own[name] for own in metrics]) for name in metrics[0]}
+    if clean:
+        joined["lpips_vgg"] = vgg_distances([job for shard in shards for job in shard.jobs], clean, store)
+    row = Row(replace(cell, run=run), joined, calls * cell.task.best_of)
+    k = int(row.chosen.flat[0])
+    kept = store.read(shards[0].jobs[k // run.batch])
+    pictures = arrays(kept, "pictures") if kept else {}
+    return replace(row, first={name: pictures[name][k % run.batch] for name in ("x", "y") if name in pictures})
 
 
 def best(rows: Sequence[Row], metric: str, largest: bool) -> Row | None:
