@@ -182,7 +182,7 @@ def test_a_kernel_is_found_written_and_undone(posteriori, any_size_prior, tmp_pa
     assert load_image(drawn).shape[-1] >= 256
     said = manifest(tmp_path / "shaken")["settings"]
     assert said["operator"].startswith(f"blur(kernel={found}#")
-    assert said["noise"]["sigma"] == 0.01
+    assert said["noise"]["sigma"] == 0.03
     assert "already" not in posteriori(*command, "--sampler", "dpir(steps=2)", "--out", tmp_path).err
 
 

@@ -17,6 +17,8 @@ from posteriori.operators import GaussianBlur
 from posteriori.restore.inputs import Source
 from posteriori.settings.text import Chain
 
+#: sigma on [-1, 1] that a blur which was found is undone with at least: what is wrong with it counts as noise
+INEXACT = 0.03
 #: pixels a side of the pictures of kernels, about
 DRAWN = 256
 

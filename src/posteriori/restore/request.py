@@ -24,7 +24,7 @@ from posteriori.operators import Identity, Mask
 from posteriori.operators.rounding import Rounding
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
-from posteriori.restore.blur import blur_of
+from posteriori.restore.blur import INEXACT, blur_of
 from posteriori.restore.budget import read_duration, within
 from posteriori.restore.inputs import Masks, Source, find_sources
 from posteriori.restore.inputs import load as read
@@ -194,14 +194,16 @@ class Request:
                     return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
                 two = found.two_scales and network.any_size and said is None
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
-            if self.noise is None and source.array:
+            if self.noise is None and source.array and not blind:
                 return planned(degraded, read_noise(USUAL))
             x = read(source, None, None, arrays=True, scale=self.range).x
             found_noise = find_noise(x, source.path)
             if degraded is None or degraded.name == Identity.name:
                 return planned(degraded, GaussianNoise(found_noise.sigma))
-            model = said or GaussianNoise(sigma_behind(found_noise, find_jpeg(read_bytes(source.path))))
-            return planned(find(source, x, degraded) if blind else degraded, model)
+            sigma = sigma_behind(found_noise, find_jpeg(read_bytes(source.path)))
+            if blind:
+                return planned(find(source, x, degraded), said or GaussianNoise(max(sigma, INEXACT)))
+            return planned(degraded, GaussianNoise(sigma))
 
         if said is None or self.unknown or blind:
             plans, failed = each_its_own(sources, by_picture)
