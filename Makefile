@@ -43,6 +43,7 @@ guide: .venv/installed-bench ## measure again what docs/ says of the samplers, o
 	mkdir -p docs/verification
 	cp out/verify/verification.md docs/ && cp out/verify/verification/*.png docs/verification/
 	$(BIN)/python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md
+	$(BIN)/python -m posteriori.studies.guide.blind --data $(DATA) --out out/blind --page docs/blind.md
 	$(BIN)/python -m posteriori.studies.guide.operators --data $(DATA) --out out/operators --page docs/operators.md
 	$(BIN)/python -m posteriori.studies.guide.uncertainty --data $(DATA) --out out/guide --page docs/uncertainty.md
 	$(BIN)/python -m posteriori.studies.guide.fronts --data $(DATA) --out out/guide --page docs/fronts.md --verification out/verify

@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument(
         "--only", help="one picture, such as im1_kernel1, or one simulated, such as 'coffee, none, 0.01'"
     )
+    parser.add_argument("--written", action="store_true", help="compute nothing, and write what is in OUT")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     folder, prior = args.data / "real/levin", load_prior("photo")
@@ -186,13 +187,14 @@ def main() -> None:
             jobs[label] = partial(simulated, name, blur, noise, grey=grey)
     for name, job in jobs.items():
         path = args.out / f"{name}.json"
-        if args.only in (None, name) and not path.exists():
+        if args.only in (None, name) and not args.written and not path.exists():
             own = job()
             write_json(own, path)
             print(name, {key: value for key, value in own.items() if key != "kernel"}, flush=True)
     if args.only:
         return
-    found = {name: read_json(args.out / f"{name}.json") for name in jobs}
+    there = {name: args.out / f"{name}.json" for name in jobs}
+    found = {name: read_json(path) for name, path in there.items() if path.exists()}
     real = {name: own for name, own in found.items() if "kernel" in own}
     _drawn(real, folder, args.out / "kernels.png")
     if args.page:
