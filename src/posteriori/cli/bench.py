@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from posteriori.cli.experiment import ExecutorName, Jobs, Seed, Threads, Timeout, campaign
+from posteriori.cli.experiment import Address, ExecutorName, Gpus, Jobs, Seed, Threads, Timeout, campaign
 from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Quiet, rows_of
 
 EPILOG = """
@@ -47,6 +47,8 @@ def bench(
     checkpointing: Checkpointing = "auto",
     jobs: Jobs = None,
     executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = None,
     timeout: Timeout = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -71,7 +73,11 @@ def bench(
     chosen = read(suite)
     if metrics_only and lpips == "vgg":
         raise typer.BadParameter("--lpips vgg is measured on the pictures that are kept: leave out --metrics-only")
-    rows, workers, where = rows_of(batch), executor_of(executor, jobs, timeout), out or f"out/bench/{chosen.name}"
+    rows, workers, where = (
+        rows_of(batch),
+        executor_of(executor, jobs, timeout, address=address, gpus=gpus, threads=threads),
+        out or f"out/bench/{chosen.name}",
+    )
     name = prior or chosen.prior
     with campaign(where, Loader(name, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         clean = filled(pictures, run.prior.shape[-1], count or chosen.pictures, run.say)

@@ -39,8 +39,20 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Who does the work: serial, processes (default, where there are several --jobs).",
+        help="Who does the work: serial, processes (default, where there are several --jobs), or ray.",
     ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="A Ray cluster: auto for the one this machine belongs to, HOST:PORT, or ray://HOST:10001 (default: none, "
+        "Ray on this machine alone).",
+    ),
+]
+Gpus = Annotated[
+    float | None,
+    typer.Option("--gpus-per-worker", min=0, metavar="F", help="GPUs of each Ray worker; 0.5 is two on a GPU."),
 ]
 Timeout = Annotated[
     float | None,

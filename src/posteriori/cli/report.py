@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from posteriori.cli.experiment import (
+    Address,
     Count,
     ExecutorName,
+    Gpus,
     Holdout,
     Images,
     Jobs,
@@ -49,6 +51,8 @@ def report(
     checkpointing: Checkpointing = "auto",
     jobs: Jobs = None,
     executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = None,
     timeout: Timeout = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -75,7 +79,7 @@ def report(
         scope = replace(scope, steps=steps)
     if pictures:
         scope = scope.with_pictures(pictures)
-    rows, workers = rows_of(batch), executor_of(executor, jobs, timeout)
+    rows, workers = rows_of(batch), executor_of(executor, jobs, timeout, address=address, gpus=gpus, threads=threads)
     with campaign(out, Loader(prior, None, device, dtype, threads, checkpointing), rows, workers, quiet) as run:
         size = run.prior.shape[-1]
         parts = split(images, holdout, size, tuning=scope.tuning, reported=scope.reported) if images else None

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posteriori.cli.experiment import (
+    Address,
     Count,
     ExecutorName,
+    Gpus,
     Holdout,
     Images,
     Jobs,
@@ -59,6 +61,8 @@ def sweep(
     checkpointing: Checkpointing = "auto",
     jobs: Jobs = None,
     executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = None,
     timeout: Timeout = None,
     threads: Threads = None,
     out: Out = Path("out/sweep"),
@@ -87,7 +91,8 @@ def sweep(
         raise PosterioriError(
             f"--vary names {', '.join(axis.name for axis in axes)}: give one field or two different ones"
         )
-    loader, workers = Loader(prior, size, device, dtype, threads, checkpointing), executor_of(executor, jobs, timeout)
+    loader = Loader(prior, size, device, dtype, threads, checkpointing)
+    workers = executor_of(executor, jobs, timeout, address=address, gpus=gpus, threads=threads)
     with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]
         chosen = held_out(images, holdout, side, pictures) if images else bundled(side)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.experiment import ExecutorName, Jobs, Timeout
+from posteriori.cli.experiment import Address, ExecutorName, Gpus, Jobs, Timeout
 from posteriori.cli.options import Out, Quiet
 
 EPILOG = """
@@ -38,6 +38,8 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
     jobs: Jobs = None,
     executor: ExecutorName = None,
+    address: Address = None,
+    gpus: Gpus = None,
     timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
@@ -61,7 +63,7 @@ def verify(
     scope, classes = QUICK if quick else FULL, read_samplers(samplers)
     if largest:
         scope = scope.up_to(largest)
-    to, workers = console(stderr=True, quiet=quiet), executor_of(executor, jobs, timeout)
+    to, workers = console(stderr=True, quiet=quiet), executor_of(executor, jobs, timeout, address=address, gpus=gpus)
     with claimed_folder(out):
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         planned = cells(scope, classes, seed)

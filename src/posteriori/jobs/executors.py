@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from posteriori.errors import PosterioriError
 from posteriori.jobs.executor import Do, Event, Executor, J, Report
@@ -35,17 +36,38 @@ class Serial:
                 report(Event("end", job, 1.0, seconds=time.monotonic() - started, pid=pid))
 
 
+def _ray(n: int | None, timeout: float | None, **where: Any) -> Executor:
+    from posteriori.jobs.cluster import Ray  # here, because Ray takes seconds to import
+
+    return Ray(n, timeout, **where)
+
+
 #: by the name that ``--executor`` gives, what makes one of N workers (None: as many as there is room for) and of the
 #: seconds that a job may take
-EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes}
+EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes, "ray": _ray}
 
 
-def executor_of(name: str | None = None, n: int | None = None, timeout: float | None = None) -> Executor:
-    """The executor ``name`` of ``EXECUTORS`` with ``n`` workers; None is the processes where there are several.
+def executor_of(
+    name: str | None = None,
+    n: int | None = None,
+    timeout: float | None = None,
+    *,
+    address: str | None = None,
+    gpus: float | None = None,
+    threads: int | None = None,
+) -> Executor:
+    """The executor ``name`` of ``EXECUTORS`` with ``n`` workers; None is Ray where there is an ``address``, and else
+    processes where there are several.
 
-    ``timeout`` is in seconds, for each job. Raises PosterioriError where there is no such executor.
+    ``timeout`` is in seconds, for each job. ``address``, ``gpus`` and ``threads`` are for Ray (``jobs/cluster.py``).
+    Raises PosterioriError where there is no such executor.
     """
-    name = name or ("serial" if n in (None, 1) and timeout is None else "processes")
+    if name is None:
+        name = "ray" if address else "serial" if n in (None, 1) and timeout is None else "processes"
     if name not in EXECUTORS:
         raise PosterioriError(f"there is no executor {name!r}: give one of {', '.join(EXECUTORS)}")
+    if name == "ray":
+        return EXECUTORS[name](n, timeout, address=address, gpus=gpus or 0.0, threads=threads)
+    if address or gpus:
+        raise PosterioriError(f"{name} knows no cluster: leave out --address and --gpus-per-worker, or --executor ray")
     return EXECUTORS[name](n, timeout)

@@ -154,12 +154,12 @@ def _serve(pipe: Connection, parent: int, threads: int | None) -> None:
         try:
             do(job, tick)
         except Exception as error:
-            pipe.send(("failure", 0.0, str(error), _portable(error)))
+            pipe.send(("failure", 0.0, str(error), portable(error)))
         else:
             pipe.send(("end", 1.0, "", None))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """``error`` with its traceback as a note, or its text where it cannot be sent."""
     error.add_note(traceback.format_exc())
     try:
