@@ -4,6 +4,7 @@ window.pp = {
     const pair = image.parentElement, box = pair.parentElement;
     const zoom = Number(box.parentElement.querySelector("select").value);
     pair.style.width = zoom ? `${zoom * image.naturalWidth}px` : `min(100%, ${Math.max(image.naturalWidth, 512)}px)`;
+    pair.classList.toggle("enlarged", pair.offsetWidth > image.naturalWidth);
   },
   zoom(select) {
     this.fit(select.closest("figure").querySelector(".pp-after"));
@@ -19,9 +20,8 @@ window.pp = {
     for (const frame of root.querySelectorAll(".pp-frame"))
       frame.style.backgroundPositionY = `${n ? (100 * k) / n : 0}%`;
     for (const figure of root.querySelectorAll(".pp-curve")) {
-      const [x, y] = figure.dataset.points.split(" ")[k].split(",");
-      const marker = figure.querySelector("circle");
-      marker.setAttribute("cx", x), marker.setAttribute("cy", y);
+      const x = figure.dataset.points.split(" ")[k].split(",")[0], marker = figure.querySelector(".pp-at");
+      marker.setAttribute("x1", x), marker.setAttribute("x2", x);
     }
     const row = JSON.parse(root.dataset.rows)[k];
     root.querySelector("output").textContent = row;

@@ -108,6 +108,10 @@ def build(desk: Desk, offer: Offer) -> Page:
         button_primary_background_fill_dark="*primary_700",
         body_text_color_subdued="*neutral_600",
         block_info_text_color="*neutral_600",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_700",
     )
@@ -191,11 +195,14 @@ class _Form:
         self.goal = gr.Radio(list(GOALS), value=next(iter(GOALS)), label="What is wanted", elem_id="goal")
         with gr.Row():
             self.prior = gr.Dropdown(
-                [("chosen by its size", ""), *((name, name) for name in self.priors)], value="", label="Prior"
+                [("chosen by its size", ""), *((name, name) for name in self.priors)],
+                value="",
+                label="Prior",
+                min_width=220,
             )
             fits = [("as it is", ""), ("crop", "crop"), ("pad", "pad"), ("resize", "resize")]
-            self.fit = gr.Dropdown(fits, value="", label="Size, for priors of one size")
-        with gr.Accordion("Advanced", open=False):
+            self.fit = gr.Dropdown(fits, value="", label="Size, for priors of one size", min_width=220)
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             self.sampler = gr.Dropdown([BY_GOAL, *self.samplers], value=BY_GOAL, label="Method")
             self._rendered(self.sampler, self.samplers, None, "")
             self.advanced = {field.name: component(field, "option") for field in self.options}

@@ -49,9 +49,8 @@ def curve(points: Sequence[Sequence[float]], label: str, *, at: bool = False) ->
     xs, ys = [x for x, _ in points], [y for _, y in points]
     left, width, top = min(xs), max(xs) - min(xs) or 1, max(ys) or 1
     placed = " ".join(f"{300 * (x - left) / width:.1f},{60 - 56 * y / top:.1f}" for x, y in points)
-    marker = (
-        f'<circle r="4" cx="{placed.split()[0].split(",")[0]}" cy="{placed.split()[0].split(",")[1]}"/>' if at else ""
-    )
+    first = placed.partition(",")[0]
+    marker = f'<line class="pp-at" x1="{first}" x2="{first}" y1="0" y2="60"/>' if at else ""
     return (
         f'<figure class="pp-curve" data-points="{placed}"><svg viewBox="-4 0 308 64" preserveAspectRatio="none" '
         f'role="img" aria-label="{escape(label)}: from {ys[0]:.3g} to {ys[-1]:.3g}"><line x1="0" x2="300" y1="60" '
