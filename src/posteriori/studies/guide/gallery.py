@@ -240,6 +240,15 @@ They are not ours to show. `posteriori denoise`, nothing said, of one shot besid
 | | the shot | denoised | least gain |
 |---|---|---|---|
 {rows}
+
+`posteriori restore`, nothing said, of three scanned prints (Wan et al. 2020 have them):
+
+- A portrait in colour on grained paper: taken for a camera's noise of 8.4 of 255. The paper's grain is mostly gone, and
+  much of the hair's detail with it. A photographer would want less.
+- A girl among daisies, an early colour plate: noise of 4.8 of 255. The plate's grain is gone, and the flowers and the
+  face are whole. A photographer would take it.
+- A portrait with scratches: the long ones are found and filled without a trace; short ones, specks and the torn edge
+  stay. A photographer would paint the rest into the mask and give it again.
 """
 
 
