@@ -23,7 +23,7 @@ WINDOWS = (1.0, 0.7, 0.5)
 #: a picture has as many windows a side, at least
 ROOM = 3
 #: from this agreement on a kernel is likely to be right
-SURE = 0.8
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] 
     """Any kernel of the picture ``x``, (1, C, H, W) on [-1, 1], in a window of ``side`` pixels; ``name`` is for errors.
 
     It is found in three windows: of a wrong one what is found goes to where there is room, and that of the right one
-    does not change. The one that is most like the others is the result. PosterioriError where the window is too large
-    for the picture.
+    does not change. The one that is more like the others is the result, of the two larger windows: the smallest may cut
+    it. PosterioriError where the window is too large for the picture.
     """
     side, shorter = side or WINDOW, min(x.shape[-2:])
     if ROOM * side > shorter:
@@ -71,7 +71,7 @@ def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] 
     kernels = [find_kernel(y, int(side * share) // 2 * 2 + 1, sigma, tick) for share in WINDOWS]
     alike = np.array([[likeness(a, b) for b in kernels] for a in kernels])
     agreement = (alike.sum(1) - 1) / (len(kernels) - 1)
-    best = int(agreement.argmax())
+    best = int(agreement[:2].argmax())
     return FoundKernel(kernels[best], float(agreement[best]))
 
 
