@@ -44,6 +44,10 @@ def work(job, tick):
         os._exit(3)
     if job.how == "hangs":
         time.sleep(100)
+    if job.how == "goes on and on":
+        while True:
+            time.sleep(0.05)
+            tick(0.5, "half of it")
     if job.how == "raises":
         raise FloatingPointError(f"{job.label} is too large")
     if job.how == "tells its environment":

@@ -156,7 +156,8 @@ def test_an_executor_that_there_is_not():
 
 
 @pytest.mark.parametrize(("how", "says"), [("killed", "was killed"), ("leaves", "ended with code 3"),
-                                           ("hangs", "took longer than 1 seconds")])  # fmt: skip
+                                           ("hangs", "took longer than 1 seconds"),
+                                           ("goes on and on", "took longer than 1 seconds")])  # fmt: skip
 def test_a_fault_is_reported_by_the_jobs_name_and_the_others_go_on(tmp_path, jobs, how, says):
     store, events = Store(tmp_path), []
     bad = Square((7,), how)

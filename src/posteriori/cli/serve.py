@@ -21,9 +21,6 @@ Examples:
   POSTERIORI_AUTH=ann:secret posteriori serve --host 0.0.0.0
 """
 
-#: where only this machine can ask
-_LOCAL = ("127.0.0.1", "localhost", "::1")
-
 
 def serve(
     host: Annotated[
@@ -58,7 +55,7 @@ def serve(
     """
     try:
         from posteriori.web.page import Offer
-        from posteriori.web.server import Limits, serve
+        from posteriori.web.server import LOCAL, Limits, serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("gradio", "fastapi", "uvicorn"):
             raise
@@ -66,7 +63,7 @@ def serve(
     user, colon, password = (auth or "").partition(":")
     if auth is not None and not (user and colon and password):
         raise PosterioriError("--auth takes USER:PASSWORD, both of at least one character")
-    if host not in _LOCAL and auth is None:
+    if host not in LOCAL and auth is None:
         typer.echo(
             f"posteriori: warning: anybody who reaches {host} can use this page and its processor, and see {runs}: "
             "give --auth USER:PASSWORD, and put it behind HTTPS",

@@ -45,7 +45,9 @@ class Processes:
                     return
                 ready = wait([worker.pipe for worker in busy], timeout=0.5)
                 for worker in list(busy):
-                    event = worker.heard() if worker.pipe in ready else worker.late(self.timeout)
+                    event = worker.heard() if worker.pipe in ready else None
+                    if event is None or event.kind == "progress":
+                        event = worker.late(self.timeout) or event
                     if worker.left:
                         busy.remove(worker)
                         busy.append(self._given(do, worker.job))

@@ -14,11 +14,14 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posteriori.web.desk import Desk, Limits
 from posteriori.web.page import Offer, build
 
+#: where only this machine can ask
+LOCAL = ("127.0.0.1", "localhost", "::1")
 #: what the browser may load: nothing from elsewhere
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -86,4 +89,6 @@ def serve(host: str, port: int, limits: Limits, offer: Offer, auth: tuple[str, s
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn raises again: the folder has to go
     with tempfile.TemporaryDirectory(prefix="posteriori-", ignore_cleanup_errors=True) as root:
         app = application(Path(root), limits, offer, auth)
+        if host in LOCAL:  # a page from elsewhere may have its own name lead here, but not change what it asks for
+            app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
         uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
