@@ -22,8 +22,9 @@ WINDOW = 35
 WINDOWS = (1.0, 0.7, 0.5)
 #: a picture has as many windows a side, at least
 ROOM = 3
-#: from this agreement on a kernel is likely to be right
-SURE = 0.9
+#: above this agreement a kernel is likely to be right, where the luminance's noise is below this, on [-1, 1]: stronger
+#: noise has all windows' kernels smoothed alike
+SURE, CLEAR = 0.9, 0.05
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,16 @@ class FoundWidth:
 
 @dataclass(frozen=True)
 class FoundKernel:
-    """A kernel (side, side), which sums to one, and how much those of other windows are like it, 0 to 1."""
+    """A kernel (side, side), which sums to one, how much those of other windows are like it, 0 to 1, and y's noise."""
 
     k: np.ndarray
     agreement: float
+    noise: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is likely to be right."""
+        return self.agreement > SURE and self.noise < CLEAR
 
 
 def find_width(x: Tensor) -> FoundWidth:
@@ -67,12 +74,12 @@ def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] 
             f"{name} is {x.shape[-1]} x {x.shape[-2]} pixels, too few to find a kernel in a window of {side}: "
             f"give kernel=auto:SIDE, an odd number of pixels up to {(shorter // ROOM - 1) // 2 * 2 + 1}"
         )
-    y, sigma = busiest(_luminance(x), PART), white_level(x.mean(1, keepdim=True)) / 2
-    kernels = [find_kernel(y, int(side * share) // 2 * 2 + 1, sigma, tick) for share in WINDOWS]
+    y, noise = busiest(_luminance(x), PART), white_level(x.mean(1, keepdim=True))
+    kernels = [find_kernel(y, int(side * share) // 2 * 2 + 1, noise / 2, tick) for share in WINDOWS]
     alike = np.array([[likeness(a, b) for b in kernels] for a in kernels])
     agreement = (alike.sum(1) - 1) / (len(kernels) - 1)
     best = int(agreement[:2].argmax())
-    return FoundKernel(kernels[best], float(agreement[best]))
+    return FoundKernel(kernels[best], float(agreement[best]), noise)
 
 
 def busiest(y: np.ndarray, side: int) -> np.ndarray:

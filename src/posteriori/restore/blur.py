@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.arrays import Array
-from posteriori.diagnosis.blind import SURE, find_any, find_width
+from posteriori.diagnosis.blind import find_any, find_width
 from posteriori.files import atomic_path
 from posteriori.images.files import save_image
 from posteriori.operators import GaussianBlur
@@ -43,6 +43,6 @@ def blur_of(
         np.save(file, kernel.k)
     grey = torch.from_numpy(np.kron(kernel.k / kernel.k.max(), np.ones((DRAWN // side + 1,) * 2)))
     save_image(2 * grey.float().expand(3, -1, -1) - 1, path.with_suffix(".png"))
-    sure = "sure" if kernel.agreement > SURE else "NOT sure"
+    sure = "sure" if kernel.sure else "NOT sure"
     text = f"a kernel in {side} x {side} pixels, {sure}: three windows agree by {kernel.agreement:.2f}"
     return asked.found(Array(path)), f"{text}; see {path.with_suffix('.png')}"
