@@ -8,7 +8,21 @@ import traceback
 import typer
 
 from posteriori import __version__
-from posteriori.cli import bench, demo, denoise, listing, priors, report, restore, sample, serve, sweep, train, verify
+from posteriori.cli import (
+    bench,
+    compare,
+    demo,
+    denoise,
+    listing,
+    priors,
+    report,
+    restore,
+    sample,
+    serve,
+    sweep,
+    train,
+    verify,
+)
 from posteriori.errors import sentence
 from posteriori.jobs.threads import settle
 
@@ -27,6 +41,7 @@ app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=sweep.EPILOG)(sweep.sweep)
 app.command(epilog=bench.EPILOG)(bench.bench)
+app.command(epilog=compare.EPILOG)(compare.compare)
 app.command(epilog=verify.EPILOG)(verify.verify)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=listing.SAMPLERS_EPILOG)(listing.samplers)

@@ -46,6 +46,11 @@ class Estimate:
             return cls(own.mean(), np.nan, np.nan, n)
         return cls(own.mean(), *bootstrap((own,), np.mean, draws=10_000, seed=seed), n)
 
+    @property
+    def negative(self) -> Estimate:
+        """Of the values with other signs."""
+        return Estimate(-self.mean, -self.high, -self.low, self.n)
+
     def text(self, digits: int, sign: str = "") -> str:
         """As tables have it: "28.31 [27.90, 28.75]"; "" for NaN."""
         if not np.isfinite(self.mean):

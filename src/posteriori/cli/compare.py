@@ -1,0 +1,49 @@
+"""``posteriori compare``: which methods of suites' results are better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from posteriori.cli.options import Out, Quiet
+
+EPILOG = """
+Examples:
+
+  posteriori compare out/smoke --out out/compare
+
+  posteriori compare s3://bucket/bench --by task --metric lpips
+
+  posteriori compare out/before out/after --by task
+"""
+
+
+def compare(
+    results: Annotated[list[str], typer.Argument(help="Folders or URLs that `posteriori bench` wrote.")],
+    by: Annotated[
+        Literal["task"] | None, typer.Option(help="task: each by itself (default: the mean over all tasks).")
+    ] = None,
+    metric: Annotated[
+        Literal["psnr", "ssim", "lpips", "lpips_vgg", "hole"], typer.Option(help="What decides; hole: PSNR in a box.")
+    ] = "psnr",
+    out: Out = Path("out/compare"),
+    quiet: Quiet = False,
+) -> None:
+    """Compare the methods of one or several results of `posteriori bench`: differences, ranks and fronts.
+
+    Every difference is paired by picture and has a 95% bootstrap interval; those that are sure are marked, corrected
+    by Holm for their number. Of two results the same samplers stand side by side. OUT gets index.html, which needs
+    nothing else, compare.md, the figures, methods.csv, differences.csv and compare.tex.
+    """
+    from posteriori.jobs.lock import claimed_folder
+    from posteriori.studies.comparison.page import write
+    from posteriori.studies.comparison.results import read
+
+    found = read(results, metric)
+    with claimed_folder(out):
+        page = write(found, metric, out, by_task=by == "task")
+    if not quiet:
+        typer.echo((page.parent / "compare.md").read_text("utf-8"))
+        typer.echo(f"report: {page}")

@@ -1,0 +1,156 @@
+"""Suites' results as they are compared: a number for each picture, method and task."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from posteriori.errors import PosterioriError
+from posteriori.jobs.store import Files
+from posteriori.studies.suite.parquet import RESULTS, need_parquet
+
+#: the metrics that methods are compared by, and whether more of it is better
+METRICS = {"psnr": True, "ssim": True, "lpips": False, "lpips_vgg": False, "hole": True}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a method gave on a task: ``values`` (pictures,) in the order of ``Task.pictures``, seeds averaged.
+
+    NaN where it diverged. ``method`` is its whole text, ``source`` the name of the results that it is from.
+    """
+
+    label: str
+    method: str
+    source: str
+    calls: int
+    values: np.ndarray
+
+    @property
+    def diverged(self) -> int:
+        return int(np.isnan(self.values).sum())
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task, the sha256 of each picture that all its methods restored, and the methods."""
+
+    name: str
+    operator: str
+    sigma: float
+    pictures: tuple[str, ...]
+    methods: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """``about`` is a line on each of the results, ``notes`` what was left out."""
+
+    tasks: tuple[Task, ...]
+    about: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Read:
+    """What a file says of a method on a task."""
+
+    operator: str
+    sigma: float
+    calls: int
+    values: dict[str, list[float]]
+
+
+def read(places: Sequence[str], metric: str) -> Results:
+    """The results in ``places``, folders or URLs of `posteriori bench`.
+
+    A task's pictures are those that all its methods have, and a method's label is its name, with more where that does
+    not say which. PosterioriError where there are none, where two results mean different things by a task, where
+    nothing is left to compare, or where nothing was measured of ``metric``.
+    """
+    need_parquet()
+    if metric not in METRICS:
+        raise PosterioriError(f"--metric is {metric!r}: give one of {', '.join(METRICS)}")
+    names = _names(places)
+    found: dict[str, dict[tuple[str, str], _Read]] = defaultdict(dict)
+    about = []
+    for name, place in zip(names, places, strict=True):
+        about.append(_add(name, place, metric, found))
+    tasks, notes = [], []
+    for task, methods in found.items():
+        if len({(own.operator, own.sigma) for own in methods.values()}) > 1:
+            raise PosterioriError(f"the results differ in what they call {task}: compare those of one suite and prior")
+        of = [set(own.values) for own in methods.values()]
+        pictures = tuple(sorted(set.intersection(*of)))
+        if len(methods) < 2 or not pictures:
+            notes.append(f"{task} is left out: its methods have no picture in common, or there is one alone.")
+            continue
+        if more := len(set.union(*of)) - len(pictures):
+            notes.append(f"{task}: {more} pictures that not every method restored are left out.")
+        measured = tuple(
+            Measured(label, method, source, own.calls, np.array([np.mean(own.values[key]) for key in pictures]))
+            for label, ((source, method), own) in zip(_labels(list(methods)), methods.items(), strict=True)
+        )
+        if all(own.diverged == len(pictures) for own in measured):
+            raise PosterioriError(f"nothing was measured of {metric} on {task}: give another --metric")
+        first = next(iter(methods.values()))
+        tasks.append(Task(task, first.operator, first.sigma, pictures, measured))
+    if not tasks:
+        raise PosterioriError(f"there is nothing to compare: no task in {', '.join(places)} has two methods")
+    return Results(tuple(tasks), tuple(about), tuple(notes))
+
+
+def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, str], _Read]]) -> str:
+    """Adds what ``place`` has to ``found``, and says in a line what that is."""
+    import pyarrow.parquet as pq
+
+    files = Files(place)
+    try:
+        content = files.get(RESULTS)
+    except FileNotFoundError:
+        raise PosterioriError(f"{place} has no {RESULTS}: give what `posteriori bench` wrote, all of it done") from None
+    try:
+        table = pq.read_table(io.BytesIO(content))
+        columns = {key: table[key].to_pylist() for key in _COLUMNS} | {"value": table[metric].to_pylist()}
+    except (ValueError, KeyError, OSError) as error:
+        raise PosterioriError(f"{place}/{RESULTS} is no results of a suite ({error})") from None
+    for values in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, values, strict=True))
+        if row["counts"]:
+            new = _Read(row["operator"], row["sigma"], row["calls"], defaultdict(list))
+            own = found[row["task"]].setdefault((name, row["method"]), new)
+            own.values[row["sha256"]].append(row["value"])
+    of = lambda key: ", ".join(sorted(map(str, set(columns[key]))))  # noqa: E731
+    pictures = len(set(columns["sha256"]))
+    with_what = f"the prior {of('prior')}, {pictures} pictures, posteriori {of('posteriori')}"
+    return f"{name}: the suite {of('suite')} with {with_what}"
+
+
+_COLUMNS = ("task", "method", "operator", "sigma", "calls", "sha256", "counts", "suite", "prior", "posteriori")
+
+
+def _names(places: Sequence[str]) -> list[str]:
+    """The last part of each place, or as much of it as tells it from the others."""
+    parts = [PurePosixPath(place.rstrip("/")).parts for place in places]
+    if len(set(parts)) < len(parts):
+        raise PosterioriError(f"{', '.join(places)}: give each of the results once")
+    depth = 1
+    while len({own[-depth:] for own in parts}) < len(parts):
+        depth += 1
+    return ["/".join(own[-depth:]) for own in parts]
+
+
+def _labels(methods: Sequence[tuple[str, str]]) -> list[str]:
+    """A sampler's name; its whole text where results have it twice, and the results where there are several."""
+    short = [(source, text.partition("(")[0]) for source, text in methods]
+    several = len({source for source, _ in methods}) > 1
+    found = []
+    for (source, text), own in zip(methods, short, strict=True):
+        name = own[1] if short.count(own) == 1 else text
+        found.append(f"{name} [{source}]" if several else name)
+    return found
