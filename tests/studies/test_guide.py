@@ -117,9 +117,9 @@ def test_a_tuned_classical_method_restores(operator, gain):
 
 
 def test_what_was_measured_is_not_measured_again(cell, tmp_path, monkeypatch):
-    cells.do([cell], tmp_path, tmp_path, "1")
+    cells.do([cell], tmp_path, tmp_path, 1)
     first = cells.read(cell, tmp_path)
     monkeypatch.setattr(cells, "measure", None)
-    cells.do([cell], tmp_path, tmp_path, "1")
+    cells.do([cell], tmp_path, tmp_path, 1)
     assert first is not None
     assert first["psnr"].shape == (2, 2)

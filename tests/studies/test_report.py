@@ -20,10 +20,10 @@ from posteriori.studies.report import page
 from posteriori.studies.report.plan import Scope, second_round
 
 
-def small(prior, out):
+def small(prior, out, n=1):
     """A report of seconds."""
     scope = Scope(reported=4, tuning=2, steps=6, ladder=(6, 12), ddim=6, fewer=2)
-    with campaign(out, Loader(str(prior), threads=1), 2, executor_of(), True) as run:
+    with campaign(out, Loader(str(prior), threads=1), 2, executor_of(n=n), True) as run:
         page.write(reproduction.reproduce(run, None, scope, (0,)), out, command=["report"])
 
 
@@ -55,7 +55,7 @@ def files(out, *folders):
 def test_two_processes_make_the_same_tables(prior, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "draw", lambda *_: {})
     monkeypatch.setattr(page, "_sections", lambda *_: [])
-    small(prior, tmp_path, "2")
+    small(prior, tmp_path, 2)
     assert files(tmp_path, "tables", "runs") == files(whole, "tables", "runs")
     assert len(list((tmp_path / "tables").glob("*.csv"))) == 8
     ends = [json.loads(line) for line in (tmp_path / "runs" / LOG).read_text().splitlines()]

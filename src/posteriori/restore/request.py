@@ -33,7 +33,7 @@ from posteriori.restore.methods import OnePass, Posterior
 from posteriori.restore.restoration import Restoration
 from posteriori.restore.run import Outcome
 from posteriori.restore.scales import TwoScales
-from posteriori.settings.choosing import DENOISER, choose, is_auto, kind
+from posteriori.settings.choosing import DENOISER, choose, goal_of, is_auto, kind
 from posteriori.settings.noise import AUTO, read_noise
 from posteriori.settings.presets import default_steps
 from posteriori.settings.text import Chain, read_operator, read_sampler
@@ -126,6 +126,8 @@ class Request:
         where its blur is to be found. How many steps there is time for is
         kept in ``out``. Raises OSError or PosterioriError, UsageError among them.
         """
+        if is_auto(self.sampler):
+            goal_of(self.sampler)  # an unknown one is an error before any work
         duration = read_duration(self.time) if self.time else None
         part = read_region(self.region) if self.region else None
         degraded = self._degraded

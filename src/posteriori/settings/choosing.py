@@ -108,6 +108,14 @@ def is_auto(sampler: str) -> bool:
     return sampler.partition(":")[0] == AUTO
 
 
+def goal_of(sampler: str) -> str:
+    """The goal of "auto" or "auto:GOAL". Raises PosterioriError for an unknown one."""
+    goal = sampler.partition(":")[2] or GOALS[0]
+    if goal not in GOALS:
+        raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+    return goal
+
+
 def choose(
     sampler: str,
     prior: str,
@@ -127,9 +135,7 @@ def choose(
 
     Raises PosterioriError for an unknown goal.
     """
-    goal = sampler.partition(":")[2] or GOALS[0]
-    if goal not in GOALS:
-        raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+    goal = goal_of(sampler)
     one = samples == 1 and steps is None and goal != "uncertainty"
     if kind == "linear" and operator == Identity.name and sigma > 0 and one:
         source = "it gives the mean of the pictures that this one may be, in one network call"
