@@ -155,7 +155,7 @@ def _front_plot(task: Task, metric: str):
         axes.plot(own.calls, estimate.mean, "o", color=colour, markersize=4)
         axes.annotate(own.label, (own.calls, estimate.mean), (4, 4), textcoords="offset points", fontsize=7)
     plots.logarithmic(axes, sorted({own.calls for own in task.methods}))
-    axes.margins(x=0.15)
+    axes.margins(x=0.3)
     axes.set_xlabel("network calls of a picture")
     axes.set_ylabel(NAMES[metric])
     axes.set_title(task.name, fontsize=9)
