@@ -59,7 +59,10 @@ class Files:
     def __init__(self, where: str | Path):
         self.where = str(where)
         remote = "://" in self.where
-        self.fs, self.root = url_to_fs(self.where) if remote else (LocalFileSystem(), str(Path(where).absolute()))
+        if remote:  # without a memory of listings, which others add to
+            self.fs, self.root = url_to_fs(self.where, use_listings_cache=False)
+        else:
+            self.fs, self.root = LocalFileSystem(), str(Path(where).absolute())
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def path(self, name: str) -> str:
