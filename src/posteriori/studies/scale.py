@@ -2,16 +2,18 @@
 
 ``efficiency``: a DPS restoration in batches of four with faces-64, one thread a worker, by one worker and by two in
 turns; half the ratio of their times is the efficiency of the second. ``overhead``: jobs of no time, without a store and
-with one on disk, and the memory of the driver while they pass.
+with one on disk, and the memory of the driver while they pass. ``storage``: what results take on disk, and jobs in the
+driver.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,16 +22,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from posteriori.files import read_json, write_json
+from posteriori.images.files import load_image, to_uint8
 from posteriori.jobs.cluster import Ray
 from posteriori.jobs.executor import Executor, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job
 from posteriori.jobs.run import run
 from posteriori.jobs.store import Result, Store
+from posteriori.studies.engine.plan import Run
+from posteriori.studies.engine.work import METRICS
+from posteriori.studies.suite.parquet import write_parquet
+from posteriori.studies.suite.run import Cell, Row
+from posteriori.studies.suite.suite import Entry, Task
 
-ROUNDS, STEPS, ROWS = 4, 100, 4
+ROUNDS, STEPS, ROWS = 5, 50, 4
 TINY = 20_000
 
 
@@ -56,7 +65,6 @@ class Restore:
 
     def __call__(self, job: Restored, tick: Tick) -> None:
         from posteriori.hub.load import load_prior
-        from posteriori.images.files import load_image
         from posteriori.likelihoods import GaussianNoise
         from posteriori.loop import sample
         from posteriori.operators import BoxMask
@@ -126,6 +134,63 @@ def overhead() -> dict[str, Any]:
     return found
 
 
+def storage() -> dict[str, Any]:
+    """Of a batch of 16 pictures at 256 pixels after 100 steps: bytes and milliseconds a picture, by what is kept.
+
+    The pictures are crops of the bundled ones, with noise 0.05 for the measurement. Also the bytes of a job that waits
+    in the driver, and of a line of the final Parquet.
+    """
+    rng, rows = np.random.default_rng(0), 16
+    crops = [
+        load_image(name)[0, :, i : i + 256, i : i + 256] for name in ("chelsea", "coffee") for i in range(0, 40, 5)
+    ]
+    x = np.stack([to_uint8(crop) for crop in crops])
+    y = np.stack([to_uint8(crop + 0.05 * torch.randn(crop.shape)) for crop in crops])
+    metrics = {f"figures.{name}": rng.normal(25, 3, rows) for name in METRICS}
+    trace = {
+        f"trace.{name}": rng.normal(0, 1, (100, rows)).astype(np.float32) for name in ("residual", "gradient", "psnr")
+    }
+    images = tuple((f"{i:07}.png", f"{i:064}") for i in range(rows))
+    own = Run(
+        ("ffhq-256", "0" * 64),
+        (3, 256, 256),
+        "dps(gradient=norm, scale=0.3)",
+        "box-mask(size=128)",
+        0.05,
+        images,
+        (0,),
+        rows,
+    )
+    found: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        for name, more in (("metrics", {}), ("pictures", {"pictures.x": x, "pictures.y": y})):
+            store = Store(Path(folder) / name)
+            jobs = [replace(own, seeds=(i,)).jobs[0] for i in range(30)]
+            result = Result({"calls": 100, "environment": {}}, metrics | trace | more)
+            write = _seconds(lambda store=store, result=result, jobs=jobs: [store.write(job, result) for job in jobs])
+            read = _seconds(lambda store=store, jobs=jobs: [store.done(job) for job in jobs])
+            size = (Path(folder) / name / f"{jobs[0].key}.npz").stat().st_size
+            found[name] = {
+                "bytes": size / rows,
+                "write_ms": 1000 * write / 30 / rows,
+                "read_ms": 1000 * read / 30 / rows,
+            }
+    before, many = _resident(), [replace(own, seeds=(i,)).jobs[0] for i in range(20_000)]
+    found["key_ms"] = 1000 * _seconds(lambda: [job.key for job in many]) / len(many)
+    found["job_bytes"] = 2**20 * (_resident() - before) / len(many)
+    cell = Cell(Task("box", "", "box-mask", "0.05"), Entry("dps", ""), replace(own, seeds=tuple(range(64))))
+    values = {name: rng.normal(25, 3, 64 * rows) for name in METRICS}
+    file = io.BytesIO()
+    write_parquet("suite", [Row(cell, values, 100)], file)
+    return found | {"parquet_bytes": len(file.getvalue()) / (64 * rows)}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def _resident() -> float:
     """MiB of this process now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
@@ -133,14 +198,14 @@ def _resident() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("efficiency", "overhead"))
-    parser.add_argument("--batches", type=int, default=6, help="of a round of efficiency")
+    parser.add_argument("what", choices=("efficiency", "overhead", "storage"))
+    parser.add_argument("--batches", type=int, default=4, help="of a round of efficiency")
     parser.add_argument("--out", type=Path, default=Path("out/scale"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     file = asked.out / "scale.json"
-    measured = partial(efficiency, asked.batches) if asked.what == "efficiency" else overhead
-    found = (read_json(file) if file.is_file() else {}) | {asked.what: measured()}
+    measures = {"efficiency": partial(efficiency, asked.batches), "overhead": overhead, "storage": storage}
+    found = (read_json(file) if file.is_file() else {}) | {asked.what: measures[asked.what]()}
     write_json(found, file)
     print(found[asked.what])
 
