@@ -20,6 +20,7 @@ from PIL import Image
 
 from tests.web.conftest import PATIENCE
 
+#: steps of a sampler that makes several calls in each, so that a run outlasts all that a test does
 LONG = 1000
 
 
@@ -132,7 +133,7 @@ def test_what_is_painted_is_replaced(server, visit, face, tmp_path):
 
 def test_a_run_is_watched_and_cancelled(server, visit, face):
     page = visit()
-    ask(page, server, face, LONG, sampler="dps")
+    ask(page, server, face, LONG, sampler="mmps")
     page.locator("#go").click()
     told(page, rf"^Step \d+ of {LONG}, \d:\d\d:\d\d left, residual")
     page.get_by_alt_text("the estimate so far").wait_for()
@@ -193,7 +194,7 @@ def test_malformed_uploads_are_answered_with_a_sentence(server, visit, face, tmp
 
 def test_of_two_users_the_second_sees_its_place_and_then_its_picture(server, visit, face):
     first, second = visit(), visit()
-    ask(first, server, face, LONG, sampler="dps")
+    ask(first, server, face, LONG, sampler="mmps")
     ask(second, server, face, 3)
     first.locator("#go").click()
     told(first, "^Step")
@@ -206,7 +207,7 @@ def test_of_two_users_the_second_sees_its_place_and_then_its_picture(server, vis
 
 def test_a_killed_worker_is_said_and_the_next_run_has_another(server, visit, face):
     page = visit()
-    ask(page, server, face, LONG, sampler="dps")
+    ask(page, server, face, LONG, sampler="mmps")
     page.locator("#go").click()
     told(page, "^Step")
     for worker in server.workers:
@@ -220,7 +221,7 @@ def test_a_killed_worker_is_said_and_the_next_run_has_another(server, visit, fac
 def test_a_closed_tab_takes_its_run_and_its_files_along(server, visit, face):
     others = set(server.sessions)
     page = visit()
-    ask(page, server, face, LONG, sampler="dps")
+    ask(page, server, face, LONG, sampler="mmps")
     page.locator("#go").click()
     told(page, "^Step")
     own = set(server.sessions) - others
