@@ -16,7 +16,7 @@ help: ## list the targets
 demo: .venv/installed ## run the report's experiment on a bundled picture (a minute on 2 cores)
 	$(BIN)/posteriori demo --out out/demo
 
-test: .venv/installed-test lint ## lint, check types and run the tests (5 minutes on 2 cores)
+test: .venv/installed-test lint ## lint, check types and run the tests (6 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist worksteal
 
 processors: .venv/installed-test ## the verification again with the arithmetic of two other processors (2 minutes)
