@@ -28,7 +28,8 @@ class SDEdit(Around):
     A ``base`` that looks at the measurement repairs the damage, and a start below noise saves it calls (Chung et al.
     2022, "Come-closer-diffuse-faster: accelerating conditional diffusion models for inverse problems through stochastic
     contraction"): its steps are over the whole schedule, and those above t* are left out. x_t* is a sample of its level
-    only where sigma / alpha there is well above the error of A~(y): three times it, where it is largest, was enough.
+    only where sigma / alpha there is well above the error of A~(y): with faces-64 three times it, where it is largest,
+    was enough.
 
     Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
     equations", algorithm 1.
