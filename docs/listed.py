@@ -13,7 +13,7 @@ from posteriori.cli import app
 from posteriori.operators import OPERATORS
 from posteriori.samplers import SAMPLERS
 from posteriori.settings.fields import accepts, class_fields
-from posteriori.settings.text import format_value
+from posteriori.settings.text import format_default
 
 ROOT = Path(__file__).parents[1]
 #: a link from docs/ to a page of Markdown outside it
@@ -77,8 +77,7 @@ def _page(title: str, says: str, sections: Iterable[str]) -> str:
 def _fields(cls: type) -> str:
     """A sampler or an operator: what it is written as, its docstring, and a row for each field."""
     rows = [
-        f"| `{field.name}` | `{getattr(field.default, 'name', None) or format_value(field.default)}` "
-        f"| {accepts(field.type)} | {_prose(field.meaning)} |"
+        f"| `{field.name}` | `{format_default(field.default)}` | {accepts(field.type)} | {_prose(field.meaning)} |"
         for field in class_fields(cls)
     ]
     table = "\n".join(["| field | default | accepts | meaning |", "|---|---|---|---|", *rows]) if rows else ""

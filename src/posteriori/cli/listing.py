@@ -41,20 +41,17 @@ def _show(classes: Sequence[type[Sampler | Operator]], as_json: bool) -> None:
 
 def _entry(cls: type[Sampler | Operator]) -> dict[str, Any]:
     """A class as JSON. Defaults are as a spec writes them, null where the field is an array."""
-    from posteriori.sampler import Sampler
     from posteriori.settings.fields import about, accepts, class_fields
-    from posteriori.settings.text import INSTEAD, format_value
+    from posteriori.settings.text import INSTEAD, format_default
 
     summary, paper = about(cls)
     instead = INSTEAD.get(cls.name)
     fields = []
     for field in class_fields(cls):
-        # a sampler by itself is its name: all of its fields are listed under it
-        default = field.default.name if isinstance(field.default, Sampler) else format_value(field.default)
         fields.append(
             {
                 "name": field.name,
-                "default": None if instead else default,
+                "default": None if instead else format_default(field.default),
                 "accepts": accepts(field.type),
                 "meaning": field.meaning,
             }

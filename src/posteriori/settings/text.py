@@ -188,6 +188,11 @@ def format_value(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
+def format_default(value: Any) -> str:
+    """A field's value as lists of fields have it: a sampler by itself is its name, for its own fields are listed."""
+    return value.name if isinstance(value, Sampler) else format_value(value)
+
+
 def _no_text(name: str) -> str:
     return f"{name} holds an array, which a text cannot: {INSTEAD[name]}"
 

@@ -15,7 +15,7 @@ from posteriori.arrays import Array
 from posteriori.errors import PosterioriError
 from posteriori.sampler import Sampler
 from posteriori.settings.fields import Field, accepts, class_fields, known_classes
-from posteriori.settings.text import INSTEAD, format_value
+from posteriori.settings.text import INSTEAD, format_default, format_value
 
 #: what a component shows where nothing was chosen
 DEFAULT = "default"
@@ -43,7 +43,7 @@ def choices(annotation: Any) -> list[str] | None:
 
 def component(field: Field, place: str) -> gr.Dropdown | gr.Textbox:
     """What a value of ``field`` is given in, at ``place``; empty is its default."""
-    usual = "" if field.default in (MISSING, None) else _shown(field.default)
+    usual = "" if field.default in (MISSING, None) else format_default(field.default)
     shown: dict[str, Any] = {"label": field.name.replace("_", " ").strip(), "info": field.meaning}
     shown["elem_id"] = f"{place}-{field.name}"
     words = choices(field.type)
@@ -87,7 +87,3 @@ def text_of(cls: Any, values: Mapping[str, Any]) -> str:
 def offered(classes: Iterable[Any]) -> dict[str, Any]:
     """Those that a text can name, by name."""
     return {cls.name: cls for cls in classes if cls.name not in INSTEAD}
-
-
-def _shown(value: Any) -> str:
-    return value.name if isinstance(value, Sampler) else format_value(value)
