@@ -85,8 +85,7 @@ class Request:
     def __post_init__(self) -> None:
         if not self.unknown and (self.mask is None) == (self.operator in (None, Mask.name)):
             raise UsageError("say what degraded the pictures: give --operator SPEC or --mask FILE, not both")
-        degraded = self._degraded
-        blind = degraded is not None and degraded.unknown is not None
+        degraded, blind = self._degraded, self._blind
         if degraded and blind and len(degraded.parts) > 1:
             raise UsageError("a blur is found where it is all that degraded the picture: leave out what @ adds")
         if self.simulate and (self.unknown or blind or self.noise == AUTO):
@@ -110,6 +109,11 @@ class Request:
         """What is said of it, but for a mask."""
         return None if self.mask or self.unknown else read_operator(self.operator or "")
 
+    @property
+    def _blind(self) -> bool:
+        """Whether its blur is to be found in the picture."""
+        return self._degraded is not None and self._degraded.unknown is not None
+
     def command(self, out: str) -> str:
         """The line to type for the same pictures, written into ``out``."""
         words = ["posteriori", "restore", *self.files]
@@ -123,21 +127,20 @@ class Request:
         """What is done to which inputs, and the inputs that cannot be read.
 
         ``look`` is given each input where nothing is said of what degraded it, and ``find``, which need not be said,
-        where its blur is to be found. How many steps there is time for is
-        kept in ``out``. Raises OSError or PosterioriError, UsageError among them.
+        where its blur is to be found. How many steps there is time for is kept in ``out``. Raises OSError or
+        PosterioriError, UsageError among them.
         """
         if is_auto(self.sampler):
             goal_of(self.sampler)  # an unknown one is an error before any work
         duration = read_duration(self.time) if self.time else None
         part = read_region(self.region) if self.region else None
-        degraded = self._degraded
-        blind = degraded is not None and degraded.unknown is not None
+        degraded, blind = self._degraded, self._blind
         find = find or (lambda source, x, asked: blur_of(x, source, asked, out)[0])
         rounds = degraded is not None and len(degraded.parts) == 1 and issubclass(degraded.parts[0].cls, Rounding)
         exact = rounds or (self.mask and not self.simulate)
         sources = find_sources(self.files)
-        found = self.unknown or blind or not (exact or self.simulate or all(source.array for source in sources))
-        noise = self.noise or (AUTO if found else "0" if exact else USUAL)
+        estimated = self.unknown or blind or not (exact or self.simulate or all(own.array for own in sources))
+        noise = self.noise or (AUTO if estimated else "0" if exact else USUAL)
         said = None if noise == AUTO else read_noise(noise)
         masks = Masks.read(self.mask, sources, invert=self.mask_invert) if self.mask else None
         spec = None if is_auto(self.sampler) else read_sampler(self.sampler)
@@ -192,7 +195,7 @@ class Request:
         def by_picture(source: Source) -> Restoration:
             if self.unknown:
                 found = look(source)
-                if found.scratches and found.scratches.sure:
+                if found.scratches and found.scratched:
                     return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
                 two = found.two_scales and network.any_size and said is None
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
