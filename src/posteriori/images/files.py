@@ -77,6 +77,11 @@ def to_uint8(x: Tensor) -> np.ndarray:
     return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
+def save_grey(values: np.ndarray, path: str | Path) -> None:
+    """Writes ``values``, (H, W), of which 0 is black and 1 is white, as a picture: see ``save_image``."""
+    save_image(2 * torch.from_numpy(values).float().expand(3, -1, -1) - 1, path)
+
+
 def save_image(x: Tensor, path: str | Path) -> None:
     """Writes one image (see ``to_uint8``) as 8-bit RGB; the suffix of ``path`` names the format, and PNG is lossless.
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from posteriori.arrays import Array
 from posteriori.diagnosis.blind import find_any, find_width
 from posteriori.files import atomic_path
-from posteriori.images.files import save_image
+from posteriori.images.files import save_grey
 from posteriori.operators import GaussianBlur
 from posteriori.restore.inputs import Source
 from posteriori.settings.text import Chain
@@ -41,8 +40,7 @@ def blur_of(
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, kernel.k)
-    grey = torch.from_numpy(np.kron(kernel.k / kernel.k.max(), np.ones((DRAWN // side + 1,) * 2)))
-    save_image(2 * grey.float().expand(3, -1, -1) - 1, path.with_suffix(".png"))
+    save_grey(np.kron(kernel.k / kernel.k.max(), np.ones((DRAWN // side + 1,) * 2)), path.with_suffix(".png"))
     sure = "sure" if kernel.sure else "NOT sure"
     text = f"a kernel in {side} x {side} pixels, {sure}: three windows agree by {kernel.agreement:.2f}"
     return asked.found(Array(path)), f"{text}; see {path.with_suffix('.png')}"

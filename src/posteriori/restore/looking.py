@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from posteriori.diagnosis.picture import Diagnosis, diagnose
-from posteriori.images.files import read_bytes, save_image
+from posteriori.images.files import read_bytes, save_grey
 from posteriori.restore.inputs import Source, load
 
 
@@ -21,6 +19,6 @@ def look(source: Source, out: Path, scale: str | None = None) -> tuple[Diagnosis
         return found, found.lines
     mask = out / f"{source.name}-scratches.png"
     mask.parent.mkdir(parents=True, exist_ok=True)
-    save_image(2 * torch.from_numpy(found.scratches.mask).float().expand(3, -1, -1) - 1, mask)
+    save_grey(found.scratches.mask, mask)
     seen = f"see {mask}" if found.scratched else f"see {mask}, for --mask"
     return found, [(name, f"{text}: {seen}" if name == "lines" else text) for name, text in found.lines]
