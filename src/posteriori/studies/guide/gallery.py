@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import convolve, gaussian_filter
 
-from posteriori.images.files import load_image, to_tensor
+from posteriori.images.files import load_image, read_bytes, to_tensor
 from posteriori.images.picture import BUNDLED
 from posteriori.metrics import psnr
 
@@ -347,7 +347,7 @@ def original(name: Name, out: Path) -> Path:
     path = out / f"{Path(name).stem}.png"
     if not path.exists():
         if name in BUNDLED:
-            path.write_bytes((Path(__file__).parents[2] / "data" / BUNDLED[name]).read_bytes())
+            path.write_bytes(read_bytes(name))
         else:
             import skimage
 
