@@ -52,7 +52,7 @@ class FoundKernel:
 
 def find_width(x: Tensor) -> FoundWidth:
     """Of the picture ``x``, (1, C, H, W) on [-1, 1]."""
-    y = busiest(_luminance(x), PART)
+    y = busiest(luminance(x), PART)
     quarters = [gaussian_width(own) for half in np.array_split(y, 2) for own in np.array_split(half, 2, axis=1)]
     return FoundWidth(gaussian_width(y), min(quarters), max(quarters))
 
@@ -74,7 +74,7 @@ def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] 
             f"{name} is {x.shape[-1]} x {x.shape[-2]} pixels, too few to find a kernel in a window of {side}: "
             f"give kernel=auto:SIDE, an odd number of pixels up to {(shorter // ROOM - 1) // 2 * 2 + 1}"
         )
-    y, noise = busiest(_luminance(x), PART), white_level(x.mean(1, keepdim=True))
+    y, noise = busiest(luminance(x), PART), white_level(x.mean(1, keepdim=True))
     kernels = [find_kernel(y, int(side * share) // 2 * 2 + 1, noise / 2, tick) for share in WINDOWS]
     alike = np.array([[likeness(a, b) for b in kernels] for a in kernels])
     agreement = (alike.sum(1) - 1) / (len(kernels) - 1)
@@ -98,5 +98,6 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float(both.max() / np.sqrt((a**2).sum() * (b**2).sum()))
 
 
-def _luminance(x: Tensor) -> np.ndarray:
+def luminance(x: Tensor) -> np.ndarray:
+    """Of the picture ``x``, (1, C, H, W) on [-1, 1]: (H, W) on [0, 1]."""
     return (x[0].mean(0).double().numpy() + 1) / 2

@@ -24,7 +24,7 @@ from scipy.ndimage import shift
 from torch import Tensor
 
 from posteriori.arrays import Array
-from posteriori.diagnosis.blind import SURE, find_any, find_width, likeness
+from posteriori.diagnosis.blind import SURE, find_any, find_width, likeness, luminance
 from posteriori.files import atomic_path, read_json, write_json
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
@@ -88,12 +88,12 @@ def deconvolved(y: Tensor, k: np.ndarray, prior: Any) -> np.ndarray:
 def shake(folder: Path, picture: int, number: int, prior: Any) -> dict[str, Any]:
     """What is found in one real picture, and what comes of it."""
     y = load_image(folder / f"im{picture}_kernel{number}_img.png")
-    truth = (load_image(folder / f"gt/im{picture}.png")[0].mean(0).double().numpy() + 1) / 2
+    truth = luminance(load_image(folder / f"gt/im{picture}.png"))
     true, started = true_kernel(folder, number), time.process_time()
     found = find_any(y, None, "the picture")
     seconds = time.process_time() - started
     errors = {
-        "measured": aligned_error((y[0].mean(0).double().numpy() + 1) / 2, truth),
+        "measured": aligned_error(luminance(y), truth),
         "true": aligned_error(deconvolved(y, true, prior), truth),
         "blind": aligned_error(deconvolved(y, found.k, prior), truth),
     }
