@@ -54,7 +54,7 @@ def serve(
     is given to the page stays on this machine, and is deleted when its tab is closed.
     """
     try:
-        from posteriori.web.page import Offer
+        from posteriori.web.form import Offer
         from posteriori.web.server import LOCAL, Limits, serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("gradio", "fastapi", "uvicorn"):

@@ -18,7 +18,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posteriori.web.desk import Desk, Limits
-from posteriori.web.page import Offer, build
+from posteriori.web.form import Offer
+from posteriori.web.page import build
 
 #: where only this machine can ask
 LOCAL = ("127.0.0.1", "localhost", "::1")
