@@ -180,7 +180,7 @@ def admitted() -> Table:
     other = PoissonNoise(30.0).likelihood(picture, parse_operator("identity", (3, 8, 8)))
     rows.setdefault(fitting(other), []).append("any operator, where the noise is not Gaussian")
     lines = [(", ".join(names), run, why) for (run, why), names in rows.items()]
-    return Table("", "", ("operator", "run", "do not: what they need"), lines)
+    return Table("", "", ("operator", "samplers that run", "what the others require"), lines)
 
 
 def ranked(found: dict[Restored, Result], operator: str) -> list[tuple[Restored, Result]]:
@@ -246,16 +246,17 @@ def failures(found: dict[Restored, Result]) -> str:
 
 
 INTRODUCTION = """
-What runs follows from what each sampler requires; `sample` refuses anything else in one line, which names those that
-fit. Gaussian noise, and none for `jpeg` and `bit-depth`, where PnP-DM asks for some: it follows the density of y.
-Written by
+Each sampler states what it requires of the likelihood, and this table follows from that. `sample` refuses any other pair
+with a one-line message that names the samplers that fit. The table is for Gaussian noise. `jpeg` and `bit-depth` have no
+noise, except for PnP-DM, which needs some: it follows the density of y. This part of the page is written by
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-What was measured of three candidates, the best first, one sample each, with few steps: mean PSNR and LPIPS of {n}
-held-out pictures that chose nothing, with noise {sigma} ({prior}, {size} x {size}), and seconds of one busy core for
-each picture. The operators have their defaults where nothing else is said. {n} pictures tell large differences alone.
-The pictures are of `{bundled}`, in the table's order, with the PSNR in dB of that one picture.
+Three candidates were run on each operator in few steps, with one sample each. The cells have the mean PSNR and LPIPS of
+{n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}), and the seconds of
+one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are shown. {n} pictures
+resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with the PSNR in dB of that
+one picture.
 """
 
 
