@@ -138,7 +138,7 @@ PIECES = (
         "iso.jpg",
         "posteriori denoise iso.jpg",
         ((110, 60),),
-        "The noise is gone and the edges of cup and spoon are whole. The grain of the wood is softer, and a "
+        "The noise is gone, and the edges of cup and spoon are intact. The grain of the wood is softer, and a "
         "few specks stay on the saucer. A photographer would take it.",
     ),
     Piece(
@@ -149,8 +149,8 @@ PIECES = (
         "blurred.jpg",
         "posteriori restore blurred.jpg",
         ((100, 20),),
-        "The blur is found, 1.7 pixels for 2. Eyes, teeth and hair are back, without halos. A photographer "
-        "would take it.",
+        "The blur was estimated at 1.7 pixels; it is 2. Eyes, teeth and hair are back, without halos. A "
+        "photographer would take it.",
     ),
     Piece(
         "A photograph compressed too much",
@@ -160,8 +160,8 @@ PIECES = (
         "compressed.jpg",
         "posteriori restore compressed.jpg",
         ((60, 0),),
-        "The blocks and the rings along the whiskers are gone. The fur is softer than it was: what JPEG has "
-        "removed does not come back. A photographer would take it for the web, and not for a print.",
+        "The blocks and the rings along the whiskers are gone. The fur is softer than in the original: what JPEG "
+        "removed does not come back. A photographer would take it for the web, but not for a print.",
     ),
     Piece(
         "A scan with scratches",
@@ -171,10 +171,10 @@ PIECES = (
         "scan.png",
         "posteriori restore scan.png",
         ((90, 30),),
-        "The scratches are found and filled, and coat, fingers and grass go on below them; all else is kept "
-        "to the last bit, the grain too. The dark scratch in the sky stays, and one leg of the tripod, which "
-        "looks like a scratch, was filled with the others. A photographer would take it after a look at the "
-        "mask: give it with that leg painted over.",
+        "The scratches were found and filled, and coat, fingers and grass continue across them. Everything else, "
+        "grain included, is kept bit for bit. The dark scratch in the sky stays. One leg of the tripod looks "
+        "like a scratch, and was filled too. A photographer would correct the mask, with that leg painted "
+        "black, and take it.",
     ),
     Piece(
         "A photograph of too few pixels",
@@ -184,8 +184,8 @@ PIECES = (
         "small.jpg",
         "posteriori restore small.jpg --operator 'downsample(factor=2)' --noise auto",
         ((55, 30),),
-        "Twice the size, with sharper edges than bicubic interpolation (left) and no rings. Texture that was "
-        "lost stays lost. A photographer would take it.",
+        "The picture is twice the size, with sharper edges than by bicubic interpolation (left) and no rings. "
+        "Texture that was lost stays lost. A photographer would take it.",
         150,
     ),
     Piece(
@@ -196,8 +196,8 @@ PIECES = (
         "faded.png",
         "posteriori restore faded.png",
         ((140, 40),),
-        "The grain is gone, and the face and the towers are clear. The print stays faded, for its tones are "
-        "no noise: stretch them in an editor afterwards.",
+        "The grain is gone, and the face and the towers are clear. The print stays faded: contrast is not "
+        "restored, and can be stretched in an editor afterwards.",
         scored=False,
     ),
     Piece(
@@ -209,7 +209,7 @@ PIECES = (
         "posteriori restore text.png --mask strokes.png",
         ((20, 100), (300, 0)),
         "The date is gone without a trace. Under the larger letters the wood is smooth, and the rim of the "
-        "saucer is darker than it was: a photographer would not take that corner.",
+        "saucer is darker than in the original. A photographer would not take that corner.",
     ),
     Piece(
         "A shaken camera",
@@ -219,36 +219,37 @@ PIECES = (
         "shaken.jpg",
         "posteriori restore shaken.jpg --operator 'blur(kernel=kernel.png)' --noise auto",
         ((100, 20),),
-        "Eyes, hair and the letters on the rocket are back; enlarged, faint ripples run beside the collar. A "
-        "photographer would take it. The kernel was known, as it seldom is.",
+        "Eyes, hair and the letters on the rocket are back. Enlarged, faint ripples show beside the collar. A "
+        "photographer would take it. The kernel was known here, which is rare.",
     ),
 )
 
 
 HEAD = """# Eight pictures, one command each
 
-Each picture was degraded by another program than this one, and is shown before and after, in parts at 100%. No more is
-said of them than the command says. `python -m posteriori.studies.guide.gallery` makes this page. The pictures are free:
-coffee (Rachel Michetti), chelsea (Stéfan van der Walt) and camera (Lav Varshney) are CC0, and astronaut (NASA) is in
-the public domain; all come with scikit-image.
+Each picture was degraded by another program, such as ImageMagick. posteriori knows no more about it than the command
+says. The sheets show parts before and after, at 100%. `python -m posteriori.studies.guide.gallery` writes this page. The
+pictures are free: coffee (Rachel Michetti), chelsea (Stéfan van der Walt) and camera (Lav Varshney) are CC0, and
+astronaut (NASA) is in the public domain. All come with scikit-image.
 """
 
 TAIL = """## Real photographs
 
-They are not ours to show. `posteriori denoise`, nothing said, of one shot beside the mean of many, PSNR in dB:
+These pictures are not ours to show. The table is of `posteriori denoise` without options on single shots. The truth is
+the mean of many shots, and the figures are PSNR in dB:
 
 | | the shot | denoised | least gain |
 |---|---|---|---|
 {rows}
 
-`posteriori restore`, nothing said, of three scanned prints (Wan et al. 2020 have them):
+`posteriori restore` without options was also run on three scanned prints (from Wan et al. 2020):
 
-- A portrait in colour on grained paper: taken for a camera's noise of 8.4 of 255. The paper's grain is mostly gone, and
-  much of the hair's detail with it. A photographer would want less.
-- A girl among daisies, an early colour plate: noise of 4.8 of 255. The plate's grain is gone, and the flowers and the
-  face are whole. A photographer would take it.
-- A portrait with scratches: the long ones are found and filled without a trace; short ones, specks and the torn edge
-  stay. A photographer would paint the rest into the mask and give it again.
+- A portrait in colour on grained paper. The grain was taken for camera noise of 8.4 of 255. It is mostly gone, and so is
+  much of the hair's detail. A photographer would want less.
+- A girl among daisies, an early colour plate, with noise of 4.8 of 255. The plate's grain is gone, and the flowers and
+  the face are intact. A photographer would take it.
+- A portrait with scratches. The long scratches were found and filled without a trace. Short ones, specks and the torn
+  edge stay. A photographer would paint these into the mask and run it again.
 """
 
 

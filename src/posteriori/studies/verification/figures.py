@@ -35,7 +35,8 @@ def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Plo
             continue
         sampled = _density(TiedMixture.isotropic(torch.tensor(points), 0.0))
         about = f"{row.method}, d = {problem.d}, d_y = {problem.d_y}, {steps} steps, seed {seed}"
-        caption = f"{about}: exact and sampled density of the first two entries, both smoothed by {_SMOOTH.sigma}."
+        smooth = f"smoothed by a Gaussian of sigma {_SMOOTH.sigma}"
+        caption = f"{about}: exact and sampled density of the first two entries, both {smooth}."
         path = _pair(exact, sampled, row.method, folder / row.method)
         found.append(Plot(path, caption, f"Two densities: the exact posterior's and that of {row.method}'s samples."))
     return found

@@ -19,22 +19,23 @@ PAGE, TEXT, FOLDER = "index.html", "verification.md", "verification"
 TITLE = "Samplers against posteriors known in closed form"
 
 _GRID = (
-    "The mixture of Cardoso et al. 2024, 'Monte Carlo guided denoising diffusion models for Bayesian linear "
-    "inverse problems': means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, weights in "
-    "proportion to the squares of standard normal numbers. A has d_y sorted uniform singular values, and sigma_y "
-    "is uniform times the largest; every seed draws all of it again. The sliced Wasserstein distance takes 100 "
-    "directions.",
-    "The paper's own results are not beside these: no copy of its table could be checked against.",
+    "The prior is the mixture of Cardoso et al. 2024, 'Monte Carlo guided denoising diffusion models for Bayesian "
+    "linear inverse problems': means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, and weights "
+    "proportional to squared standard normal numbers. A has d_y uniform singular values, and sigma_y is uniform "
+    "times the largest of them. Every seed draws all of these again. The sliced Wasserstein distance uses 100 "
+    "directions. The paper's own results are not shown, since we had no copy of its table to check against.",
 )
 _PICTURES = (
-    "Grey pictures with periodic borders, the spectrum 1 / f^2 and pixels of standard deviation 0.5, behind a "
-    "mask, a blur and down-sampling, with noise sigma_y = 0.1 on the same scale.",
-    "The distance is the sliced Wasserstein one of x - E[x | y], all pairs together. "
-    "The error of the mean is relative to the mean's norm, that of the covariance in the Frobenius norm. std is "
-    "the samples' over the true one: its mean and its 5% and 95% quantiles over pixels. 50%, 80% and 95% are what "
-    "central intervals of the samples cover of the truth. The chi-square is |y - A x|^2 / sigma_y^2 of a sample, "
-    "m the entries of y. least p: that the ranks of the truth's mean, of its middle pixel and of its log-likelihood "
-    f"among the samples' are uniform; below {P_VALUE / 3:.2g} they count as unequal.",
+    "The prior is a Gaussian over grey pictures with periodic borders and the spectrum 1 / f^2. A pixel has the "
+    "standard deviation 0.5. The operators are a mask, a blur and down-sampling, with noise sigma_y = 0.1 on the "
+    "same scale.",
+    "The columns: distance is the sliced Wasserstein distance of x - E[x | y], pooled over all pairs. Mean error is "
+    "relative to the norm of the true mean; covariance error is relative, in the Frobenius norm. std is the samples' "
+    "standard deviation over the true one, as its mean and its 5% and 95% quantiles over pixels. 50%, 80% and 95% "
+    "are the coverages of the samples' central intervals. The chi-square is |y - A x|^2 / sigma_y^2 of a sample, and "
+    "m is the number of entries of y. least p is the smallest p-value of three tests that ranks are uniform: of the "
+    "truth's mean, middle pixel and log-likelihood among those of the samples. Below "
+    f"{P_VALUE / 3:.2g} the ranks count as not uniform.",
 )
 
 
@@ -49,16 +50,17 @@ def write(rows: Sequence[Row], scope: Scope, seed: int, out: Path, *, command: S
 
 def _lead(scope: Scope) -> list[str]:
     return [
-        "With these priors the denoiser and the posterior p(x | y) are exact, so that what is measured is the "
-        "sampler's own error, not a network's. Every statistic stands beside its floor: the same of samples drawn "
-        f"from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error where no "
-        f"statistic is more than {LIMIT:g} standard errors from those of exact samples, by their scatter; else it is "
-        "biased, in what and by how much. With more samples a smaller bias would show. "
-        f"{' and '.join(map(str, scope.steps))} steps on the schedule of linear "
-        f"betas with 1,000 levels; grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ "
-        "from a sampler's class are in studies/verification/settings.toml, chosen on seeds that are not reported; "
-        "verification.csv has the samplers with all their fields. The samples of TDS and MCGDiff are the particles of "
-        "one run, which repeat and err together, while the floor's are independent.",
+        "With these priors the denoiser and the posterior p(x | y) are known exactly. What is measured is therefore "
+        "the sampler's own error, without a network's. Every statistic stands beside its floor: the same statistic of "
+        f"samples drawn from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error "
+        f"if every statistic lies within {LIMIT:g} standard errors of the floor, where the standard error is the "
+        "scatter of exact samples. Otherwise it is biased, and the verdict says in what and by how much. More samples "
+        "would reveal smaller biases.",
+        f"Methods run in {' and '.join(map(str, scope.steps))} steps on the schedule of linear betas with 1,000 "
+        f"levels, and on grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ from a sampler's "
+        "defaults are in studies/verification/settings.toml; they were chosen on other seeds than those reported. "
+        "verification.csv lists every sampler with all its fields. The samples of TDS and MCGDiff are the particles of "
+        "one run. They repeat and err together, while the floor's samples are independent.",
         *([f"Not run: {'; '.join(scope.left_out)}."] if scope.left_out else []),
     ]
 

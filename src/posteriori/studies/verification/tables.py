@@ -16,7 +16,7 @@ from posteriori.studies.verification.pictures import LEVELS, PowerLawPictures
 from posteriori.studies.verification.results import LIMIT, UNBIASED, Row
 
 _FLOOR = "exact (the floor)"
-_STARS = f"* marks what lies more than {LIMIT:g} standard errors from exact samples."
+_STARS = f"A star marks a mean more than {LIMIT:g} standard errors from that of exact samples."
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -63,10 +63,11 @@ def summary(rows: Sequence[Row], steps: int) -> Table:
             )
         )
     note = (
-        f"Distance over floor: sliced Wasserstein distance on the grid with d_y = {easiest}, divided by that between "
-        "two independent sets of exact samples. Standard deviation (over the true one) and coverage of 95% intervals "
-        "are means over the pictures' operators. Network calls and vjps of one sample, seconds of 1,000 samples at "
-        f"d = {sizes[-1]} in one thread. The verdict counts problems, and names what is wrong most often."
+        f"Distance over floor is the sliced Wasserstein distance on the grid with d_y = {easiest}, divided by that of "
+        "two independent sets of exact samples; 1.0 is exact. std (over the true one) and the coverage of 95% "
+        "intervals are means over the operators on pictures. Network calls and vjps (gradients through the denoiser) are for one "
+        f"sample, seconds for 1,000 samples at d = {sizes[-1]} in one thread. The verdict counts the problems on which "
+        "a method is biased, and names its most frequent errors."
     )
     columns = ("method", *(f"distance over floor, d={d}" for d in sizes), "pictures: std", "95% covers")
     columns += ("network calls", "vjps", "seconds", "verdict")
@@ -122,8 +123,8 @@ def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
         ]
         note = (
             f"{pairs} pairs of x and y, {problem.n} samples each; mean ± its 95% interval over "
-            f"{len(own[0].records)} seeds. Of exact samples the chi-square / m lies in {low:.3f} to "
-            f"{high:.3f}, 19 times of 20. {_STARS}"
+            f"{len(own[0].records)} seeds. For exact samples the chi-square / m lies within {low:.3f} to "
+            f"{high:.3f} with 95% probability. {_STARS}"
         )
         heads = ("method", "distance", "mean error", "covariance error", "std", "std, 5%", "std, 95%")
         heads += ("50%", "80%", "95%", "chi-square / m", "least p", "verdict")
