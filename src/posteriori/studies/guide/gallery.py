@@ -228,8 +228,8 @@ PIECES = (
 HEAD = """# Eight pictures, one command each
 
 Each picture was degraded by another program, such as ImageMagick. posteriori knows no more about it than the command
-says. The sheets show parts before and after, at 100%. `python -m posteriori.studies.guide.gallery` writes this page. The
-pictures are free: coffee (Rachel Michetti), chelsea (Stéfan van der Walt) and camera (Lav Varshney) are CC0, and
+says. The sheets show parts before and after, at 100%. `python -m posteriori.studies.guide.gallery` writes this page.
+The pictures are free: coffee (Rachel Michetti), chelsea (Stéfan van der Walt) and camera (Lav Varshney) are CC0, and
 astronaut (NASA) is in the public domain. All come with scikit-image.
 """
 
@@ -244,8 +244,8 @@ the mean of many shots, and the figures are PSNR in dB:
 
 `posteriori restore` without options was also run on three scanned prints (from Wan et al. 2020):
 
-- A portrait in colour on grained paper. The grain was taken for camera noise of 8.4 of 255. It is mostly gone, and so is
-  much of the hair's detail. A photographer would want less.
+- A portrait in colour on grained paper. The grain was taken for camera noise of 8.4 of 255. It is mostly gone, and so
+  is much of the hair's detail. A photographer would want less.
 - A girl among daisies, an early colour plate, with noise of 4.8 of 255. The plate's grain is gone, and the flowers and
   the face are intact. A photographer would take it.
 - A portrait with scratches. The long scratches were found and filled without a trace. Short ones, specks and the torn

@@ -247,8 +247,8 @@ def failures(found: dict[Restored, Result]) -> str:
 
 INTRODUCTION = """
 Each sampler states what it requires of the likelihood, and this table follows from that. `sample` refuses any other
-pair with a one-line message that names the samplers that fit. The table is for Gaussian noise. `jpeg` and `bit-depth` have
-no noise, except for PnP-DM, which needs some: it follows the density of y. This part of the page is written by
+pair with a one-line message that names the samplers that fit. The table is for Gaussian noise. `jpeg` and `bit-depth`
+have no noise, except for PnP-DM, which needs some: it follows the density of y. This part of the page is written by
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """

@@ -57,10 +57,10 @@ def _lead(scope: Scope) -> list[str]:
         "scatter of exact samples. Otherwise it is biased, and the verdict says in what and by how much. More samples "
         "would reveal smaller biases.",
         f"Methods run in {' and '.join(map(str, scope.steps))} steps on the schedule of linear betas with 1,000 "
-        f"levels, and on grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ from a sampler's "
-        "defaults are in studies/verification/settings.toml; they were chosen on other seeds than those reported. "
-        "verification.csv lists every sampler with all its fields. The samples of TDS and MCGDiff are the particles of "
-        "one run. They repeat and err together, while the floor's samples are independent.",
+        f"levels, and on grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ from a "
+        "sampler's defaults are in studies/verification/settings.toml; they were chosen on other seeds than those "
+        "reported. verification.csv lists every sampler with all its fields. The samples of TDS and MCGDiff are the "
+        "particles of one run. They repeat and err together, while the floor's samples are independent.",
         *([f"Not run: {'; '.join(scope.left_out)}."] if scope.left_out else []),
     ]
 

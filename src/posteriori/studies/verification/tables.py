@@ -65,9 +65,9 @@ def summary(rows: Sequence[Row], steps: int) -> Table:
     note = (
         f"Distance over floor is the sliced Wasserstein distance on the grid with d_y = {easiest}, divided by that of "
         "two independent sets of exact samples; 1.0 is exact. std (over the true one) and the coverage of 95% "
-        "intervals are means over the operators on pictures. Network calls and vjps (gradients through the denoiser) are for one "
-        f"sample, seconds for 1,000 samples at d = {sizes[-1]} in one thread. The verdict counts the problems on which "
-        "a method is biased, and names its most frequent errors."
+        "intervals are means over the operators on pictures. Network calls and vjps (gradients through the denoiser) "
+        f"are for one sample, seconds for 1,000 samples at d = {sizes[-1]} in one thread. The verdict counts the "
+        "problems on which a method is biased, and names its most frequent errors."
     )
     columns = ("method", *(f"distance over floor, d={d}" for d in sizes), "pictures: std", "95% covers")
     columns += ("network calls", "vjps", "seconds", "verdict")
