@@ -138,7 +138,7 @@ def _denoising_table(rows: list[Denoising]) -> Table:
         f"x_t = alpha x_0 + sigma n at t = {T_DENOISE}, x_0 + sigma n otherwise; sigma on [-1, 1]."
     )
     if compared:
-        note += " BM3D sees the same noisy pictures and is told sigma; the difference is taken picture by picture."
+        note += " BM3D gets the same noisy pictures and the true sigma. Differences are taken picture by picture."
     columns = ("noise", "one network call", *(("BM3D", "difference") if compared else ()))
     cells = [(row.level, *(_psnr(m) for m in (row.network, row.bm3d)), _psnr(row.gain, "+")) for row in rows]
     return Table("Denoising", note, columns, [row[: len(columns)] for row in cells])
@@ -146,8 +146,8 @@ def _denoising_table(rows: list[Denoising]) -> Table:
 
 def _shift_table(shift: Shift) -> Table:
     note = (
-        f"rms of D(x) - x over sigma, D the denoiser at sigma = {SIGMA}, of held-out pictures x: about 1 for noise. "
-        "A restoration beyond this range is one that the prior does not believe."
+        f"How far the denoiser moves held-out pictures x: the rms of D(x) - x over sigma, D the denoiser at "
+        f"sigma = {SIGMA}. It is about 1 for noise. A restoration beyond this range is implausible under the prior."
     )
     row = (str(shift.n), f"{shift.median:.2f}", f"{shift.low:.2f} to {shift.high:.2f}")
     return Table("Shift", note, ("pictures", "median", "95% of them"), [row])
@@ -159,12 +159,12 @@ def _psnr(mean: Mean | None, sign: str = "") -> str:
 
 def _distance_table(distances: list[Distance]) -> Table:
     note = (
-        "Kernel distance (KID) on AlexNet's conv5, without bias and with its 95% bootstrap interval: 0 where two sets "
-        "look alike. It compares with distances on the same features and at the same size only. "
-        f"Samples are of {STEPS} DDPM steps."
+        "Kernel distance (KID) on AlexNet's conv5 features, unbiased, with its 95% bootstrap interval. It is 0 if the "
+        "two sets have the same distribution. Values are comparable only on the same features and at the same size. "
+        f"Samples take {STEPS} DDPM steps."
     )
     if len(distances) > 1:
-        note += " The floor is what real pictures have."
+        note += " The floor is the distance between two sets of real pictures."
     rows = [(d.between, f"{d.m}, {d.n}", f"{d.value:.2f}", f"{d.low:.2f} to {d.high:.2f}") for d in distances]
     return Table("Samples", note, ("between", "pictures", "distance", "95% interval"), rows)
 
@@ -172,8 +172,8 @@ def _distance_table(distances: list[Distance]) -> Table:
 def _memorisation_table(memorised: Memorisation) -> Table:
     note = (
         f"RMS distance on [-1, 1] to the nearest of {memorised.training:,} training pictures and their mirror images. "
-        f"Held-out pictures are nearer than the {QUANTILE:.0%} quantile in {QUANTILE:.0%} of cases, the "
-        "samples of a prior that copies more often. Smooth pictures are nearer to all others, too."
+        f"The threshold is the {QUANTILE:.0%} quantile of held-out pictures. A prior that copies its training "
+        "pictures has more samples below it; so has one that is too smooth."
     )
     rows = [
         ("samples", str(memorised.m), f"{memorised.samples:.3f}", f"{memorised.nearer:.1%}"),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -137,10 +138,11 @@ def _shake_table(found: dict[str, dict[str, Any]]) -> list[str]:
     sure = np.array([own["agreement"] > SURE for own in found.values()])
     means = [float(np.mean([own["psnr"][key] for own in found.values()])) for key in ("measured", "true", "blind")]
     below = int((ratios < SUCCESS).sum())
-    lines += ["", f"Error ratios below {SUCCESS}: {below} of {len(ratios)}; the median is {np.median(ratios):.2f}. "]
-    lines[-1] += "Mean PSNR {:.2f} dB measured, {:.2f} with the true kernels, {:.2f} blind. ".format(*means)
-    lines[-1] += f"It is sure of {sure.sum()}, of which {int((ratios[sure] < SUCCESS).sum())} are below {SUCCESS}."
-    return lines
+    text = f"Error ratios below {SUCCESS}: {below} of {len(ratios)}; the median is {np.median(ratios):.2f}. "
+    text += "Mean PSNR {:.2f} dB measured, {:.2f} with the true kernels, {:.2f} blind. ".format(*means)
+    right = int((ratios[sure] < SUCCESS).sum())
+    text += f"It is sure of {sure.sum()} kernels, of which {right} have a ratio below {SUCCESS}."
+    return [*lines, "", fill(text, 120)]
 
 
 def _simulated_table(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -137,12 +137,12 @@ def page(done: dict[Pooled, float], samplers: Sequence[str], seeds: Sequence[int
     return f"{text}\n{Table('', '', columns, rows).markdown()}\n"
 
 
-INTRODUCTION = """# Exact in the limit
+INTRODUCTION = """# Do particle methods become exact?
 
-TDS and MCGDiff are exact in the limit of particles and steps. {samplers}, on the mixture of 25 Gaussians in 8
-dimensions with one measured number: the first sample of each of {runs:,} independent runs of K particles, pooled, and
-their sliced Wasserstein distance to as many exact samples. "exact" is that distance of exact samples: the mean and
-the standard deviation of {sets} sets. Written by
+TDS and MCGDiff are exact in the limit of many particles and steps. This page tests that with {samplers}, on the
+mixture of 25 Gaussians in 8 dimensions with one measured number. K particles are run {runs:,} times, and the first
+sample of every run is kept. The figures are the sliced Wasserstein distances of these samples to as many exact ones.
+"exact" is the distance between sets of exact samples: the mean and the standard deviation over {sets} sets. Written by
 `python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md`.
 """
 

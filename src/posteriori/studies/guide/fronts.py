@@ -208,7 +208,7 @@ def page(
     for name, own in points.items():
         alt = f"PSNR and LPIPS of every sampler on {name}, against seconds and network calls."
         parts += [f"## {name.capitalize()}: `{OPERATORS[name]}`", f"![{alt}]({pictures}/{name}.png)"]
-        parts += [filled(FRONT), fronts(name, own, distances).markdown()]
+        parts += [filled(FRONT.format(n=N, steps=STEPS, tuning=TUNING[1])), fronts(name, own, distances).markdown()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -264,23 +264,26 @@ def entry(choice: Recommended) -> choosing.Choice:
 
 
 INTRODUCTION = """
-# Every sampler: what it gives and what it costs
+# Quality against cost
 
-Measured with the prior {prior} and noise of sigma 0.05, {ladder} steps and the settings of `presets.toml` (for time:
-{fewer}), on the {tuning} held-out faces that are kept for choosing. Which sampler `auto` takes for each prior and noise
-is in choosing.md.
+This page measures every sampler on four operators, in {ladder} steps, with the prior {prior} and noise of sigma 0.05.
+Settings are those of `presets.toml`; to save time some inner steps are reduced ({fewer}). The pictures are the {tuning}
+held-out faces that are kept for tuning. [Choosing](choosing.md) lists what `auto` takes for each prior and noise.
 
-The first table has what `auto:uncertainty` takes: of the samplers within {enough:.0%} of the best interval score, the
-one whose {level:.0%} intervals (from {n} samples, in {steps} steps) have the coverage nearest to {level:.0%}. It is
-measured on {tested} other faces, which chose nothing, with 95% bootstrap intervals. The interval score is the width
-plus a penalty where the truth lies outside (Gneiting and Raftery 2007, eq. 43). TDS and MCGDiff are in the tables but
-not recommended: their results depend on the number of samples. MALA is left out, as a step costs about ten times the
-others'; uncertainty.md has its results. Seconds are for one sample on one core, in bfloat16.
+The first table lists what `auto:uncertainty` takes. Candidates are the samplers within {enough:.0%} of the best
+interval score. Chosen is the one whose {level:.0%} intervals (from {n} samples, in {steps} steps) have the coverage
+nearest to {level:.0%}. The figures are from {tested} other faces that were not used for tuning, with 95% bootstrap
+intervals. The interval score is the width plus a penalty where the truth lies outside (Gneiting and Raftery 2007, eq.
+43).
+
+TDS and MCGDiff are in the tables but not recommended, since their results depend on the number of samples. MALA is left
+out, since its steps cost about ten times as much; its results are in [uncertainty](uncertainty.md). Seconds are for one
+sample on one core, in bfloat16.
 """
 FRONT = (
-    "Pareto-optimal settings: no other sampler is as cheap and better in PSNR or LPIPS. Coverage and interval score "
-    "are those of the sampler at the number of steps above, on 8 faces. The distance is to the exact posterior of a "
-    "mixture (verification.md): 1 is exact."
+    "The table has the Pareto-optimal settings: no other setting is as cheap and better in PSNR or LPIPS. Coverage "
+    "and interval score are of {n} samples in {steps} steps, on {tuning} faces. The last column is the distance to "
+    "the exact posterior of a mixture, where 1 is exact ([verification](verification.md))."
 )
 
 if __name__ == "__main__":

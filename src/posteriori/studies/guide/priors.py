@@ -22,10 +22,10 @@ EVALUATIONS = {
     "faces-128": f"{FACES} --samples 32",
     "photo": "--images bsds500-train --holdout 19::20",
 }
-INTRODUCTION = """# What the embedded priors are worth
+INTRODUCTION = """# How good are the embedded priors?
 
-Every section was written by the command in it, run in a folder with the pictures; `studies/guide/priors.py` runs them
-all. How each prior was trained is in its model card: [faces-64](../src/posteriori/hub/weights/faces-64/README.md),
+Every section names the command that wrote it, run in a folder with the pictures. `studies/guide/priors.py` runs them
+all. The model cards say how each prior was trained: [faces-64](../src/posteriori/hub/weights/faces-64/README.md),
 [faces-128](../src/posteriori/hub/weights/faces-128/README.md),
 [photo](../src/posteriori/hub/weights/photo/README.md).
 

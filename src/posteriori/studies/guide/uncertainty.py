@@ -192,9 +192,10 @@ def page(
     text = INTRODUCTION.format(
         prior=PRIOR, steps=STEPS, n=N, tuning=TUNING[1], reported=REPORTED[1] - REPORTED[0], level=LEVEL, fewer=fewer()
     )
-    parts = [filled(text), *sections, "## More steps", filled(MORE_STEPS.format(more=MORE, steps=STEPS)), compared]
+    further = ["## Does the factor hold with more steps?", filled(MORE_STEPS.format(more=MORE, steps=STEPS)), compared]
+    parts = [filled(text), *sections, *further]
     if diverged:
-        parts.append(filled(f"Reached NaN, and are in no table: {', '.join(diverged)}."))
+        parts.append(filled(f"Left out because they reached NaN: {', '.join(diverged)}."))
     return "\n\n".join(parts) + "\n"
 
 
@@ -207,9 +208,9 @@ def verdict(own: Sequence[Calibration], where: str) -> str:
     ]
     wide = [f"{c.name} ({c.factor:.2g})" for c in own if c.coverage(LEVEL).mean() > RIGHT[1]]
     after = [c.name for c in own if not c.right and RIGHT[0] <= c.coverage(LEVEL, c.factor).mean() <= RIGHT[1]]
-    text = f"Coverage {where}. Can be trusted as they are, at {RIGHT[0]:.0%} to {RIGHT[1]:.0%}: {listed(right)}. "
-    text += f"Too narrow, and by what factor: {listed(narrow)}. Too wide: {listed(wide)}. "
-    return text + f"Right on the other faces once they are multiplied by their factor: {listed(after)}."
+    text = f"Coverage {where}. Correct as they are, covering {RIGHT[0]:.0%} to {RIGHT[1]:.0%}: {listed(right)}. "
+    text += f"Too narrow (factor needed): {listed(narrow)}. Too wide (factor): {listed(wide)}. "
+    return text + f"Correct once multiplied by their factor: {listed(after)}."
 
 
 def factor(c: Calibration) -> str:
@@ -237,32 +238,35 @@ def more_steps(found: Sequence[Calibration], steps: Sequence[tuple[str, str, dic
 
 
 INTRODUCTION = """
-# How sure it is, and how sure it may be
+# Whose intervals can be trusted?
 
-`restore --samples 8 --interval 0.9` maps, for every pixel, an interval that holds its true value with a probability of
-0.9 if the samples are from the posterior: mean ± t · std · sqrt(1 + 1/n), t of Student's distribution, which is right
-for a Gaussian from n = 2 on. With `--simulate` it counts how often that is so. This page counts it for every sampler,
-with the prior {prior} and noise of sigma 0.05, on the {reported} held-out faces that chose nothing: {n} samples of
-each, {steps} steps, the settings of `presets.toml` (for time: {fewer}; and an eighth of the faces for samplers that
-make several calls a step). TDS and MCGDiff draw the {n} samples together, as {n} particles: far too few for pictures,
-and their copies of one particle are sure of everything.
+`restore --samples 8 --interval 0.9` writes an interval for every pixel: mean ± t · std · sqrt(1 + 1/n), with t of
+Student's distribution. If the samples are from the posterior and it is Gaussian, the interval holds the true value with
+a probability of 0.9, for any n from 2 on. With `--simulate` the coverage is reported: the share of pixels whose true
+value is inside. This page reports it for every sampler.
 
-What is counted is the sampler's error and the prior's together: exact samples of the posterior of a prior that does not
-know these faces would be off as well. [verification.md](verification.md) has the samplers' errors alone.
+**Setting.** The prior is {prior}, with noise of sigma 0.05, on {reported} held-out faces that were not used for tuning.
+Each sampler draws {n} samples in {steps} steps, with the settings of `presets.toml`. To save time, some inner steps are
+reduced ({fewer}), and samplers that make several calls a step run on an eighth of the faces. TDS and MCGDiff draw the
+{n} samples together, as {n} particles. That is far too few for pictures: most are copies of one particle, and their
+intervals are nearly empty.
 
-The factor is what intervals must be multiplied by to cover {level:.0%}: fitted on {tuning} other faces, tested here.
-It is for this prior, these tasks and this number of steps; `restore --interval 0.9 --widen FACTOR` applies it.
-Samplers in bold can be trusted without. Coverage alone is easily had: intervals that are wide enough cover everything.
-The interval score is their width plus 20 times what the truth lies outside, over all pixels: at its least for the
-posterior's own intervals (Gneiting and Raftery 2007, eq. 43). The tables are sorted by it. Brackets are 95% bootstrap
-intervals over faces; in the pictures the solid curve is as found (shaded: 80% of the faces), the dashed one widened.
-The residual is |y - A x| / (sigma sqrt(m)), 1 for the truth: a sampler far below has taken noise for picture, and its
-intervals where A sees are too narrow.
+The coverage combines the errors of sampler and prior. Exact posterior samples under an imperfect prior would miss too.
+[Verification](verification.md) measures the samplers' errors alone.
+
+**Columns.** The factor is what intervals must be multiplied by to cover {level:.0%}. It was fitted on {tuning} other
+faces and is tested here. It holds for this prior, these tasks and this number of steps;
+`restore --interval 0.9 --widen FACTOR` applies it. Samplers in bold need no factor. Coverage alone is not enough, since
+very wide intervals cover everything. The tables are therefore sorted by the interval score: the width plus 20 times the
+distance by which the truth lies outside, averaged over all pixels. The posterior's own intervals minimise it (Gneiting
+and Raftery 2007, eq. 43). Brackets are 95% bootstrap intervals over faces. The residual is
+|y - A x| / (sigma sqrt(m)), 1 for the truth. A sampler far below 1 has fitted the noise, and its intervals are too
+narrow where A observes pixels. In the figures the solid curve is the coverage as measured (shaded: 80% of the faces),
+and the dashed one is widened.
 """
 
 MORE_STEPS = """
-The same with {more} steps instead of {steps}, on the first of those faces: a factor is good for its own number of
-steps, and not for another.
+The first of those faces again with {more} steps instead of {steps}. A factor holds for its own number of steps only.
 """
 
 if __name__ == "__main__":
