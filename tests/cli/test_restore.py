@@ -682,3 +682,25 @@ def test_what_there_is_at_ctrl_c_is_kept_and_the_command_goes_on(posteriori, any
     assert not path.exists()
     assert pixels(tmp_path / "out/a/a.png").shape == (24, 32, 3)
     assert manifest(tmp_path / "out/a")["settings"]["region"] == [8, 4, 32, 24]
+
+
+@pytest.mark.parametrize("prior", ["tiny_prior", "any_size_prior"])
+def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior):
+    """Each with the network that comes to it once; with a mask for each picture, as long as batches are."""
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    pictures.mkdir()
+    masks.mkdir()
+    for i in range(3):
+        save_image(load_image("chelsea", size=32 + 4 * i * (prior != "tiny_prior")), pictures / f"{i}.png")
+        side = load_image(pictures / f"{i}.png").shape[-1]
+        mask = -torch.ones(1, 3, side, side)
+        mask[..., i : i + 9, :12] = 1
+        save_image(mask, masks / f"{i}.png")
+    words = [pictures, "--mask", masks, "--prior", request.getfixturevalue(prior), "--steps", "2", "--batch", "1"]
+    assert restore(*words, "--out", tmp_path / "one").code == 0
+    assert restore(*words, "--jobs", "2", "--out", tmp_path / "two").code == 0
+    found = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png")}
+    assert len(found) > 6
+    for path in found:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+    assert restore(*words, "--jobs", "2", "--out", tmp_path / "two").code == 0

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from posteriori.cli.experiment import Address, ExecutorName, Gpus, Jobs, Timeout
 from posteriori.cli.looking import blur_of, look, looked_at
 from posteriori.cli.options import (
     Batch,
@@ -131,6 +132,11 @@ def restore(
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
+    jobs: Jobs = None,
+    executor: ExecutorName = None,
+    timeout: Timeout = None,
+    address: Address = None,
+    gpus: Gpus = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Out = Path("out/restore"),
@@ -147,6 +153,7 @@ def restore(
     which can be restored again), a comparison to look at, and manifest.json. The same command resumes with the pictures
     that were not finished.
     """
+    from posteriori.jobs.executors import executor_of
     from posteriori.restore.inputs import find_sources, passed_over
     from posteriori.restore.request import Request
 
@@ -186,4 +193,6 @@ def restore(
         )
     except UsageError as error:
         raise typer.BadParameter(str(error)) from None
-    run(plans, out, Manner(overwrite, quiet, as_json, checkpointing), unread=passed_over(files), failed=failed)
+    workers = executor_of(executor, jobs, timeout, address=address, gpus=gpus)
+    manner = Manner(overwrite, quiet, as_json, checkpointing, workers)
+    run(plans, out, manner, unread=passed_over(files), failed=failed)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from posteriori.jobs.executor import Event
+    from posteriori.jobs.executor import Event, Executor
+    from posteriori.jobs.key import Job
     from posteriori.jobs.memory import Checkpointing
     from posteriori.restore.entry import Case
     from posteriori.restore.inputs import Source
@@ -39,6 +40,7 @@ class Manner:
     quiet: bool
     as_json: bool
     checkpointing: Checkpointing = "auto"
+    executor: Executor | None = None
 
 
 def run(
@@ -86,12 +88,16 @@ def _restored(
     from posteriori.restore.run import Batch, restore
 
     outcomes, steps, before = [], restoration.steps, progress.tasks[task].completed
+    under_way: dict[Job, float] = {}
 
     def report(event: Event) -> None:
         nonlocal before
         size = steps * len(event.job.cases) if isinstance(event.job, Batch) else 0
-        progress.update(task, completed=before + event.done * size, description=event.job.label, note=event.note)
-        before += size if event.kind == "end" else 0
+        under_way[event.job] = event.done * size
+        if event.kind in ("end", "failure"):
+            before += under_way.pop(event.job)
+        completed = before + sum(under_way.values())
+        progress.update(task, completed=completed, description=event.job.label, note=event.note)
 
     def announce(case: Case) -> None:
         if not manner.quiet:
@@ -109,7 +115,8 @@ def _restored(
             progress.console.print(f"posteriori: {text}", soft_wrap=True)
 
     watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
-    restore(restoration, sources, out, overwrite=manner.overwrite, checkpointing=manner.checkpointing, **watched)
+    how: dict[str, Any] = {"checkpointing": manner.checkpointing, "executor": manner.executor}
+    restore(restoration, sources, out, overwrite=manner.overwrite, **how, **watched)
     return outcomes
 
 

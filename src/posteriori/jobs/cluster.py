@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Ray:
                     if more := job is not None:
                         hand = self._idle.pop()
                         hand.job, hand.began = job, time.monotonic()
-                        busy[hand.worker.work.remote(given, job)] = hand
+                        busy[hand.worker.work.remote(given, pickle.dumps(job))] = hand
                         report(Event("begin", job, pid=hand.pid))
                 if not more and not busy:
                     return
@@ -172,8 +173,11 @@ class _Worker:
     def look(self) -> tuple[str, float, str]:
         return self.progress
 
-    def work(self, given: tuple[Any], job: Any) -> tuple[str, str, float, Exception | None]:
-        """How it went, why not, and the seconds that it took; ``given`` refers to what to do, which comes once."""
+    def work(self, given: tuple[Any], sent: bytes) -> tuple[str, str, float, Exception | None]:
+        """How it went, why not, and the seconds that it took; ``given`` refers to what to do, which comes once.
+
+        And before the job, for that may need what came with it.
+        """
 
         def tick(done: float, note: str) -> None:
             self.progress = (job.key, done, note)
@@ -182,6 +186,7 @@ class _Worker:
         try:
             if self.do is None or self.given != given:
                 self.given, self.do = given, import_module("ray").get(given[0])
+            job = pickle.loads(sent)
             self.do(job, tick)
         except Exception as error:
             return "failure", str(error), 0.0, portable(error)

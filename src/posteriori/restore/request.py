@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -153,7 +154,8 @@ class Request:
         if name is None:
             faces = not (self.unknown or blind) and (self.fit or self._of_faces(sources[0], degraded, part))
             name = FACES if faces else "photo"
-        network, record = load_prior(name, device=self.device, dtype=self.dtype), prior_record(name)
+        load = partial(load_prior, name, device=self.device, dtype=self.dtype)
+        network, record = load(), prior_record(name)
         bound_memory(network, self.max_memory, gradient=True)
 
         def planned(
@@ -189,6 +191,7 @@ class Request:
                 interval=interval,
                 range=self.range,
                 format=self.format,
+                load=load,
                 region=part,
             )
 

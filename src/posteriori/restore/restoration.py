@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ class Restoration:
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
     for files, such as a blur's border. ``range`` is the scale of
     measurements that do not say it (``restore/scale.py``). ``format`` is that of the results, None for the inputs' own.
-    Of pictures the ``region`` alone is restored.
+    Of pictures the ``region`` alone is restored. ``load`` is how another process gets the prior.
     """
 
     prior: Prior
@@ -64,6 +64,7 @@ class Restoration:
     range: str | None = None
     format: Format | None = None
     region: Region | None = None
+    load: Callable[[], Prior] | None = field(default=None, repr=False)
     _settings: dict[tuple[tuple[int, ...], float], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

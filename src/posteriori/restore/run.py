@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +14,12 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
 from posteriori.images.files import save_image
-from posteriori.jobs.executor import Event, Report, Tick
+from posteriori.jobs.executor import Event, Executor, Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.faults import Halving
 from posteriori.jobs.key import Job, as_json
@@ -26,6 +28,7 @@ from posteriori.jobs.run import run
 from posteriori.likelihoods import Each, Likelihood, Linear
 from posteriori.observers import ShownResidual
 from posteriori.operators import Mask
+from posteriori.priors.base import Prior
 from posteriori.restore.entry import Case, write_entry
 from posteriori.restore.inputs import UNFINISHED, Source
 from posteriori.restore.intervals import write_intervals
@@ -58,6 +61,11 @@ class Batch(Job):
         inputs = {case.source.name: case.loaded.about["sha256"] for case in self.cases}
         return as_json({**self.restoration.settings(self.cases[0]), "inputs": inputs})
 
+    def __reduce__(self):  # without the network, which a process has once: see ``Solve``
+        content = io.BytesIO()
+        _Packing(content, protocol=pickle.HIGHEST_PROTOCOL).dump((self.restoration, self.cases))
+        return _unpacked, (content.getvalue(),)
+
     @property
     def label(self) -> str:
         more = f" and {len(self.cases) - 1} more" if len(self.cases) > 1 else ""
@@ -78,27 +86,23 @@ class Restored(NamedTuple):
 class Entries:
     """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
 
-    ``there`` has the manifests of those that are there, which stay as they are. ``begin`` is called before any
-    is written.
+    ``there`` has the manifests of those that are there, which stay as they are.
     """
 
-    def __init__(
-        self,
-        restoration: Restoration,
-        out: Path,
-        there: dict[Source, dict[str, Any]],
-        begin: Callable[[], object],
-    ):
-        self.restoration, self.out, self.there, self.begin = restoration, out, dict(there), begin
+    def __init__(self, out: Path, there: dict[Source, dict[str, Any]]):
+        self.out, self.there = out, dict(there)
+
+    def manifest(self, source: Source) -> dict[str, Any]:
+        """Of a finished one, whichever process wrote it."""
+        return self.there.get(source) or read_json(self.out / source.name / MANIFEST)
 
     def done(self, batch: Batch) -> bool:
         return all(case.source in self.there for case in batch.cases)
 
     def write(self, batch: Batch, restored: Restored) -> None:
-        self.begin()
         for case, x in zip(batch.cases, restored.x, strict=True):
             if case.source not in self.there:
-                self.there[case.source] = _write(self.restoration, case, x, restored.cost, self.out)
+                self.there[case.source] = _write(batch.restoration, case, x, restored.cost, self.out)
 
 
 def restore(
@@ -113,26 +117,31 @@ def restore(
     checkpointing: Checkpointing = "auto",
     say: Callable[[str], object] = lambda _: None,
     watch: Watch = lambda _, __: None,
+    executor: Executor | None = None,
 ) -> None:
     """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
 
     ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, ``told``
     every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. ``watch``
-    sees every step. What the same settings made of the same input is left as it is. Raises FileExistsError, before any
-    work, where a name is taken by anything else, unless ``overwrite``; MemoryError and FloatingPointError as they come.
+    sees every step. ``executor`` does the work (None: this process); other processes load the prior by the
+    restoration's ``load``, and ``say`` and ``watch`` hear nothing of them. What the same settings made of the same
+    input is left as it is. Raises FileExistsError, before any work, where a name is taken by anything else, unless
+    ``overwrite``; MemoryError and FloatingPointError as they come.
     """
     prior, begin = restoration.prior, lambda: None
+    executor = executor or Serial()
     asked: dict[str, Any] = {"gradient": restoration.method.gradient, "checkpointing": checkpointing, "say": say}
+    asked["processes"] = executor.n
     if not prior.any_size:
         batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
         restoration = replace(restoration, batch=batch)
     groups = restoration.groups(sources)
     there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
-    entries, announced = Entries(restoration, out, there, begin), set()
+    entries, announced = Entries(out, there), set()
 
     def finished(sources: Iterable[Source]) -> None:
         for source in sources:
-            told(Outcome(source, entries.there[source], there=source in there))
+            told(Outcome(source, entries.manifest(source), there=source in there))
 
     def batches() -> Iterator[Batch]:
         for group in groups:
@@ -158,11 +167,14 @@ def restore(
                 yield batch
 
     def tell(event: Event) -> None:
+        if event.kind == "begin":
+            begin()
         report(event)
         if event.kind == "end" and isinstance(event.job, Batch):
             finished(case.source for case in event.job.cases)
 
-    run(batches(), partial(_solve, Halving(restoration.rows, say), out, watch), entries, Serial(), tell, place=out)
+    solve = Solve(prior, restoration.load, restoration.rows, out, say, watch)
+    run(batches(), solve, entries, executor, tell, place=out)
 
 
 def _finished(
@@ -214,6 +226,64 @@ def _together(cases: Sequence[Case]) -> Likelihood:
     if all(case.operator == first.operator and case.noise == first.noise for case in cases):
         return first.like.with_y(y)
     return Each([case.like for case in cases])
+
+
+#: what batches that came from another process are done with, by its name there
+_NETWORKS: dict[str, nn.Module] = {}
+
+
+class _Packing(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> str | None:
+        return str(id(obj)) if isinstance(obj, nn.Module) else None
+
+
+class _Unpacking(pickle.Unpickler):
+    def persistent_load(self, pid: str) -> nn.Module:
+        return _NETWORKS[pid]
+
+
+def _unpacked(content: bytes) -> Batch:
+    return Batch(*_Unpacking(io.BytesIO(content)).load())
+
+
+class Solve:
+    """Restores batches with ``prior``, at most ``rows`` images in a network call.
+
+    Another process, of which nobody is told anything, loads the prior by ``load``; None where it has no network.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        load: Callable[[], Prior] | None,
+        rows: int,
+        out: Path,
+        say: Callable[[str], object] = lambda _: None,
+        watch: Watch = lambda _, __: None,
+    ):
+        self.prior, self.load, self.out, self.watch, self.halving = prior, load, out, watch, Halving(rows, say)
+
+    def __reduce__(self):
+        name = str(id(getattr(self.prior, "net", None)))
+        return _received, (name, self.load, self.prior.checkpointing, self.halving.rows, self.out)
+
+    def __call__(self, batch: Batch, tick: Tick) -> Restored:
+        return _solve(self.halving, self.out, self.watch, batch, tick)
+
+
+def _received(
+    name: str, load: Callable[[], Prior] | None, checkpointing: bool, rows: int, out: Path
+) -> Callable[[Batch, Tick], Restored]:
+    if load:
+        prior = load()
+        if checkpointing:
+            prior.save_memory()
+        _NETWORKS[name] = prior.net  # ty: ignore[missing-attribute]
+    return partial(_solve, Halving(rows), out, _unseen)
+
+
+def _unseen(batch: Batch, state: State | None) -> None:
+    """Nobody watches."""
 
 
 def _solve(halving: Halving, out: Path, watch: Watch, batch: Batch, tick: Tick) -> Restored:

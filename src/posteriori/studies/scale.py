@@ -25,17 +25,18 @@ import numpy as np
 import torch
 
 from posteriori.files import read_json, write_json
-from posteriori.images.files import load_image, to_uint8
+from posteriori.images.files import load_image, save_image, to_uint8
 from posteriori.jobs.cluster import Ray
 from posteriori.jobs.executor import Executor, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job
 from posteriori.jobs.run import run
 from posteriori.jobs.store import Result, Store
-from posteriori.studies.engine.plan import Run
+from posteriori.studies.engine.plan import Run, pixel_hash
 from posteriori.studies.engine.work import METRICS
 from posteriori.studies.suite.parquet import write_parquet
 from posteriori.studies.suite.run import Cell, Row
+from posteriori.studies.suite.shelf import Place
 from posteriori.studies.suite.suite import Entry, Task
 
 ROUNDS, STEPS, ROWS = 5, 50, 4
@@ -175,6 +176,10 @@ def storage() -> dict[str, Any]:
                 "write_ms": 1000 * write / 30 / rows,
                 "read_ms": 1000 * read / 30 / rows,
             }
+    with TemporaryDirectory() as folder:
+        save_image(crops[0], Path(folder) / "a.png")
+        place = Place(str(Path(folder) / "a.png"))
+        found["picture_ms"] = 1000 * _seconds(lambda: [pixel_hash(place.read(256)) for _ in range(30)]) / 30
     before, many = _resident(), [replace(own, seeds=(i,)).jobs[0] for i in range(20_000)]
     found["key_ms"] = 1000 * _seconds(lambda: [job.key for job in many]) / len(many)
     found["job_bytes"] = 2**20 * (_resident() - before) / len(many)
