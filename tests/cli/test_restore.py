@@ -684,9 +684,12 @@ def test_what_there_is_at_ctrl_c_is_kept_and_the_command_goes_on(posteriori, any
     assert manifest(tmp_path / "out/a")["settings"]["region"] == [8, 4, 32, 24]
 
 
-@pytest.mark.parametrize("prior", ["tiny_prior", "any_size_prior"])
-def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior):
-    """Each with the network that comes to it once; with a mask for each picture, as long as batches are."""
+@pytest.mark.parametrize(
+    ("prior", "degraded"),
+    [("tiny_prior", "mask"), ("any_size_prior", "mask"), ("any_size_prior", "blur")],
+)
+def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior, degraded):
+    """Each with the network that comes to it once; with a mask for each picture, or a noise that is found in each."""
     pictures, masks = tmp_path / "pictures", tmp_path / "masks"
     pictures.mkdir()
     masks.mkdir()
@@ -696,7 +699,8 @@ def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior):
         mask = -torch.ones(1, 3, side, side)
         mask[..., i : i + 9, :12] = 1
         save_image(mask, masks / f"{i}.png")
-    words = [pictures, "--mask", masks, "--prior", request.getfixturevalue(prior), "--steps", "2", "--batch", "1"]
+    by = ["--mask", masks] if degraded == "mask" else ["--operator", "gaussian-blur(sigma=1.0, size=7)"]
+    words = [pictures, *by, "--prior", request.getfixturevalue(prior), "--steps", "2", "--batch", "1"]
     assert restore(*words, "--out", tmp_path / "one").code == 0
     assert restore(*words, "--jobs", "2", "--out", tmp_path / "two").code == 0
     found = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png")}
@@ -704,3 +708,15 @@ def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior):
     for path in found:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
     assert restore(*words, "--jobs", "2", "--out", tmp_path / "two").code == 0
+
+
+def test_an_input_that_takes_too_long_is_one_that_failed(restore, tmp_path):
+    """And the command goes on to the others, and to its summary."""
+    for name in "ab":
+        save_image(load_image("chelsea", size=32), tmp_path / f"{name}.png")
+    words = [tmp_path / "a.png", tmp_path / "b.png", "--operator", "identity", "--noise", "0.1", "--sampler", "dps"]
+    answer = restore(*words, "--batch", "1", "--steps", "1000", "--timeout", "1", "--out", tmp_path / "out")
+    assert answer.code == 1
+    for name in "ab":
+        assert f"posteriori: {name} took longer than 1 seconds, and was stopped" in answer.err
+    assert (tmp_path / "out/results.json").is_file()

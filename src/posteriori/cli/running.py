@@ -13,13 +13,12 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from posteriori.jobs.executor import Event, Executor
     from posteriori.jobs.key import Job
     from posteriori.jobs.memory import Checkpointing
     from posteriori.restore.entry import Case
-    from posteriori.restore.inputs import Source
     from posteriori.restore.request import Plan
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.run import Outcome
@@ -66,10 +65,7 @@ def run(
             progress.console.print(f"posteriori: not read: {_several(unread)}", soft_wrap=True, markup=False)
         for outcome in failed:
             progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
-        total = sum(len(sources) * restoration.steps for restoration, sources in plans)
-        task = progress.add_task("reading", total=total, note="")
-        for restoration, sources in plans:
-            outcomes += _restored(restoration, sources, out, manner, progress, task)
+        outcomes += _restored(plans, out, manner, progress)
         write_summary(out)
     order = [*(source for _, sources in plans for source in sources), *(outcome.source for outcome in failed)]
     rows = [summary(outcome, out) for outcome in sorted(outcomes, key=lambda o: order.index(o.source))]
@@ -81,33 +77,31 @@ def run(
         raise typer.Exit(1)
 
 
-def _restored(
-    restoration: Restoration, sources: Sequence[Source], out: Path, manner: Manner, progress: Progress, task: TaskID
-) -> list[Outcome]:
-    """What became of ``sources``; ``progress`` shows it as part of ``task``."""
+def _restored(plans: Sequence[Plan], out: Path, manner: Manner, progress: Progress) -> list[Outcome]:
+    """What became of the inputs; ``progress`` shows it."""
     from posteriori.restore.run import Batch, restore
 
-    outcomes, steps, before = [], restoration.steps, progress.tasks[task].completed
-    under_way: dict[Job, float] = {}
+    outcomes: list[Outcome] = []
+    company = {source: (restoration, len(sources)) for restoration, sources in plans for source in sources}
+    task = progress.add_task("reading", total=sum(restoration.steps for restoration, _ in company.values()), note="")
+    done: dict[Job, float] = {}  # steps, by batch
 
     def report(event: Event) -> None:
-        nonlocal before
-        size = steps * len(event.job.cases) if isinstance(event.job, Batch) else 0
-        under_way[event.job] = event.done * size
-        if event.kind in ("end", "failure"):
-            before += under_way.pop(event.job)
-        completed = before + sum(under_way.values())
-        progress.update(task, completed=completed, description=event.job.label, note=event.note)
+        if isinstance(event.job, Batch):
+            part = 0.0 if event.fault else event.done
+            done[event.job] = part * event.job.restoration.steps * len(event.job.cases)
+        progress.update(task, completed=sum(done.values()), description=event.job.label, note=event.note)
 
-    def announce(case: Case) -> None:
+    def announce(restoration: Restoration, case: Case) -> None:
         if not manner.quiet:
-            _print_settings(restoration, case, len(sources), progress.console)
+            _print_settings(restoration, case, company[case.source][1], progress.console)
 
     def told(outcome: Outcome) -> None:
         outcomes.append(outcome)
         if outcome.error:
             progress.console.print(f"posteriori: {outcome.error}", soft_wrap=True)
         if outcome.error or outcome.there:  # no work, hence no part of the time left
+            steps = company[outcome.source][0].steps
             progress.update(task, total=(progress.tasks[task].total or 0) - steps)
 
     def say(text: str) -> None:
@@ -116,7 +110,7 @@ def _restored(
 
     watched: dict[str, Any] = {"announce": announce, "report": report, "told": told, "say": say}
     how: dict[str, Any] = {"checkpointing": manner.checkpointing, "executor": manner.executor}
-    restore(restoration, sources, out, overwrite=manner.overwrite, **how, **watched)
+    restore(plans, out, overwrite=manner.overwrite, **how, **watched)
     return outcomes
 
 

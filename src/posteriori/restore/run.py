@@ -6,12 +6,12 @@ import io
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from posteriori.files import atomic_folder, read_json, write_json
 from posteriori.images.files import save_image
 from posteriori.jobs.executor import Event, Executor, Report, Tick
 from posteriori.jobs.executors import Serial
-from posteriori.jobs.faults import Halving
+from posteriori.jobs.faults import Halving, JobsFailed
 from posteriori.jobs.key import Job, as_json
 from posteriori.jobs.memory import Checkpointing, kept_room, peak_memory, room
 from posteriori.jobs.run import run
@@ -86,11 +86,11 @@ class Restored(NamedTuple):
 class Entries:
     """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
 
-    ``there`` has the manifests of those that are there, which stay as they are.
+    ``there`` has the manifests of those that were there before, which stay as they are.
     """
 
-    def __init__(self, out: Path, there: dict[Source, dict[str, Any]]):
-        self.out, self.there = out, dict(there)
+    def __init__(self, out: Path):
+        self.out, self.there = out, dict[Source, dict[str, Any]]()
 
     def manifest(self, source: Source) -> dict[str, Any]:
         """Of a finished one, whichever process wrote it."""
@@ -102,16 +102,15 @@ class Entries:
     def write(self, batch: Batch, restored: Restored) -> None:
         for case, x in zip(batch.cases, restored.x, strict=True):
             if case.source not in self.there:
-                self.there[case.source] = _write(batch.restoration, case, x, restored.cost, self.out)
+                _write(batch.restoration, case, x, restored.cost, self.out)
 
 
 def restore(
-    restoration: Restoration,
-    sources: Sequence[Source],
+    plans: Iterable[tuple[Restoration, Sequence[Source]]],
     out: Path,
     *,
     overwrite: bool,
-    announce: Callable[[Case], object],
+    announce: Callable[[Restoration, Case], object],
     report: Report,
     told: Callable[[Outcome], object],
     checkpointing: Checkpointing = "auto",
@@ -119,31 +118,32 @@ def restore(
     watch: Watch = lambda _, __: None,
     executor: Executor | None = None,
 ) -> None:
-    """Restores ``sources`` into ``out``/name, batch by batch; an input that cannot be read is an outcome with an error.
+    """Restores the inputs of ``plans``, all with one network, into ``out``/name, batch by batch.
 
-    ``announce`` is told the first case of each size before its work begins, ``report`` how far a batch is, ``told``
-    every outcome, and ``say`` that memory ran out, from where on fewer images go through the network at once. ``watch``
-    sees every step. ``executor`` does the work (None: this process); other processes load the prior by the
-    restoration's ``load``, and ``say`` and ``watch`` hear nothing of them. What the same settings made of the same
-    input is left as it is. Raises FileExistsError, before any work, where a name is taken by anything else, unless
-    ``overwrite``; MemoryError and FloatingPointError as they come.
+    An input that cannot be read, or whose worker is lost or late, is an outcome with an error. ``announce`` is told the
+    first case of each size of a plan before its work begins, ``report`` how far a batch is, ``told`` every outcome, and
+    ``say`` that memory ran out, from where on fewer images go through the network at once. ``watch`` sees every step.
+    ``executor`` does the work (None: this process); other processes load the prior by the first restoration's ``load``,
+    and ``say`` and ``watch`` hear nothing of them. What the same settings made of the same input is left as it is.
+    Raises FileExistsError, before any work of its plan, where a name is taken by anything else, unless ``overwrite``;
+    MemoryError and FloatingPointError as they come.
     """
-    prior, begin = restoration.prior, lambda: None
-    executor = executor or Serial()
-    asked: dict[str, Any] = {"gradient": restoration.method.gradient, "checkpointing": checkpointing, "say": say}
-    asked["processes"] = executor.n
-    if not prior.any_size:
-        batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
-        restoration = replace(restoration, batch=batch)
-    groups = restoration.groups(sources)
-    there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
-    entries, announced = Entries(out, there), set()
+    executor, entries = executor or Serial(), Entries(out)
+    memory: dict[str, Any] = {"checkpointing": checkpointing, "say": say, "processes": executor.n}
 
     def finished(sources: Iterable[Source]) -> None:
         for source in sources:
-            told(Outcome(source, entries.manifest(source), there=source in there))
+            told(Outcome(source, entries.manifest(source), there=source in entries.there))
 
-    def batches() -> Iterator[Batch]:
+    def batches(restoration: Restoration, sources: Sequence[Source]) -> Iterator[Batch]:
+        prior, begin, announced = restoration.prior, lambda: None, set()
+        asked: dict[str, Any] = memory | {"gradient": restoration.method.gradient}
+        if not prior.any_size:
+            batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
+            restoration = replace(restoration, batch=batch)
+        groups = restoration.groups(sources)
+        there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
+        entries.there |= there
         for group in groups:
             if all(source in there for source in group):
                 finished(group)
@@ -163,18 +163,22 @@ def restore(
                     announced.add(batch.cases[0].operator.shape)
                     if prior.any_size:
                         room(batch.cases[0].prior, restoration.rows, **asked)
-                    announce(batch.cases[0])
+                    announce(restoration, batch.cases[0])
+                begin()
                 yield batch
 
     def tell(event: Event) -> None:
-        if event.kind == "begin":
-            begin()
         report(event)
         if event.kind == "end" and isinstance(event.job, Batch):
             finished(case.source for case in event.job.cases)
+        elif event.fault and isinstance(event.job, Batch):
+            for case in event.job.cases:
+                told(Outcome(case.source, error=OSError(event.note)))
 
-    solve = Solve(prior, restoration.load, restoration.rows, out, say, watch)
-    run(batches(), solve, entries, executor, tell, place=out)
+    plans = list(plans)
+    jobs = (batch for plan in plans for batch in batches(*plan))
+    with suppress(JobsFailed):  # of which each input's outcome tells
+        run(jobs, Solve(out, plans[0][0].load if plans else None, say, watch), entries, executor, tell, place=out)
 
 
 def _finished(
@@ -228,62 +232,52 @@ def _together(cases: Sequence[Case]) -> Likelihood:
     return Each([case.like for case in cases])
 
 
-#: what batches that came from another process are done with, by its name there
-_NETWORKS: dict[str, nn.Module] = {}
-
-
 class _Packing(pickle.Pickler):
     def persistent_id(self, obj: Any) -> str | None:
-        return str(id(obj)) if isinstance(obj, nn.Module) else None
+        return "the network" if isinstance(obj, nn.Module) else None
 
 
 class _Unpacking(pickle.Unpickler):
     def persistent_load(self, pid: str) -> nn.Module:
-        return _NETWORKS[pid]
+        assert Solve.network is not None, "batches come after Solve"
+        return Solve.network
 
 
 def _unpacked(content: bytes) -> Batch:
-    return Batch(*_Unpacking(io.BytesIO(content)).load())
+    batch = Batch(*_Unpacking(io.BytesIO(content)).load())
+    if (prior := batch.cases[0].prior).checkpointing:
+        prior.save_memory()  # which the network here has not been told
+    return batch
 
 
 class Solve:
-    """Restores batches with ``prior``, at most ``rows`` images in a network call.
+    """Restores batches; sent to another process, of which nobody is told anything, it loads the prior by ``load``."""
 
-    Another process, of which nobody is told anything, loads the prior by ``load``; None where it has no network.
-    """
+    #: of this process, where batches come from another
+    network: ClassVar[nn.Module | None] = None
 
     def __init__(
         self,
-        prior: Prior,
-        load: Callable[[], Prior] | None,
-        rows: int,
         out: Path,
+        load: Callable[[], Prior] | None,
         say: Callable[[str], object] = lambda _: None,
         watch: Watch = lambda _, __: None,
     ):
-        self.prior, self.load, self.out, self.watch, self.halving = prior, load, out, watch, Halving(rows, say)
+        self.out, self.load, self.say, self.watch = out, load, say, watch
+        self.halvings: dict[int, Halving] = {}  # by the rows that are asked for
 
     def __reduce__(self):
-        name = str(id(getattr(self.prior, "net", None)))
-        return _received, (name, self.load, self.prior.checkpointing, self.halving.rows, self.out)
+        return _received, (self.out, self.load)
 
     def __call__(self, batch: Batch, tick: Tick) -> Restored:
-        return _solve(self.halving, self.out, self.watch, batch, tick)
+        rows = batch.restoration.rows
+        halving = self.halvings.setdefault(rows, Halving(rows, self.say))
+        return _solve(halving, self.out, self.watch, batch, tick)
 
 
-def _received(
-    name: str, load: Callable[[], Prior] | None, checkpointing: bool, rows: int, out: Path
-) -> Callable[[Batch, Tick], Restored]:
-    if load:
-        prior = load()
-        if checkpointing:
-            prior.save_memory()
-        _NETWORKS[name] = prior.net  # ty: ignore[missing-attribute]
-    return partial(_solve, Halving(rows), out, _unseen)
-
-
-def _unseen(batch: Batch, state: State | None) -> None:
-    """Nobody watches."""
+def _received(out: Path, load: Callable[[], Prior]) -> Solve:
+    Solve.network = load().net  # ty: ignore[missing-attribute]
+    return Solve(out, load)
 
 
 def _solve(halving: Halving, out: Path, watch: Watch, batch: Batch, tick: Tick) -> Restored:

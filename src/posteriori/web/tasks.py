@@ -33,6 +33,7 @@ from posteriori.restore.entry import Case
 from posteriori.restore.inputs import Source, load
 from posteriori.restore.looking import look
 from posteriori.restore.request import Request
+from posteriori.restore.restoration import Restoration
 from posteriori.restore.run import Batch, Outcome, restore, write_summary
 from posteriori.sampler import State
 from posteriori.settings.presets import resolve
@@ -165,13 +166,12 @@ class Restore(Task):
             if outcome.error:
                 raise outcome.error
 
-        def announce(case: Case) -> None:
+        def announce(restoration: Restoration, case: Case) -> None:
             live.lines, live.steps = restoration.describe(case), restoration.steps
 
         with claimed_folder(out):
             restore(
-                restoration,
-                sources,
+                [(restoration, sources)],
                 out,
                 overwrite=False,
                 announce=announce,
