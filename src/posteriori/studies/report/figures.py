@@ -34,7 +34,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "metrics",
-        "Figure 2. PSNR and LPIPS by method and task, 95% intervals; crosses are the report's own.",
+        "Figure 2. PSNR and LPIPS by method and task, 95% intervals; crosses are the report's figures.",
         "Bars of PSNR and of LPIPS for every method on both tasks.",
         partial(curves.bars, done),
     )
@@ -79,7 +79,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "step-length",
-        "What each scaling makes of it: the length of the step over t, each at its best strength.",
+        "The length of the step over t for each scaling, at its best strength.",
         "Step lengths over t.",
         partial(curves.lengths, done),
     )
@@ -91,8 +91,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "tuning",
-        "The ablation's search: PSNR on the tuning pictures against the strength, as a multiple of where "
-        "the search began.",
+        "The ablation's search: PSNR on the tuning pictures against the strength, relative to the start of the search.",
         "Four curves for each task.",
         partial(curves.tuning, done),
     )

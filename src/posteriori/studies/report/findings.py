@@ -42,7 +42,7 @@ def _better(done: Reproduction) -> Finding:
     return Finding(
         "DPS reconstructs better than ScoreALD, by 3.07 dB on deconvolution (section 4.1).",
         _verdict(*map(_sign, gains.values())),
-        f"DPS less ScoreALD at each one's preset: {said}.",
+        f"DPS minus ScoreALD, each with its preset: {said}.",
     )
 
 
@@ -62,10 +62,10 @@ def _magnitudes(done: Reproduction) -> Finding:
     return Finding(
         "|g_t| varies by orders of magnitude over t, large early and small late, because |r| shrinks (section 5.1).",
         _verdict(*holds),
-        "Medians over the pictures along DPS, early is t >= 0.9 T and late t <= 0.1 T. "
+        "Medians over the pictures along DPS; early is t >= 0.9 T, late is t <= 0.1 T. "
         + ". ".join(said)
-        + ". g is the gradient of |r|, from which |r| has been divided out already; what |r| shrinks is 2|r||g|, the "
-        "gradient of |r|^2.",
+        + ". g is the gradient of |r|, which does not scale with |r|. The gradient of |r|^2 is 2|r||g|, and shrinks "
+        "with |r|.",
     )
 
 
@@ -80,12 +80,12 @@ def _normalisation(done: Reproduction) -> Finding:
         gains = [(tuned.variant.formula, paired(unit.result, tuned.result, "psnr")) for tuned in others]
         holds += [_sign(gain) for _, gain in gains]
         said.append(
-            f"{on.task.name}: " + ", ".join(f"{gain.text(2, '+')} dB over {formula}" for formula, gain in gains)
+            f"on {on.task.name}: " + ", ".join(f"{gain.text(2, '+')} dB over {formula}" for formula, gain in gains)
         )
     return Finding(
         "Normalising the gradient is the key mechanism behind DPS's advantage (sections 1, 5.1).",
         _verdict(*holds),
-        f"The same noise and the same number of tuning runs for every scaling; unit norm gains {'; '.join(said)}.",
+        f"All scalings have the same noise and the same number of tuning runs. Gains of unit norm {'; '.join(said)}.",
     )
 
 
@@ -109,8 +109,8 @@ def _one_scale(done: Reproduction) -> Finding:
         claim,
         "holds" if losses[:, at].max() <= NEGLIGIBLE else "holds in part" if losses[:, at].max() <= 0.5 else
         "does not hold",
-        f"Best scales on the {len(done.tuning)} tuning pictures: {own}. The best common one, {common[at]:.3g}, loses "
-        f"{loss} (read between the points that were tried).",
+        f"Best scales on the {len(done.tuning)} tuning pictures: {own}. The best common scale, {common[at]:.3g}, "
+        f"loses {loss} (interpolated between the points tried).",
     )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _half_the_time(done: Reproduction) -> Finding:
     return Finding(
         "SDEdit takes roughly half the time of the gradient-based methods (section 4.4).",
         _verdict(*(0.4 <= ratio <= 0.6 for ratio in ratios)),
-        f"{'; '.join(said)}: half of the calls, and none with a gradient.",
+        f"{'; '.join(said)}. SDEdit makes half of the calls, and none with a gradient.",
     )
 
 
@@ -145,9 +145,9 @@ def _fewer_steps(done: Reproduction) -> Finding:
                     lost = paired(result, longest, "psnr")
                     parts.append(f"{name} at {steps} {lost.text(2, '+')} dB")
                     holds.append(lost.mean >= -NEGLIGIBLE)
-        said.append(f"{on.task.name}: {', '.join(parts)}")
+        said.append(f"on {on.task.name}: {', '.join(parts)}")
     return Finding(
         "With DDIM, 50 to 100 steps would maintain the quality (section 5.4).",
         _verdict(*holds) if holds else "not decided",
-        f"PSNR less that of DPS at {max(done.scope.ladder)} steps; {'; '.join(said)}.",
+        f"PSNR minus that of DPS at {max(done.scope.ladder)} steps, {'; '.join(said)}.",
     )

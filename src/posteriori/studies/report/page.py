@@ -51,11 +51,12 @@ def _lead(done: Reproduction) -> list[str]:
     box, blur = (on.task.label for on in done.tasks)
     return [
         f"Prior {prior.name} (weights of sha256 {prior.record['sha256'][:16]}) at {width} x {height} pixels, "
-        f"{done.scope.steps} steps unless it is said otherwise, noise sigma 0.05 on [-1, 1]. Tasks: {box}; {blur}.",
-        f"Reported: {len(done.split.reported)} pictures, {done.split.about}. Settings that are searched here were "
-        f"chosen on {len(done.tuning)} others ({tuning}{', ...' if len(done.tuning) > 8 else ''}); those of table 1 "
-        f"are the presets. Intervals are 95% bootstrap intervals over pictures, {len(done.seeds)} seed"
-        f"{'s' * (len(done.seeds) > 1)} each. Pictures shown are the first ones, not chosen.",
+        f"{done.scope.steps} steps unless stated otherwise, noise sigma 0.05 on [-1, 1]. Tasks: {box}; {blur}.",
+        f"Results are for {len(done.split.reported)} pictures: {done.split.about}. Table 1 uses the presets. Other "
+        f"settings were tuned here on {len(done.tuning)} other pictures "
+        f"({tuning}{', ...' if len(done.tuning) > 8 else ''}). Intervals are 95% bootstrap intervals over pictures, "
+        f"with {len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each. The pictures shown are the first ones, not "
+        "selected.",
     ]
 
 
@@ -63,7 +64,7 @@ def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, P
     shown = lambda *names: [pictures[name] for name in names]  # noqa: E731
     names = [on.task.name for on in done.tasks]
     return [
-        Section("What held up", findings=findings(done)),
+        Section("Which claims hold?", findings=findings(done)),
         Section("Results", tables=[found["table-1"], found["dps-less-scoreald"]], pictures=shown("metrics")),
         Section(
             "Pictures",
@@ -76,8 +77,8 @@ def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, P
             "The gradient and its scaling",
             [
                 "g is the gradient of |r| = |y - A(x0hat)| with respect to x_t. ScoreALD steps along lambda_t g, DPS "
-                "along s g / |g|. The ablation isolates the scaling: the same noise, four scalings, each tuned with "
-                "the same number of runs on the tuning pictures."
+                "along s g / |g|. The ablation isolates the scaling. It compares four scalings on the same noise, "
+                "each tuned with the same number of runs on the tuning pictures."
             ],
             tables=[found["ablation"]],
             pictures=shown("gradient", "step-length", "along-the-path", "tuning"),

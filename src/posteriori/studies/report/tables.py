@@ -47,9 +47,9 @@ def table_1(done: Reproduction) -> tuple[Rows, Table]:
     n, size = metrics["psnr"].n, done.campaign.prior.shape[-1]
     note = (
         f"Mean over {n} pictures ({len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each) and its 95% bootstrap "
-        f"interval; {done.scope.steps} steps of {done.campaign.prior.schedule.end}; single pass at t = {T_DENOISE}; "
-        f"LPIPS with AlexNet at {size} pixels, not comparable with other sizes. The last column is the report's "
-        "own: FFHQ-256, 1000 steps, one image, no interval."
+        f"interval. Samplers take {done.scope.steps} of {done.campaign.prior.schedule.end} steps; the single pass is "
+        f"at t = {T_DENOISE}. LPIPS is with AlexNet at {size} pixels, and not comparable with other sizes. The last "
+        "column has the report's figures: FFHQ-256, 1000 steps, one image, no interval."
     )
     columns = ("method", "task", "PSNR (dB)", "SSIM", "LPIPS", "network calls", "seconds a picture", "in the report")
     return rows, Table("Table 1", note, columns, cells)
@@ -90,9 +90,12 @@ def differences(done: Reproduction) -> tuple[Rows, Table]:
         found = {name: paired(on.methods["dps"], on.methods["scoreald"], name) for name in DIGITS}
         rows.append({"task": on.task.name, "n": found["psnr"].n} | _flat(found))
         cells.append((on.task.name, str(found["psnr"].n), *(e.text(DIGITS[name], "+") for name, e in found.items())))
-    note = "Paired by picture, mean and 95% bootstrap interval. The report, one image: +3.07 dB on deconvolution."
+    note = "Paired by picture, mean and 95% bootstrap interval. The report has +3.07 dB on deconvolution, on one image."
     return rows, Table(
-        "DPS less ScoreALD", note, ("task", "n", *(name.upper() + " (dB)" * (name == "psnr") for name in DIGITS)), cells
+        "DPS minus ScoreALD",
+        note,
+        ("task", "n", *(name.upper() + " (dB)" * (name == "psnr") for name in DIGITS)),
+        cells,
     )
 
 
@@ -125,12 +128,12 @@ def ablation(done: Reproduction) -> tuple[Rows, Table]:
                 + (("", "") if own else (gain["psnr"].text(2, "+"), gain["lpips"].text(4, "+")))
             )
     note = (
-        "g is the gradient of |r|, r = y - A(x0hat). The same noise throughout; c tuned for PSNR with "
-        f"{len(done.tasks[0].tuned[0].points)} runs each on {len(done.tuning)} other pictures (* marks a best one at "
-        f"the end of what was tried), measured on {psnr.n} pictures at {done.scope.steps} steps. Differences are unit "
-        "norm less this, paired."
+        "g is the gradient of |r|, r = y - A(x0hat). All rows have the same noise. c was tuned for PSNR with "
+        f"{len(done.tasks[0].tuned[0].points)} runs each on {len(done.tuning)} other pictures; a star marks a best c "
+        f"at the end of the range tried. The figures are for {psnr.n} pictures at {done.scope.steps} steps. "
+        "Differences are unit norm minus this row, paired by picture."
     )
-    columns = ("task", "the step", "c", "PSNR (dB)", "LPIPS", "unit less this, PSNR", "LPIPS")
+    columns = ("task", "the step", "c", "PSNR (dB)", "LPIPS", "unit minus this, PSNR", "LPIPS")
     return rows, Table("The same gradient, scaled in four ways", note, columns, cells)
 
 
@@ -169,10 +172,10 @@ def ladder(done: Reproduction) -> tuple[Rows, Table]:
                      "" if same else lost.text(2, "+"), f"{seconds(done, result):.1f}")
                 )  # fmt: skip
     note = (
-        f"{lost.n} pictures; the scale is the preset's for as many steps. Differences are to DPS at "
+        f"{lost.n} pictures, with the preset's scale for each number of steps. Differences are to DPS at "
         f"{max(done.scope.ladder)} steps, paired by picture."
     )
-    columns = ("task", "sampler", "steps", "PSNR (dB)", "LPIPS", "PSNR less the longest", "seconds a picture")
+    columns = ("task", "sampler", "steps", "PSNR (dB)", "LPIPS", "PSNR minus the longest", "seconds a picture")
     return rows, Table("Fewer steps", note, columns, cells)
 
 
