@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -33,12 +32,15 @@ SHARE = 0.5
 SMALLEST = 128
 #: what libraries allocate inside operations, beside the tensors that are counted
 LIBRARIES = 1.5
-#: float32 arrays of an image's size that a sampler holds at once, beside the network: PiGDM behind a blur, with a
-#: network that takes nothing; others hold 5 to 18
-ARRAYS = 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 #: bytes of a pixel with its gradient that no usual network takes: FFHQ-256's in float32 takes 27,000
 AMPLE = 64 * 1024
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    """Of the tensors in ``tree``; sparse ones have none of their own."""
+    leaves = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return [leaf.untyped_storage() for leaf in leaves if leaf.layout == torch.strided]
 
 
 class _Live(TorchDispatchMode):
@@ -50,11 +52,10 @@ class _Live(TorchDispatchMode):
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        given = {storage._cdata for storage in _storages((args, kwargs))}
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage(), given)
+        for storage in _storages(out):
+            self._count(storage, given)
         return out
 
     def _count(self, storage: torch.UntypedStorage, given: set[int]) -> None:
@@ -70,6 +71,13 @@ class _Live(TorchDispatchMode):
         self.now -= self.sizes.pop(key, 0)
 
 
+def most_bytes(work: Callable[[], object]) -> int:
+    """The most bytes of the tensors that ``work`` makes and somebody holds at one time."""
+    with _Live() as live:
+        work()
+    return live.peak
+
+
 def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
     """The most bytes that one image takes in a network call, with the gradient of its estimate or without.
 
@@ -79,14 +87,16 @@ def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
     shadow = prior.shadow()
     level = prior.schedule.level(prior.schedule.end / 2)
     x_t = torch.zeros(1, *shadow.shape, device=shadow.device)
-    with _Live() as live:
+
+    def call() -> None:
         if gradient:
             x0, vjp = shadow.linearise(x_t, level, clip=True)
             vjp(torch.ones_like(x0.x0))
         else:
             with torch.no_grad():
                 shadow.denoise(x_t, level)
-    return max(1, live.peak) * prior.together
+
+    return max(1, most_bytes(call)) * prior.together
 
 
 def peak_memory(device: torch.device) -> int:
@@ -120,7 +130,7 @@ def tile_within(prior: Prior, limit: int, *, gradient: bool) -> int:
     side = int(side) // SMALLEST * SMALLEST
     if side < SMALLEST:
         least = used + pixel * LIBRARIES * SMALLEST**2
-        raise PosterioriError(f"--max-memory is {_gib(limit)}: {prior.name} needs {_gib(least)} at least")
+        raise PosterioriError(f"--max-memory is {gib(limit)}: {prior.name} needs {gib(least)} at least")
     return min(side, TILE)
 
 
@@ -156,17 +166,9 @@ def room(
     pass from now on; ``say`` is told in one line. ``processes`` share the memory of the machine. No clock is
     asked, so that the same command has the same batch again. Raises MemoryError where one image is too many.
     """
-    free, held = free_memory(prior.device) / processes, 4 * ARRAYS * math.prod(prior.shape)
-    if (batch or 1) * held > free:
-        one = f"{prior.shape[-1]} x {prior.shape[-2]}"
-        need = f"{batch} pictures of {one} need" if batch and batch > 1 else f"a picture of {one} needs"
-        raise MemoryError(
-            f"{need} about {_gib((batch or 1) * held)}, and {_gib(free)} of memory are free: "
-            "restore a part (--region), a smaller copy, or fewer at once"
-        )
     if batch and not gradient:
         return batch
-    most = batch or images_that_pay(prior)
+    free, most = free_memory(prior.device) / processes, batch or images_that_pay(prior)
     if checkpointing != "on" and most * prior.shape[-2] * prior.shape[-1] * AMPLE <= SHARE * free:
         return most  # to count costs most of a second of a cold start
     one = memory_of_an_image(prior, gradient=gradient)
@@ -174,7 +176,7 @@ def room(
     if again and not prior.checkpointing and prior.save_memory():
         less = memory_of_an_image(prior, gradient=True)
         say(
-            f"a gradient takes {_gib(less)} an image in the place of {_gib(one)}, of {_gib(free)} that are free: "
+            f"a gradient takes {gib(less)} an image in the place of {gib(one)}, of {gib(free)} that are free: "
             "activations are computed again in the backward pass (--checkpointing)"
         )
         one = less
@@ -183,7 +185,7 @@ def room(
     if one > free:
         size = f"{prior.shape[-1]} x {prior.shape[-2]}"
         raise MemoryError(
-            f"one picture of {size} needs {_gib(one)}, and {_gib(free)} of memory are free: take a smaller prior, or "
+            f"one picture of {size} needs {gib(one)}, and {gib(free)} of memory are free: take a smaller prior, or "
             "fewer --jobs"
         )
     return max(1, min(images_that_pay(prior), int(SHARE * free / one)))
@@ -208,5 +210,6 @@ def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: 
     return together, note
 
 
-def _gib(size: float) -> str:
+def gib(size: float) -> str:
+    """``size`` in bytes, for people."""
     return f"{size / 2**30:.2g} GiB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from posteriori.arrays import SUFFIXES as ARRAYS
@@ -149,6 +151,19 @@ def _clean(below: str) -> str:
 def _prefixes(below: str) -> Iterator[str]:
     parts = below.split("/") if below else []
     return ("/".join(parts[: i + 1]) for i in range(len(parts)))
+
+
+def size_of(source: Source) -> tuple[int, int] | None:
+    """(height, width) of what ``source`` holds, by its head alone; None where that does not say it."""
+    path = source.path
+    try:
+        if path.lower().endswith(ARRAYS):
+            height, width = np.load(path, mmap_mode="r").shape[-2:]
+            return height, width
+        with Image.open(path if Path(path).is_file() else io.BytesIO(read_bytes(path))) as picture:
+            return picture.height, picture.width
+    except Exception:  # which reading it says in a line
+        return None
 
 
 def load(

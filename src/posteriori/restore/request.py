@@ -27,17 +27,18 @@ from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.restore.blur import INEXACT, blur_of
 from posteriori.restore.budget import read_duration, within
-from posteriori.restore.inputs import Masks, Source, find_sources
+from posteriori.restore.inputs import Masks, Source, find_sources, size_of
 from posteriori.restore.inputs import load as read
 from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.methods import OnePass, Posterior
 from posteriori.restore.restoration import Restoration
+from posteriori.restore.room import too_large
 from posteriori.restore.run import Outcome
 from posteriori.restore.scales import TwoScales
 from posteriori.settings.choosing import DENOISER, choose, goal_of, is_auto, kind
 from posteriori.settings.noise import AUTO, read_noise
 from posteriori.settings.presets import default_steps
-from posteriori.settings.text import Chain, read_operator, read_sampler
+from posteriori.settings.text import Chain, Spec, read_operator, read_sampler
 
 #: the prior of pictures of its size; others are restored with photo, which takes any
 FACES, FACES_SHAPE = "faces-64", (3, 64, 64)
@@ -196,6 +197,9 @@ class Request:
             )
 
         def by_picture(source: Source) -> Restoration:
+            least = planned(Chain((Spec(Identity, {}),)), read_noise(USUAL))
+            if refused := too_large(least, [source]):
+                raise refused[source]  # before it is read to find something in it
             if self.unknown:
                 found = look(source)
                 if found.scratches and found.scratched:
@@ -227,6 +231,9 @@ class Request:
     def _of_faces(self, first: Source, degraded: Chain | None, part: Region | None) -> bool:
         """Whether ``first`` has the size that FACES takes without --fit, or cannot be read, which is reported later."""
         measures = FACES_SHAPE if self.simulate or degraded is None else degraded.build(FACES_SHAPE).measured_shape
+        size = size_of(first)
+        if size and part is None and size != measures[-2:]:
+            return False
         try:
             x = read(first, None, None, arrays=not self.simulate, scale=self.range, region=part).x
         except (OSError, PosterioriError):

@@ -76,7 +76,7 @@ class Restoration:
             object.__setattr__(self, "operator", self.operator.for_files())
         if not self._any_size:
             # what is wrong with the operator at this size is known before any work
-            self._setting(self.prior.shape, self._scale(0))
+            self.setting(self.prior.shape, self._scale(0))
 
     @property
     def _any_size(self) -> bool:
@@ -151,7 +151,7 @@ class Restoration:
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if not self.simulate:
             shape = self._image_shape(shape, source)
-        setting = self._setting(shape, self._scale(loaded.factor))
+        setting = self.setting(shape, self._scale(loaded.factor))
         operator = setting.operator
         if operator is None:
             assert self.masks
@@ -172,7 +172,7 @@ class Restoration:
         except (ValueError, IndexError):  # from a shape that is none of the operator's
             shape = ()
         if len(shape) == 3 and shape[0] == self.prior.shape[0]:
-            operator = self._setting(shape, 1.0).operator
+            operator = self.setting(shape, 1.0).operator
             if operator is None or operator.measured_shape in (measured, (1, *measured[1:])):
                 return shape
         gives = self.operator.build(self.prior.shape).measured_shape if self.operator else self.prior.shape
@@ -185,7 +185,7 @@ class Restoration:
         """The shape (C, H, W) that inputs must have; None where any will do."""
         if self._any_size:
             return None
-        operator = self._setting(self.prior.shape, self._scale(0)).operator
+        operator = self.setting(self.prior.shape, self._scale(0)).operator
         if self.simulate or operator is None:
             return self.prior.shape
         return operator.measured_shape
@@ -196,7 +196,8 @@ class Restoration:
             return 1.0
         return factor or float(max(self.prior.shape))
 
-    def _setting(self, shape: tuple[int, ...], factor: float) -> Setting:
+    def setting(self, shape: tuple[int, ...], factor: float) -> Setting:
+        """What images of this ``shape`` are restored with; ``factor`` pixels of the file have become one."""
         if (shape, factor) not in self._settings:
             prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
             chain, noise = self.operator, self.noise

@@ -35,6 +35,7 @@ from posteriori.restore.intervals import write_intervals
 from posteriori.restore.manifest import MANIFEST, SUMMARY, versions
 from posteriori.restore.methods import Drawn, Interrupted
 from posteriori.restore.restoration import Restoration
+from posteriori.restore.room import too_large
 from posteriori.sampler import State
 from posteriori.settings.own import code_of
 
@@ -144,6 +145,7 @@ def restore(
         groups = restoration.groups(sources)
         there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
         entries.there |= there
+        refused = dict(too_large(restoration, [each for each in sources if each not in there], executor.n))
         for group in groups:
             if all(source in there for source in group):
                 finished(group)
@@ -151,6 +153,8 @@ def restore(
             cases = []
             for source in group:
                 try:
+                    if source in refused:
+                        raise refused[source]
                     cases.append(read.pop(source, None) or restoration.case(source))
                 except (OSError, PosterioriError) as error:
                     told(Outcome(source, error=error))
