@@ -22,8 +22,11 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp(\..*)?")
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Generator[Path]:
+def atomic_path(path: str | Path, *, sync: bool = True) -> Generator[Path]:
     """A temporary path beside ``path`` (same suffix) to write to; it replaces ``path`` when the block succeeds.
+
+    Without ``sync``, which waits for the disk, that holds of everything but a power cut: whoever reads the file has to
+    see that it is damaged.
 
     On an error in the block the temporary file is removed and ``path`` keeps what it held. A link is
     followed: its target is replaced. Raises FileNotFoundError where the folder does not exist and
@@ -37,9 +40,9 @@ def atomic_path(path: str | Path) -> Generator[Path]:
     temporary = target.with_name(f".{uuid.uuid4().hex}.tmp{target.suffix}")
     try:
         yield temporary
-        # Contents reach the disk before the name does, or a power cut could leave an empty file.
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
+        if sync:  # contents reach the disk before the name does, or a power cut could leave an empty file
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
