@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from posteriori.jobs.key import Job
-from posteriori.jobs.store import Result
+from posteriori.jobs.store import Result, Store
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ def work(job, tick):
         return Result(dict(os.environ))
     x = np.array(job.numbers)
     return Result({"sum": float((x**2).sum()), "worst": np.nan}, {"x": x**2})
+
+
+class Full(Store):
+    """On a disk that takes no more."""
+
+    def write(self, job, result):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Unknown:

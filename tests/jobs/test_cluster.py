@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from tests.jobs.squares import Square, work
+from tests.jobs.squares import Full, Square, work
 
 from posteriori.errors import PosterioriError
 from posteriori.jobs.attempts import persist
@@ -86,6 +86,14 @@ def test_what_a_job_raises_stops_the_rest_unless_it_is_spared(workers, jobs, tmp
     store = Store(tmp_path / "spared")
     assert [event.job for event in persist([bad, *jobs], work, store, workers)] == [bad]
     assert missing([bad, *jobs], store) == [bad]
+
+
+def test_a_full_disk_stops_everything_with_one_line(workers, jobs, tmp_path):
+    events, store = [], Full(tmp_path)
+    with pytest.raises(OSError, match=r"^here cannot be written to \(No space left on device\): make room and run the"):
+        persist(jobs, work, store, workers, events.append, place="here")
+    assert sum(event.kind == "begin" for event in events) <= 3  # two under way, and the next
+    assert missing(jobs, store) == jobs
 
 
 def test_a_worker_that_is_killed_between_two_runs_costs_nothing(workers, jobs, tmp_path):
