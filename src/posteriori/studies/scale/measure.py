@@ -1,46 +1,57 @@
-"""What the Ray executor costs on this machine: ``python -m posteriori.studies.scale --out out/scale``.
+"""What running on Ray costs on this machine.
 
 ``efficiency``: a DPS restoration in batches of four with faces-64, one thread a worker, by one worker and by two in
 turns; half the ratio of their times is the efficiency of the second. ``overhead``: jobs of no time, without a store and
-with one on disk, and the memory of the driver while they pass. ``storage``: what results take on disk, and jobs in the
-driver.
+with one on disk, and the memory of the driver while they pass. ``storage``: what results take on disk, and what
+pictures and jobs take of the driver. ``rates``: a network call of FFHQ-256's on one thread, and the calls of ten
+methods. The last two are the process's own time on the processor, which busy neighbours add less to.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
+import pickle
 import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
-from posteriori.files import read_json, write_json
+from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image, save_image, to_uint8
 from posteriori.jobs.cluster import Ray
-from posteriori.jobs.executor import Executor, Tick
+from posteriori.jobs.executor import Event, Executor, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job
 from posteriori.jobs.run import run
 from posteriori.jobs.store import Result, Store
+from posteriori.likelihoods import GaussianNoise
+from posteriori.loop import sample
+from posteriori.observers import CountedPrior
+from posteriori.operators import BoxMask
+from posteriori.priors.gaussian import LowRankGaussian
+from posteriori.samplers import DPS
+from posteriori.settings.text import parse_sampler
+from posteriori.studies.bench.networks import prior_of
 from posteriori.studies.engine.plan import Run, pixel_hash
 from posteriori.studies.engine.work import METRICS
 from posteriori.studies.suite.parquet import write_parquet
 from posteriori.studies.suite.run import Cell, Row
-from posteriori.studies.suite.shelf import Place
+from posteriori.studies.suite.shelf import Place, Shelf
 from posteriori.studies.suite.suite import Entry, Task
 
-ROUNDS, STEPS, ROWS = 5, 50, 4
+ROUNDS, BATCHES, STEPS, ROWS = 4, 4, 20, 4
 TINY = 20_000
+#: ten of the field's, as its suites run them
+METHODS = ("dps(gradient=norm, scale=0.3, steps=1000)", "daps(step_size=5e-5)", "reddiff(steps=1000)",
+           "dcps(steps=300)", "mgdm(steps=100)", "sitcom(steps=20)", "diffpir(lambda_=0.25, zeta=1.0, steps=100)",
+           "pigdm(steps=100)", "ddnm(steps=100)", "ddrm(steps=20)")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,6 @@ class Restore:
         return type(self), ()
 
     def __call__(self, job: Restored, tick: Tick) -> None:
-        from posteriori.hub.load import load_prior
-        from posteriori.likelihoods import GaussianNoise
-        from posteriori.loop import sample
-        from posteriori.operators import BoxMask
-        from posteriori.samplers import DPS
-
         prior = self.prior = self.prior or load_prior("faces-64", dtype="float32")
         like = GaussianNoise(0.05).simulate(
             load_image("astronaut", size=64).expand(ROWS, -1, -1, -1), BoxMask(prior.shape)
@@ -100,34 +105,45 @@ def took(
     return time.perf_counter() - started
 
 
-def efficiency(batches: int) -> dict[str, Any]:
-    """Seconds of ``batches`` by one worker and by two, in turns, and half the median of their ratios."""
-    ray: Any = import_module("ray")
-    ray.init(num_cpus=3, log_to_driver=False, logging_level="ERROR")
+def efficiency() -> dict[str, Any]:
+    """Seconds of BATCHES batches by one worker and by two: of the first time, start-up included, and then in turns.
+
+    ``busy`` is the share of the two workers' time in which they were at a batch.
+    """
+    found: dict[str, Any] = {"batches": BATCHES, "ray": _seconds(lambda: _begun(3))}
     alone, pair = Ray(1, threads=1), Ray(2, threads=1)
+    spent = list[float]()
+
+    def told(event: Event) -> None:
+        spent.extend([event.seconds] if event.kind == "end" else [])
+
+    def seconds(workers: Ray, name: str) -> float:
+        spent.clear()
+        return took(workers, (Restored(i, name) for i in range(BATCHES)), work, Nowhere(), told)
+
     work = Restore()
-    jobs = lambda name, n: (Restored(i, name) for i in range(n))  # noqa: E731
-    for workers in (alone, pair):
-        took(workers, jobs("first", 2 * workers.n), work, Nowhere())  # which loads the priors
-    pairs = []
+    found["first"] = [seconds(workers, "first") for workers in (alone, pair)]
+    took(pair, (Restored(i, "both") for i in range(4)), work, Nowhere())  # in which the second comes too
+    found |= {"seconds": [], "busy": []}
     for i in range(ROUNDS):
-        pairs.append([took(workers, jobs(str(i), batches), work, Nowhere()) for workers in (alone, pair)])
-    ratios = [one / two / 2 for one, two in pairs]
-    return {"seconds": pairs, "efficiencies": ratios, "efficiency": median(ratios)}
+        found["seconds"].append([seconds(workers, str(i)) for workers in (alone, pair)])
+        found["busy"].append(sum(spent) / 2 / found["seconds"][-1][1])
+    return found
 
 
 def overhead() -> dict[str, Any]:
     """Milliseconds of a job of no time by two workers and here, and the driver's memory after each thousand."""
+    _begun(2)
     workers, memory = Ray(2, threads=1), []
 
-    def told(event: Any) -> None:
-        if event.kind == "end" and event.job.i % 1000 == 999:
+    def told(event: Event) -> None:
+        if event.kind == "end" and isinstance(event.job, Nothing) and event.job.i % 1000 == 999:
             memory.append(_resident())
 
     jobs = lambda n: (Nothing(i) for i in range(n))  # noqa: E731
     took(workers, jobs(100), nothing, Nowhere())
     found: dict[str, Any] = {"ms": 1000 * took(workers, jobs(TINY), nothing, Nowhere(), told) / TINY}
-    found |= {"driver_mib": memory, "driver_grows_mib": memory[-1] - memory[1]}
+    found["driver_mib"] = memory
     with TemporaryDirectory() as folder:
         n = TINY // 10
         found["ms_with_store"] = 1000 * took(workers, jobs(n), nothing, Store(Path(folder) / "ray")) / n
@@ -168,8 +184,10 @@ def storage() -> dict[str, Any]:
             store = Store(Path(folder) / name)
             jobs = [replace(own, seeds=(i,)).jobs[0] for i in range(30)]
             result = Result({"calls": 100, "environment": {}}, metrics | trace | more)
-            write = _seconds(lambda store=store, result=result, jobs=jobs: [store.write(job, result) for job in jobs])
-            read = _seconds(lambda store=store, jobs=jobs: [store.done(job) for job in jobs])
+            write = _cpu_seconds(
+                lambda store=store, result=result, jobs=jobs: [store.write(job, result) for job in jobs]
+            )
+            read = _cpu_seconds(lambda store=store, jobs=jobs: [store.done(job) for job in jobs])
             size = (Path(folder) / name / f"{jobs[0].key}.npz").stat().st_size
             found[name] = {
                 "bytes": size / rows,
@@ -179,9 +197,15 @@ def storage() -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         save_image(crops[0], Path(folder) / "a.png")
         place = Place(str(Path(folder) / "a.png"))
-        found["picture_ms"] = 1000 * _seconds(lambda: [pixel_hash(place.read(256)) for _ in range(30)]) / 30
-    before, many = _resident(), [replace(own, seeds=(i,)).jobs[0] for i in range(20_000)]
-    found["key_ms"] = 1000 * _seconds(lambda: [job.key for job in many]) / len(many)
+        found["picture_ms"] = 1000 * _cpu_seconds(lambda: [pixel_hash(place.read(256)) for _ in range(30)]) / 30
+    places = {f"{i:064}": Place("/shared/ffhq", f"{i // 1000:05}/{i:07}.png") for i in range(TINY)}
+    sent = pickle.dumps(Shelf(256, places))
+    before, shelf = _resident(), pickle.loads(sent)
+    found["shelf_bytes"] = 2**20 * (_resident() - before) / len(shelf)
+    before = _resident()
+    own_images = lambda: tuple((label, key) for label, key in images)  # noqa: E731, texts are the shelf's, pairs their own
+    many = [replace(own, images=own_images()).jobs[0] for _ in range(TINY)]
+    found["key_ms"] = 1000 * _cpu_seconds(lambda: [job.key for job in many]) / len(many)
     found["job_bytes"] = 2**20 * (_resident() - before) / len(many)
     cell = Cell(Task("box", "", "box-mask", "0.05"), Entry("dps", ""), replace(own, seeds=tuple(range(64))))
     values = {name: rng.normal(25, 3, 64 * rows) for name in METRICS}
@@ -190,10 +214,49 @@ def storage() -> dict[str, Any]:
     return found | {"parquet_bytes": len(file.getvalue()) / (64 * rows)}
 
 
+def rates() -> dict[str, Any]:
+    """Seconds of a network call with FFHQ-256's shape on one thread, alone and with a gradient, the second of two.
+
+    And of METHODS the calls of a picture, and how many of them have a gradient: counted on a Gaussian.
+    """
+    torch.set_num_threads(1)
+    prior = prior_of("ffhq-256", "auto")
+    x, level = torch.zeros(1, *prior.shape), prior.schedule.level(500)
+
+    def gradient() -> None:
+        denoised, vjp = prior.linearise(x, level, clip=False)
+        vjp(denoised.x0)
+
+    found: dict[str, Any] = {"dtype": str(prior.dtype).removeprefix("torch.")}
+    with torch.no_grad():
+        found["call"] = [_cpu_seconds(lambda: prior.denoise(x, level)) for _ in range(2)][1]
+    found["gradient"] = [_cpu_seconds(gradient) for _ in range(2)][1]
+    d = 3 * 16 * 16
+    for text in METHODS:
+        own = CountedPrior(LowRankGaussian(torch.zeros(3, 16, 16), torch.eye(d)[:, :1], torch.ones(1), 0.5))
+        like = GaussianNoise(0.05).simulate(torch.zeros(1, *own.shape), BoxMask(own.shape))
+        sample(own, like, parse_sampler(text), progress=False)
+        found.setdefault("methods", {})[text] = [own.calls, own.vjps]
+    return found
+
+
+def _begun(cpus: int) -> None:
+    """Ray, quiet."""
+    ray: Any = import_module("ray")
+    if not ray.is_initialized():
+        ray.init(num_cpus=cpus, log_to_driver=False, logging_level="ERROR")
+
+
 def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def _resident() -> float:
@@ -201,19 +264,9 @@ def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("efficiency", "overhead", "storage"))
-    parser.add_argument("--batches", type=int, default=4, help="of a round of efficiency")
-    parser.add_argument("--out", type=Path, default=Path("out/scale"))
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    file = asked.out / "scale.json"
-    measures = {"efficiency": partial(efficiency, asked.batches), "overhead": overhead, "storage": storage}
-    found = (read_json(file) if file.is_file() else {}) | {asked.what: measures[asked.what]()}
-    write_json(found, file)
-    print(found[asked.what])
-
-
-if __name__ == "__main__":
-    main()
+MEASURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "efficiency": efficiency,
+    "overhead": overhead,
+    "storage": storage,
+    "rates": rates,
+}
