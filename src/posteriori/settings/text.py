@@ -38,6 +38,12 @@ INSTEAD = {
     "dense": "pass the matrix to posteriori.Dense in Python",
 }
 
+#: of auto for what no picture tells
+NOT_FOUND = (
+    "only a blur is found in a picture: give blur(kernel=auto), of any shape, as a moved camera's is, or "
+    "gaussian-blur(sigma=auto)"
+)
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"""'[^']*'|"[^"]*"|[^\s(),='"]+\.py[:#][^\s(),='"]+|[^\s(),='"@]+""")
 _AUTO = re.compile(r"auto(?::(\d{1,4}))?", re.ASCII)
@@ -254,15 +260,20 @@ class _Reader:
         given: dict[str, Any] = {}
         for argument in (*call.args, *call.keywords):
             key, at = self.token(argument)
+            value = argument
             if isinstance(argument, ast.keyword):
-                key = key[: len(argument.arg or "")]
+                key, value = key[: len(argument.arg or "")], argument.value
+            findable = getattr(known[name], "findable", None) == key
+            takes = findable or base is not Operator or (key in fields and fits("auto", fields[key].type))
+            if not takes and _AUTO.fullmatch(self.token(value)[0]):
+                raise self.error(NOT_FOUND, at)
             if key not in fields:
                 raise self.error(f"{name} has no field {key!r}: it has {', '.join(nearest(key, fields)) or 'none'}", at)
             if not isinstance(argument, ast.keyword):
                 raise self.error(f"{key} has no value: give {key}=VALUE, {accepts(fields[key].type)}", at)
             if key in given:
                 raise self.error(f"{key} is given twice: give it once", at)
-            unknown = self.unknown(argument.value) if getattr(known[name], "findable", None) == key else None
+            unknown = self.unknown(argument.value) if findable else None
             given[key] = unknown or self.value(argument.value, fields[key])
         return Spec(known[name], given)
 
