@@ -581,6 +581,49 @@ def test_control_c_keeps_what_was_finished_and_a_second_command_has_to_wait(rest
         manifest(tmp_path / "out" / name)
 
 
+#: DDIM that waits in the third of nine steps, for ever
+WAITING = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from posteriori.guidance.base import ReverseGuidance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(ReverseGuidance):
+    def __call__(self, x_t, t, prior, like):
+        if self.steps == 9:  # and no trial
+            with Path("calls").open("a") as calls:
+                calls.write(".")
+            while Path("calls").stat().st_size > 2:
+                time.sleep(0.02)
+        return prior.estimate(x_t, t, self.clip)
+"""
+
+
+def test_control_c_within_a_picture_keeps_it_as_it_is(tiny_prior, face, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("slow.py").write_text(WAITING)
+    options = ["--operator", BLUR, "--noise", "0.05", "--sampler", "slow.py:Waiting", "--steps", "9"]
+    running = start(tiny_prior, tmp_path, str(face), *options)
+    calls, deadline = Path("calls"), time.monotonic() + 120
+    while (not calls.exists() or calls.stat().st_size < 3) and time.monotonic() < deadline:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 130
+    path = tmp_path / "out/face.unfinished.png"
+    said = error.strip().splitlines()[-2:]
+    assert said == [
+        f"posteriori: {path} is face as it was estimated after step 2 of 9",
+        "posteriori: interrupted: what was finished is kept",
+    ]
+    assert pixels(path).shape == (32, 32, 3)
+    assert not (tmp_path / "out/face").exists()
+
+
 def test_presets_are_looked_up_once_for_each_size(restore, face, any_size_prior, tmp_path, monkeypatch):
     sizes, resolve = [], methods.resolve
     monkeypatch.setattr(
