@@ -91,6 +91,22 @@ def test_fur_and_wood_are_no_cameras_noise(name):
     assert not find_noise(load_image(name)).correlated
 
 
+def test_a_small_picture_of_fur_is_no_cameras_noise():
+    """At a quarter of its resolution too little is left to tell."""
+    x = F.conv2d(load_image("chelsea")[..., 60:190, 100:230].swapaxes(0, 1), torch.full((1, 1, 3, 3), 1 / 9))
+    found = find_noise(x.swapaxes(0, 1) + 0.005 * normal(x.swapaxes(0, 1)))
+    assert not found.correlated
+    assert found.sigma == pytest.approx(0.005, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+def test_the_texture_of_a_grey_photograph_is_no_noise(name):
+    x = load_image(name).mean(1, keepdim=True)
+    y = (x + 0.01 * normal(x)).expand(-1, 3, -1, -1)
+    assert white_level(y) > 0.02, "which its patches alone would say"
+    assert 0.01 < find_noise(y).sigma < 0.018
+
+
 def test_a_smooth_picture_has_no_grain():
     assert not find_noise(smooth()).correlated
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,10 @@ class FoundNoise:
         """Whether it is a camera's rather than white: eight times as much at half the resolution as white noise has.
 
         Texture grows with coarseness and a camera's noise hardly does: at a quarter of the resolution at most 1.45
-        times as much is found in the CC15 pictures, and twice as much in two clean ones.
+        times as much is found in the CC15 pictures, and twice as much in two clean ones. A picture that is too small to
+        look at that is taken for textured.
         """
-        return self.grain > max(4 * self.white, FAINT) and self.coarse < TEXTURE * self.grain
+        return self.grain > max(4 * self.white, FAINT) and 0 < self.coarse < TEXTURE * self.grain
 
     @property
     def sigma(self) -> float:
@@ -65,7 +67,10 @@ def find_noise(x: Tensor, name: str = "the picture") -> FoundNoise:
             f"{name} has {width} x {height} pixels, and noise can be told from {SMALLEST} a side: "
             "say it, like --noise 5/255"
         )
-    return FoundNoise(white_level(x), grain_level(x), grain_level(F.avg_pool2d(x, 2)))
+    white = white_level(x)
+    if len(_channels(x)) == 1:  # whose patches have few dimensions, which texture fills
+        white = min(white, _flattest(x[:, :1])[0] ** 0.5)
+    return FoundNoise(white, grain_level(x), grain_level(F.avg_pool2d(x, 2)))
 
 
 def white_level(x: Tensor) -> float:
@@ -91,18 +96,27 @@ def grain_level(x: Tensor) -> float:
     """
     channels = _channels(x)
     luminance = x[:, :1] if len(channels) == 1 else x.sum(1, keepdim=True) / x.shape[1] ** 0.5
-    half = F.avg_pool2d(luminance.double(), 2)
-    taps = half.new_tensor([1, 2, 1]) / 4
+    each, whole = _flattest(F.avg_pool2d(luminance.double(), 2))
+    return 0.0 if math.isinf(each) else min(each, 1.5**2 * whole) ** 0.5
+
+
+def _flattest(x: Tensor) -> tuple[float, float]:
+    """Variance of white noise that leaves the flattest places of ``x`` (1, 1, H, W) what they have.
+
+    The median over brightnesses, and of all alike; infinite below 30 blocks.
+    """
+    x = x.double()
+    taps = x.new_tensor([1, 2, 1]) / 4
     kernel = (taps[:, None] * taps)[None, None]
-    detail = half - F.conv2d(F.pad(half, (1, 1, 1, 1), mode="reflect"), kernel)
+    detail = x - F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel)
     left = 1 - 2 * kernel.max() + kernel.square().sum()  # of the variance of white noise
-    energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square() / left, half))
+    energy, brightness = (F.avg_pool2d(own, 8).flatten().numpy() for own in (detail.square() / left, x))
     if len(energy) < FEWEST:
-        return 0.0
+        return math.inf, math.inf
     noise = chdtri(INDEPENDENT, 1 - FLAT) / INDEPENDENT
     groups = np.array_split(energy[np.argsort(brightness)], min(BRIGHTNESSES, max(1, len(energy) // 40)))
     each = np.median([np.quantile(group, FLAT) for group in groups])
-    return float(min(each, 1.5**2 * np.quantile(energy, FLAT)) / noise) ** 0.5
+    return float(each / noise), float(np.quantile(energy, FLAT) / noise)
 
 
 def _channels(x: Tensor) -> np.ndarray:
