@@ -124,6 +124,8 @@ class Convolution(Bordered):
             return self.svd.prox(z, y, rho)
         if not rho:  # which asks for the solution nearest to z
             return super().prox(z, y, rho)
+        if self.border == "valid":
+            return z + self._within(y - self(z), rho)
         factor = 1 / (self._transfer.abs().square() + rho)
 
         def near(r: Tensor) -> Tensor:  # the inverse, but for the border
@@ -131,6 +133,34 @@ class Convolution(Bordered):
 
         misfit = self.adjoint(y - self(z))
         return z + cg(lambda d: self.adjoint(self(d)) + rho * d, misfit, self.tolerance, self.iterations, near=near)
+
+    def _within(self, misfit: Tensor, rho: float) -> Tensor:
+        """The d with the least |A d - misfit|^2 + rho |d|^2, where y is smaller than the picture.
+
+        On a periodic grid that holds the picture the convolution is C, and diagonal; y sees a frame of it. With w for
+        what C d is outside, 0 in the frame as misfit is outside,
+
+            d = C^T v / (C C^T + rho),  v = misfit + w,
+
+        so that w = C d outside is a system for w, by conjugate gradients, of one filter a step: until what is wrong with it
+        is ``tolerance`` of |misfit|.
+        """
+        (rows, cols), (height, width) = self.weights.shape, misfit.shape[-2:]
+        frame = (..., slice(rows - 1, rows - 1 + height), slice(cols - 1, cols - 1 + width))
+        transposed, power = self._transfer.conj(), self._transfer.abs().square()
+        smoothed = power / (power + rho)
+        v = misfit.new_zeros(*misfit.shape[:-2], *self._grid)
+        v[frame] = misfit
+
+        def outside(v: Tensor) -> Tensor:
+            v[frame] = 0
+            return v
+
+        b = outside(self._filtered(v, smoothed))
+        size, aim = (own.flatten(1).norm(dim=1) for own in (b, misfit))
+        enough = self.tolerance * aim / size.clamp(min=torch.finfo(b.dtype).tiny)
+        w = cg(lambda w: w - outside(self._filtered(w, smoothed)), b, enough, self.iterations)
+        return self._filtered(v + w, transposed / (power + rho))[..., : self.shape[-2], : self.shape[-1]]
 
 
 @dataclass(frozen=True, eq=False)
