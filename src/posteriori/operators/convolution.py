@@ -142,8 +142,8 @@ class Convolution(Bordered):
 
             d = C^T v / (C C^T + rho),  v = misfit + w,
 
-        so that w = C d outside is a system for w, by conjugate gradients, of one filter a step: until what is wrong with it
-        is ``tolerance`` of |misfit|.
+        so that w = C d outside is a system for w, solved by conjugate gradients, of one filter a step, until its
+        residual is ``tolerance`` of |misfit|.
         """
         (rows, cols), (height, width) = self.weights.shape, misfit.shape[-2:]
         frame = (..., slice(rows - 1, rows - 1 + height), slice(cols - 1, cols - 1 + width))
