@@ -19,9 +19,10 @@ def cg(
     """The x of product(x) = b for each row of ``b``, (B, ...), by conjugate gradients: Hestenes and Stiefel 1952.
 
     ``product`` is symmetric, with no negative eigenvalue; where it is singular and b in its range, x is the solution of
-    least norm. A row is left as it is from where its residual is at most ``tolerance`` |b|, one for all or each its own
-    (B,), so that it does not depend on the others; the rest stop after ``iterations`` steps. ``near``, symmetric and positive, is near the inverse of
-    ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems", algorithm 9.1).
+    least norm. A row is left as it is from where its residual is at most ``tolerance`` |b|, (B,) or one for all, so
+    that it does not depend on the others; the rest stop after ``iterations`` steps. ``near``, symmetric and positive,
+    is near the inverse of ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems",
+    algorithm 9.1).
     """
     rows = (-1, *[1] * (b.ndim - 1))
     x, r, z = torch.zeros_like(b), b, near(b)
