@@ -38,7 +38,7 @@ def test_denoise_finds_white_noise(posteriori, any_size_prior, tmp_path, said):
 
 
 def test_a_cameras_noise_is_removed_at_two_scales(posteriori, any_size_prior, tmp_path):
-    file = noisy(tmp_path / "camera.png", 0.1, smoothed=True)
+    file = noisy(tmp_path / "camera.png", 0.1, smoothed=True, size=200)
     answer = posteriori("denoise", file, "--prior", any_size_prior, "--out", tmp_path)
     assert answer.code == 0
     assert "half the resolution, then the whole: the noise is a camera's" in answer.err
