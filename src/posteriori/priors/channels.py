@@ -1,4 +1,4 @@
-"""A prior of grey pictures for colours: it sees each channel by itself."""
+"""A prior of grey pictures for colours, which sees each channel by itself; and one of colours for grey pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import final
 from torch import Tensor
 
 from posteriori.priors.base import Denoised, Prior, Wrapped
+from posteriori.rng import Rng, image_key
 from posteriori.schedule import Level
 
 
@@ -27,3 +28,28 @@ class EachChannel(Wrapped):
 
     def shadow(self) -> Prior:
         return EachChannel(self.prior.shadow())
+
+
+@final
+class Grey(Wrapped):
+    """``prior``, whose images have C channels, for grey ones, at levels with alpha = 1: their noise is grey too.
+
+    Of noise sigma in equal channels, all lies in their sum, which has sqrt(C) sigma in its unit direction. The network
+    knows noise that is as strong in every direction: it is told sqrt(C) sigma, and gets as much across the sum, drawn
+    by ``seed`` and the image. The estimate has equal channels.
+    """
+
+    def __init__(self, prior: Prior, seed: int):
+        super().__init__(prior)
+        self.seed = seed
+
+    def denoise(self, x_t: Tensor, t: Level) -> Denoised:
+        told = self.schedule.at_noise(t.sigma_bar * x_t.shape[1] ** 0.5)
+        n = Rng(self.seed, [image_key(each) for each in x_t], device=x_t.device).normal(x_t.shape[1:])
+        x0 = self.prior.denoise(x_t + told.sigma_bar * (n - n.mean(1, keepdim=True)).to(x_t), told).x0
+        return Denoised(x0.mean(1, keepdim=True).expand_as(x0))
+
+
+def is_grey(x: Tensor) -> Tensor:
+    """Whether all channels of each of the images ``x`` (B, C, H, W) are equal, (B,)."""
+    return (x == x[:, :1]).flatten(1).all(1)

@@ -15,7 +15,7 @@ from posteriori.loop import sample
 from posteriori.observers import CountedPrior
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
-from posteriori.rng import Rng, image_key
+from posteriori.priors.channels import Grey, is_grey
 from posteriori.sampler import Sampler, State
 from posteriori.schedule import Level, Schedule
 from posteriori.settings.choosing import Choice
@@ -162,6 +162,8 @@ class Sampling:
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
+        if sampler.point and y.ndim == 4 and y.shape[1] == prior.shape[0] and is_grey(y).all():
+            prior = Grey(prior, seed)  # others draw noise of all channels themselves
         counted = CountedPrior(prior)
         last: tuple[State, slice, int, int] | None = None
         passes, done = (1 if sampler.interacting else -(-len(like) * asked.n // batch)), 0
@@ -230,20 +232,13 @@ class OneCall:
 def denoised(prior: Prior, y: Tensor, level: Level, batch: int, seed: int) -> tuple[Tensor, int]:
     """E[x_0 | y] of ``y`` (N, *shape) at a level with alpha = 1, and the rows in a network call.
 
-    Where the C channels of a picture are equal, its noise is so too and lies in their sum alone: of unit length, that
-    has sqrt(C) sigma. The network knows noise that is as strong in every direction, so that it is told sqrt(C) sigma,
-    and gets as much in the directions across the sum, drawn by ``seed``. The result has equal channels.
+    ``Grey`` denoises the grey ones, by ``seed``.
     """
     y = y.to(prior.device)
-    x0, grey = torch.empty_like(y), (y == y[:, :1]).flatten(1).all(1)
-    if (~grey).any():
-        x0[~grey] = torch.cat([prior.denoise(each, level).x0 for each in y[~grey].split(batch)])
-    if grey.any():
-        told = prior.schedule.at_noise(level.sigma_bar * y.shape[1] ** 0.5)
-        n = Rng(seed, [image_key(each) for each in y[grey]], device=y.device).normal(y.shape[1:])
-        whole = y[grey] + told.sigma_bar * (n - n.mean(1, keepdim=True)).to(y)
-        found = torch.cat([prior.denoise(each, told).x0 for each in whole.split(batch)])
-        x0[grey] = found.mean(1, keepdim=True).expand_as(found)
+    x0, grey = torch.empty_like(y), is_grey(y)
+    for own, rows in ((prior, ~grey), (Grey(prior, seed), grey)):
+        if rows.any():
+            x0[rows] = torch.cat([own.denoise(each, level).x0 for each in y[rows].split(batch)])
     if not torch.isfinite(x0).all():
         raise FloatingPointError("the denoiser gave NaN or infinity: check the prior's weights and the picture")
     return prior.clamp(x0), min(batch, len(y))

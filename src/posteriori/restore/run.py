@@ -223,10 +223,10 @@ def _finished(
 
 def _company(case: Case) -> tuple[Any, ...]:
     """What inputs that are restored together have in common."""
-    like, operator = case.like, case.operator
+    like, operator, grey = case.like, case.operator, case.loaded.grey
     if isinstance(operator, Mask) and isinstance(like, Linear) and case.method.takes(Linear):
-        return operator.shape, like.sigma
-    return operator.shape, operator, case.noise
+        return operator.shape, grey, like.sigma
+    return operator.shape, grey, operator, case.noise
 
 
 def _together(cases: Sequence[Case]) -> Likelihood:
