@@ -84,7 +84,8 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert of == [("box", "box-mask(size=7)", "ddrm"), ("hdr", "hdr", "dps")]
     assert all(row["pictures"] == "1" and row["psnr"] and row["calls"] == "1" for row in rows)
     text = (out / "bench.md").read_text("utf-8")
-    assert text.count("DAPS, published | 27.12 |  |  | 0.2 |") == 1
+    assert text.count("DAPS, published | 27.12 |  | 0.2 |") == 1
+    assert text.count("LPIPS, VGG |") == 1  # columns that nobody has something for are left out
     assert "**" not in (out / "index.html").read_text("utf-8")  # bold there, and asterisks in markdown alone
     assert {path.name for path in out.glob("*.png")} == {"box.png", "hdr.png"}
     assert "its published rows are about that prior" in text

@@ -87,7 +87,8 @@ def _section(task: Task, metric: str, pairs: Sequence[Difference], out: Path) ->
     note = f"{of}{len(task.pictures)} pictures. The difference is to {top.label}, of the best mean, which is bold."
     rows = [_row(own, top, metric, placed[own.label].text(2), _found(pairs, task, top, own)) for own in order]
     columns = ("method", NAMES[metric], f"difference to {top.label}", "rank", "calls", "diverged")
-    return Section(task.name.capitalize(), tables=[Table(task.name, note, columns, rows)], pictures=figures)
+    title = task.name if task.operator else task.name.capitalize()
+    return Section(title, tables=[Table(task.name, note, columns, rows)], pictures=figures)
 
 
 def _found(pairs: Sequence[Difference], task: Task, first: Measured, second: Measured) -> tuple[Difference, int] | None:

@@ -46,7 +46,7 @@ from posteriori.studies.suite.run import Cell, Row
 from posteriori.studies.suite.shelf import Place, Shelf
 from posteriori.studies.suite.suite import Entry, Task
 
-ROUNDS, BATCHES, STEPS, ROWS = 4, 4, 20, 4
+ROUNDS, BATCHES, STEPS, ROWS = 4, 4, 5, 4
 TINY = 20_000
 #: ten of the field's, as its suites run them
 METHODS = ("dps(gradient=norm, scale=0.3, steps=1000)", "daps(step_size=5e-5)", "reddiff(steps=1000)",
@@ -123,7 +123,7 @@ def efficiency() -> dict[str, Any]:
 
     work = Restore()
     found["first"] = [seconds(workers, "first") for workers in (alone, pair)]
-    took(pair, (Restored(i, "both") for i in range(4)), work, Nowhere())  # in which the second comes too
+    took(pair, (Restored(i, "both") for i in range(BATCHES)), work, Nowhere())  # in which the second comes too
     found |= {"seconds": [], "busy": []}
     for i in range(ROUNDS):
         found["seconds"].append([seconds(workers, str(i)) for workers in (alone, pair)])

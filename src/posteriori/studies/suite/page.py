@@ -46,12 +46,14 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out:
     others = [row for row in suite.published if row.task == task.name]
     bold = {name: best(own, name, not name.startswith("lpips")) for name in METRICS if name != "residual"}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
+    there = [i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)]  # such as LPIPS with VGG, where asked
+    columns, lines = tuple(_COLUMNS[i] for i in there), [tuple(line[i] for i in there) for line in lines]
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Metrics are of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
     note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
     kept = [row for row in own if row.first]
     shown = [_shown(task, kept, pictures, out)] if kept else []
-    return Section(task.label, tables=[Table(task.name, note, _COLUMNS, lines)], pictures=shown)
+    return Section(task.label, tables=[Table(task.name, note, columns, lines)], pictures=shown)
 
 
 def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
