@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from posteriori.files import atomic_path
@@ -82,7 +83,7 @@ def _section(task: Task, metric: str, pairs: Sequence[Difference], out: Path) ->
             f"{NAMES[metric]} against network calls on {task.name}",
         ),
     ]
-    of = f"{task.operator}, sigma {task.sigma:g} on [-1, 1]; " if task.operator else "methods that are on every task; "
+    of = f"{task.operator}, sigma {task.sigma:g} on [-1, 1]; " if task.operator else "Methods that are on every task; "
     top = best(task, metric)
     note = f"{of}{len(task.pictures)} pictures. The difference is to {top.label}, of the best mean, which is bold."
     rows = [_row(own, top, metric, placed[own.label].text(2), _found(pairs, task, top, own)) for own in order]
@@ -154,9 +155,16 @@ def _front_plot(task: Task, metric: str):
         if estimate.low == estimate.low:
             axes.plot([own.calls] * 2, [estimate.low, estimate.high], color=colour, lw=1.5, alpha=0.5)
         axes.plot(own.calls, estimate.mean, "o", color=colour, markersize=4)
-        axes.annotate(own.label, (own.calls, estimate.mean), (4, 4), textcoords="offset points", fontsize=7)
     plots.logarithmic(axes, sorted({own.calls for own in task.methods}))
     axes.margins(x=0.3)
+    taken = list[tuple[float, float]]()  # by labels, in points
+    there = [own for own in task.methods if isfinite(mean(own).mean)]
+    for own in sorted(there, key=lambda own: mean(own).mean):
+        at = (own.calls, mean(own).mean)
+        x, y = axes.transData.transform(at) * 72 / drawn.dpi
+        up = next(up for up in range(4, 400, 8) if all(abs(x - a) > 90 or abs(y + up - b) >= 8 for a, b in taken))
+        axes.annotate(own.label, at, (4, up), textcoords="offset points", fontsize=7)
+        taken.append((x, y + up))
     axes.set_xlabel("network calls of a picture")
     axes.set_ylabel(NAMES[metric])
     axes.set_title(task.name, fontsize=9)
