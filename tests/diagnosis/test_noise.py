@@ -82,7 +82,10 @@ def test_smoothed_noise_is_a_cameras():
     twice = (6 * r[0] + 8 * r[1] + 2 * r[2]) / 16
     variance = (r[0] ** 2 - 2 * once**2 + twice**2) / (1 - 2 / 4 + 36 / 256)
     assert found.correlated
+    assert found.even == pytest.approx(0.93, abs=0.05)
     assert found.grain == pytest.approx(sigma * math.sqrt(3 * variance), rel=0.15)  # in luminance
+    places = F.interpolate(normal(x[:, :1, ::32, ::32], seed=1).exp(), scale_factor=32)
+    assert not find_noise(x + places * grain).correlated, "texture, which is not alike in all places"
     assert found.sigma == found.grain > 3 * found.white
 
 
