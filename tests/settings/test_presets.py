@@ -4,11 +4,12 @@ import warnings
 import pytest
 import torch
 
-from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask
+from posteriori.operators import BoxMask, GaussianBlur, Identity, Mask, PhaseRetrieval
 from posteriori.priors.mixture import GaussianMixture
-from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, DiffPIR, PiGDM, ScoreALD, SDEdit
+from posteriori.samplers import DDIM, DDRM, DPS, AnnealedLangevin, DiffPIR, PiGDM, PnPDM, ScoreALD, SDEdit
 from posteriori.schedule import linear_betas
 from posteriori.settings import presets
+from posteriori.settings.choosing import choose
 from posteriori.settings.presets import default_steps, preset, resolve
 from posteriori.settings.text import read_sampler
 
@@ -230,3 +231,13 @@ def test_langevin_steps_of_phase_retrieval_are_stable_at_their_noise():
     assert found
     for entry in found:
         assert entry["fields"]["step_size"] <= 2 * 4 * entry["noise"] ** 2
+
+
+@pytest.mark.parametrize(("sigma", "step_size"), [(0.01, 2e-4), (0.02, 8e-4), (0.05, 5e-3), (0.2, 2e-2)])
+def test_auto_recovers_phases_with_the_step_of_the_noise(sigma, step_size):
+    faces, operator = prior("faces-64"), PhaseRetrieval((3, 64, 64))
+    choice = choose("auto", "faces-64", operator.name, sigma, samples=4, kind="nonlinear")
+    assert choice.sampler == "pnpdm"
+    resolved = resolve(PnPDM, operator, faces, sigma=sigma, steps=choice.steps)
+    assert resolved.sampler.step_size == step_size
+    assert resolved.warning == ""
