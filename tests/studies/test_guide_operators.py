@@ -45,11 +45,15 @@ def test_the_best_are_first_and_those_that_failed_are_named(tmp_path, monkeypatc
     assert [job for job, _ in ranked(found, "ct(views=6)")] == [jobs[i] for i in (4, 2, 0)]
     assert measured(found).rows[1][1] == f"{jobs[3].name}: 24.00 dB, 0.150, 1.5 s"
     page = tmp_path / "page.md"
-    page.write_text(f"# Operators\n\nBefore.\n\n{HEADING}\nold\n", "utf-8")
+    other = "### photo, 128 x 128\n\nKept."
+    page.write_text(f"# Operators\n\nBefore.\n\n{HEADING}\nold\n\n### faces-64, 64 x 64\n\nold\n\n{other}\n", "utf-8")
     operators.write(page, ["faces-64"], store)
     text = page.read_text("utf-8")
     assert text.startswith(f"# Operators\n\nBefore.\n\n{HEADING}")
     assert "old" not in text
     assert f"Reached NaN: {jobs[5].name} on box-mask." in text
     assert "(page/faces-64.jpg)" in text
+    assert text.endswith(f"{other}\n")
     assert load_image(tmp_path / "page/faces-64.jpg").shape[1] == 3
+    operators.write(page, ["faces-64"], store)
+    assert page.read_text("utf-8") == text

@@ -3,7 +3,8 @@
     python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md
 
 What runs follows from what a sampler requires. A few candidates are measured on held-out pictures with every operator
-that has a default; the pictures that are shown are the package's own. A stopped run goes on where it was.
+that has a default; the pictures that are shown are the package's own. A stopped run goes on where it was. What the page
+has of priors that are not among --priors stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -45,8 +47,22 @@ from posteriori.studies.guide.heldout import held_out
 from posteriori.studies.table import Table
 from posteriori.studies.tasks import SIGMA_Y
 
-#: the side at which each prior is measured, its held-out pictures, and the picture that is shown
-PRIORS = {"faces-64": (64, (32, 34), "astronaut"), "photo": (128, (8, 10), "chelsea")}
+
+class Setup(NamedTuple):
+    """The side at which a prior is measured, its held-out pictures, the picture that is shown, and how many candidates
+    of each kind there is time for.
+    """
+
+    size: int
+    pictures: tuple[int, int]
+    bundled: str
+    candidates: int
+
+
+PRIORS = {
+    "faces-64": Setup(64, (32, 34), "astronaut", candidates=3),
+    "photo": Setup(128, (8, 10), "chelsea", candidates=2),
+}
 #: other settings than an operator's own, which would leave little of 64 x 64 pixels
 SET = {"gaussian-blur": "gaussian-blur(sigma=1.5)"}
 #: these need an array
@@ -63,7 +79,7 @@ CANDIDATES = {
     "ambiguous": (_DAPS, "dps(steps=30)", "pnpdm(steps=80)"),
 }
 HEADING = "## Samplers on operators\n"
-BEST = 3
+PLACES = ("best in PSNR", "second", "third")
 #: operators in a row of the sheet of pictures, and a picture's side there
 ABREAST, SIDE = 2, 96
 
@@ -113,24 +129,24 @@ def candidates(operator: Operator) -> tuple[str, ...]:
 @cache
 def jobs(prior: str) -> list[Restored]:
     """The first candidate on every operator, then the second, and so on."""
-    size, pictures, _ = PRIORS[prior]
-    net = network(prior, size)
+    own = PRIORS[prior]
+    net = network(prior, own.size)
     operators = {text: parse_operator(text, net.shape) for text in texts()}
-    rounds = zip(*(candidates(operator) for operator in operators.values()), strict=True)
+    rounds = zip(*(candidates(operator)[: own.candidates] for operator in operators.values()), strict=True)
     found = []
-    for own in rounds:
-        for (text, operator), candidate in zip(operators.items(), own, strict=True):
+    for each in rounds:
+        for (text, operator), candidate in zip(operators.items(), each, strict=True):
             spec, sigma = read_sampler(candidate), noise_of(operator)
             given = {"steps": spec.fields[spec.cls.count]} | spec.fields
             sampler = resolve(spec.cls, operator, net, sigma=sigma, **given).sampler
-            found.append(Restored(prior, text, format_spec(sampler), sigma, pictures))
+            found.append(Restored(prior, text, format_spec(sampler), sigma, own.pictures))
     return found
 
 
 def pictures_of(prior: str, rows: tuple[int, int], data: Path) -> tuple[Tensor, Tensor]:
     """The held-out ones, and the one that is shown."""
-    size, _, bundled = PRIORS[prior]
-    return held_out(prior, data, slice(*rows), size), load_image(bundled, size=size)
+    own = PRIORS[prior]
+    return held_out(prior, data, slice(*rows), own.size), load_image(own.bundled, size=own.size)
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,7 @@ class Work:
 
     def __call__(self, job: Restored, tick: Tick) -> Result:
         torch.set_num_threads(1)
-        prior, sampler = network(job.prior, PRIORS[job.prior][0]), parse_sampler(job.sampler)
+        prior, sampler = network(job.prior, PRIORS[job.prior].size), parse_sampler(job.sampler)
         truth, own = pictures_of(job.prior, job.pictures, self.data)
         x = torch.cat([truth, own])
         operator = parse_operator(job.operator, prior.shape)
@@ -186,11 +202,16 @@ def admitted() -> Table:
 def ranked(found: dict[Restored, Result], operator: str) -> list[tuple[Restored, Result]]:
     """The best by PSNR first; without those that reached NaN."""
     own = [(job, result) for job, result in found.items() if job.operator == operator and "psnr" in result.values]
-    return sorted(own, key=lambda pair: -fmean(pair[1].values["psnr"]))[:BEST]
+    return sorted(own, key=lambda pair: -fmean(pair[1].values["psnr"]))[: len(PLACES)]
+
+
+def most(found: dict[Restored, Result]) -> int:
+    """How many samplers an operator has at most."""
+    return max((len(ranked(found, job.operator)) for job in found), default=0)
 
 
 def measured(found: dict[Restored, Result]) -> Table:
-    rows = []
+    rows, shown = [], most(found)
     for operator in dict.fromkeys(job.operator for job in found):
         best = ranked(found, operator)
         cells = [
@@ -198,15 +219,14 @@ def measured(found: dict[Restored, Result]) -> Table:
             f"{own.values['seconds']:.1f} s"
             for job, own in best
         ]
-        rows.append((operator, *cells, *[""] * (BEST - len(cells))))
-    return Table("", "", ("operator", "best in PSNR", "second", "third"), rows)
+        rows.append((operator, *cells, *[""] * (shown - len(cells))))
+    return Table("", "", ("operator", *PLACES[:shown]), rows)
 
 
 def drawn(prior: str, operators: Sequence[str], found: dict[Restored, Result], path: Path) -> None:
-    """For each operator the measurement, or how it is drawn, and the best three; the truth is at the end."""
-    size, _, bundled = PRIORS[prior]
-    truth, images, labels = load_image(bundled, size=size), [], []
-    width = ABREAST * (1 + BEST)
+    """For each operator the measurement, or how it is drawn, and the best; the truth is at the end."""
+    truth, images, labels = load_image(PRIORS[prior].bundled, size=PRIORS[prior].size), [], []
+    width = 1 + most(found)
     for text in operators:
         operator = parse_operator(text, truth.shape[1:])
         y = GaussianNoise(noise_of(operator)).simulate(truth, operator).y
@@ -218,26 +238,30 @@ def drawn(prior: str, operators: Sequence[str], found: dict[Restored, Result], p
             restored = to_tensor(own.arrays["picture"])
             images.append(_enlarged(restored))
             labels.append(f"{job.name} {psnr(restored, truth).item():.1f}")
-        while len(images) % (1 + BEST):
+        while len(images) % width:
             images.append(torch.ones_like(images[0]))
             labels.append("")
-    sheet(torch.cat([*images, _enlarged(truth)]), path, columns=width, labels=[*labels, "truth"], cell=SIDE)
+    sheet(torch.cat([*images, _enlarged(truth)]), path, columns=ABREAST * width, labels=[*labels, "truth"], cell=SIDE)
 
 
 def _enlarged(x: Tensor) -> Tensor:
     return F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-def section(found: dict[str, dict[Restored, Result]], pictures: dict[str, Path], folder: Path) -> str:
-    """What stands below HEADING."""
-    parts = [HEADING, filled(INTRODUCTION), admitted().markdown()]
-    for prior, own in found.items():
-        size, (first, end), bundled = PRIORS[prior]
-        text = MEASURED.format(n=end - first, prior=prior, size=size, bundled=bundled, sigma=SIGMA_Y)
-        parts += [f"### {prior}, {size} x {size}", filled(text), measured(own).markdown(), failures(own)]
-        name = pictures[prior].relative_to(folder).as_posix()
-        parts.append(f"![What {prior} makes of every operator's measurement]({name})")
-    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+def section(prior: str, found: dict[Restored, Result], picture: str) -> str:
+    """What was measured with ``prior``; ``picture`` is the sheet's name."""
+    own = PRIORS[prior]
+    text = MEASURED.format(n=own.pictures[1] - own.pictures[0], prior=prior, sigma=SIGMA_Y, **own._asdict())
+    parts = [heading(prior), filled(text), measured(found).markdown(), failures(found)]
+    return _joined([*parts, f"![What {prior} makes of every operator's measurement]({picture})"])
+
+
+def heading(prior: str) -> str:
+    return f"### {prior}, {PRIORS[prior].size} x {PRIORS[prior].size}"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
 def failures(found: dict[Restored, Result]) -> str:
@@ -252,11 +276,11 @@ have no noise, except for PnP-DM, which needs some: it follows the density of y.
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-Three candidates were run on each operator in few steps, with one sample each. The cells have the mean PSNR and LPIPS of
-{n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}), and the seconds of
-one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are shown. {n} pictures
-resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with the PSNR in dB of that
-one picture.
+On each operator {candidates} candidates were run in few steps, with one sample each. The cells have the mean PSNR and
+LPIPS of {n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}), and the
+seconds of one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are shown. {n}
+pictures resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with the PSNR in
+dB of that one picture.
 """
 
 
@@ -276,19 +300,25 @@ def main() -> None:
 
 
 def write(page: Path, priors: Sequence[str], store: Store) -> None:
-    """The part of ``page`` below HEADING, and the pictures, in the folder of its name."""
+    """The part of ``page`` below HEADING, and the pictures, in the folder of its name.
+
+    What it has of other priors than ``priors`` stays.
+    """
     folder = page.with_suffix("")
-    if priors:
+    before, _, below = page.read_text("utf-8").partition(HEADING)
+    parts = [before, HEADING, filled(INTRODUCTION), admitted().markdown()]
+    for prior in PRIORS:
+        if prior not in priors:
+            _, named, rest = below.partition(heading(prior))
+            parts.append(named + rest.partition("\n### ")[0])
+            continue
         folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[Restored, Result]] = {}
-    pictures: dict[str, Path] = {}
-    for prior in priors:
-        found[prior] = {job: own for job in jobs(prior) if (own := store.read(job))}
-        pictures[prior] = folder / f"{prior}.jpg"
-        drawn(prior, list(dict.fromkeys(job.operator for job in found[prior])), found[prior], pictures[prior])
-    text = page.read_text("utf-8").partition(HEADING)[0].rstrip()
+        found = {job: own for job in jobs(prior) if (own := store.read(job))}
+        picture = folder / f"{prior}.jpg"
+        drawn(prior, list(dict.fromkeys(job.operator for job in found)), found, picture)
+        parts.append(section(prior, found, picture.relative_to(page.parent).as_posix()))
     with atomic_path(page) as path:
-        path.write_text(f"{text}\n\n{section(found, pictures, page.parent)}", "utf-8")
+        path.write_text(_joined(parts) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
