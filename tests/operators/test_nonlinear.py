@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from scipy.fft import dctn
+from scipy.stats import truncnorm
 
 from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian, Linear
 from posteriori.likelihoods.base import Conditional
 from posteriori.loop import sample
 from posteriori.operators import HDR, JPEG, BitDepth, Gamma, Identity, PhaseRetrieval
-from posteriori.operators.rounding import mean_within
+from posteriori.operators.rounding import mean_within, rest_within
 from posteriori.rng import Rng
 from posteriori.samplers import DAPS, DDNM, DPS, DiffPIR, PnPDM, REDDiff
 from tests.helpers import IMAGE, image_mixture, normal
@@ -228,3 +229,23 @@ def test_pnpdms_langevin_steps_have_the_law_of_the_exact_step():
     discretised = variance / (1 - 4e-3 / (2 * variance))  # of Langevin steps of this length
     assert abs(off.mean()) < 4 * (discretised / 20_000) ** 0.5
     assert abs(off.var() / discretised - 1) < 4 * (2 / 20_000) ** 0.5
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 3.0])
+@pytest.mark.parametrize("std", [0.1, 1.0, 10.0])
+def test_the_rest_of_a_variance_is_what_scipys_leaves(std, sigma):
+    z = torch.tensor([-3.0, -0.2, 0.0, 0.45, 2.0]).double()
+    low, high = z.clamp(-0.5, 0.5) - 0.25, z.clamp(-0.5, 0.5) + torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]).double()
+    v = truncnorm.var((low - z) / std, (high - z) / std, z, std)
+    found = rest_within(z, low, high, std, sigma)
+    torch.testing.assert_close(found.square(), (1 - torch.from_numpy(v) / sigma**2).clamp(min=0), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("quality", "sigma", "kept"), [(100, 0.1, 1.0), (1, 0.02, 0.0)])
+def test_whitening_fills_narrow_cells_and_leaves_wide_ones(quality, sigma, kept):
+    operator, x, n = JPEG(SHAPE, quality=quality), picture(), normal(1, *SHAPE)
+    e = operator.whitening(n, x, operator(x), 0.1, sigma)
+    before, after, whole = (
+        torch.cat([c.flatten() for c in operator._encoded(operator._planes(x + d))]) for d in (0, e, n)
+    )
+    assert ((after - before).norm() / (whole - before).norm() / sigma).item() == pytest.approx(kept, abs=0.05)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import BitDepth, Dense
 from posteriori.priors.mixture import GaussianMixture
+from posteriori.rng import Rng
 from posteriori.samplers import DPIR
 from tests.helpers import covariance, normal
 
@@ -54,3 +57,22 @@ def test_levels_fall():
     with pytest.raises(PosterioriError, match=r"sigma_min 0\.5 is above sigma_max 0\.384"):
         DPIR(sigma_min=0.5)
     assert torch.tensor([level.sigma for level in DPIR(steps=5).path(PRIOR.schedule)]).diff().max() < 0
+
+
+def test_whitened_errors_are_denoised_in_pairs():
+    prior = GaussianMixture(torch.stack([MEAN, -MEAN]), torch.stack([C, C]))
+    operator = BitDepth((4,), bits=2)
+    like = Gaussian(operator(prior.draw(3).float().clamp(-0.9, 0.9)), operator, 0.0)
+    sampler = DPIR(steps=2, lambda_=0.5, sigma_max=0.4, sigma_min=0.1, whiten=True)
+    found = sample(prior, like, sampler, seed=5, keys=range(3), progress=False)[:, 0]
+    rng, x = Rng(5, range(3), 1), like.y
+    for sigma_k in (0.4, 0.1):
+        std = sigma_k / 0.5**0.5
+        z, n = operator.conditional_mean(x, like.y, std), rng.normal((4,))
+        low, high = operator._cells(like.y)
+        v = torch.from_numpy(truncnorm.var((low - x) / std, (high - x) / std, x, std)).float()
+        e = (sigma_k**2 - v).clamp(min=0).sqrt() * n
+        x = sum(prior.denoise(z + own, prior.schedule.at_noise(sigma_k)).x0 for own in (e, -e)) / 2
+    torch.testing.assert_close(found, x.float(), atol=1e-4, rtol=1e-4)
+    plain = sample(prior, like, replace(sampler, whiten=False), progress=False)[:, 0]
+    assert (plain - found).abs().max() > 1e-3

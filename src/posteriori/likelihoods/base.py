@@ -110,6 +110,10 @@ class Conditional(Additive):
     def conditional_mean(self, z: Tensor, std: float) -> Tensor:
         """E[x | y] of x ~ N(z, std^2 I), (B, *shape); ``std`` may be infinite."""
 
+    def whitening(self, n: Tensor, z: Tensor, std: float, sigma: float) -> Tensor | None:
+        """Noise of variance sigma^2 less that of x | y, made of ``n`` ~ N(0, I); None where that is not known."""
+        return None
+
 
 class Linear(Conditional):
     """A is linear, so that ``misfit`` is affine in x."""

@@ -110,11 +110,19 @@ class EachConditional(EachAdditive, Conditional):
     def conditional_mean(self, z: Tensor, std: float) -> Tensor:
         return self._rows(lambda part, own: part.conditional_mean(own, std), z)
 
+    def whitening(self, n: Tensor, z: Tensor, std: float, sigma: float) -> Tensor | None:
+        def of(part: Conditional, n: Tensor, z: Tensor) -> Tensor:
+            found = part.whitening(n, z, std, sigma)
+            return torch.zeros_like(z) if found is None else found
+
+        return self._rows(of, n, z)
+
 
 class EachLinear(EachConditional, Linear):
     """Of Gaussian noise and linear operators."""
 
     conditional_mean = Linear.conditional_mean
+    whitening = Linear.whitening
 
     def prox(self, z: Tensor, rho: float) -> Tensor:
         return self._rows(lambda part, own: part.prox(own, rho), z)

@@ -122,6 +122,10 @@ class Rounded(Gaussian, Conditional):
         assert isinstance(self.operator, Rounding)  # Gaussian.__new__ sees to it
         return self.operator.conditional_mean(z, self.y, std)
 
+    def whitening(self, n: Tensor, z: Tensor, std: float, sigma: float) -> Tensor:
+        assert isinstance(self.operator, Rounding)
+        return self.operator.whitening(n, z, self.y, std, sigma)
+
 
 class LinearGaussian(Gaussian, Linear):
     """Gaussian noise on a linear operator's output."""

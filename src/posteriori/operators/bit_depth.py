@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from posteriori.operators.rounding import Rounding, mean_within, rounded
+from posteriori.operators.rounding import Rounding, mean_within, rest_within, rounded
 
 
 @final
@@ -40,7 +40,12 @@ class BitDepth(Rounding):
         return y
 
     def conditional_mean(self, z: Tensor, y: Tensor, std: float) -> Tensor:
+        return mean_within(z, *self._cells(y), std)
+
+    def whitening(self, n: Tensor, z: Tensor, y: Tensor, std: float, sigma: float) -> Tensor:
+        return sigma * rest_within(z, *self._cells(y), std, sigma) * n
+
+    def _cells(self, y: Tensor) -> tuple[Tensor, Tensor]:
         y, half = self(y), self.step / 2
         low = torch.where(y < -1 + half, -1 - 6 * half, y - half)
-        high = torch.where(y > 1 - half, 1 + 6 * half, y + half)
-        return mean_within(z, low, high, std)
+        return low, torch.where(y > 1 - half, 1 + 6 * half, y + half)

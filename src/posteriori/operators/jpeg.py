@@ -14,7 +14,7 @@ from scipy.fft import dct
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.operators.rounding import Rounding, mean_within, rounded
+from posteriori.operators.rounding import Rounding, mean_within, rest_within, rounded
 
 #: Annex K.1 of ITU-T T.81, table K.1 (luminance) and K.2 (chrominance), rows of vertical frequency
 _LUMINANCE = """
@@ -124,14 +124,27 @@ class JPEG(Rounding):
         return y
 
     def conditional_mean(self, z: Tensor, y: Tensor, std: float) -> Tensor:
-        # of coefficients, where the picture's pixels are independent; a mean of four has half the std of one
-        luminance, *chrominance = (127.5 * std * self._colours[0].norm(dim=1)).tolist()
-        stds = torch.tensor(luminance), torch.tensor(chrominance)[:, None, None] / 2
+        moves = [mean_within(c, low, high, std * unit) - c for c, low, high, unit in self._cells(z, y)]
+        return z + self._change(moves)
+
+    def whitening(self, n: Tensor, z: Tensor, y: Tensor, std: float, sigma: float) -> Tensor:
         moves = []
-        for c, k, q, own in zip(self._encoded(self._planes(z)), self.coefficients(y), self._tables, stds, strict=True):
-            moves.append(mean_within(c, k - 0.5, k + 0.5, own.to(c) / _tiled(q, c)) - c)
+        for noisy, (c, low, high, unit) in zip(self._encoded(self._planes(z + n)), self._cells(z, y), strict=True):
+            moves.append((rest_within(c, low, high, std * unit, sigma * unit) - 1) * (noisy - c))
+        return sigma * (n + self._change(moves))
+
+    def _cells(self, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Coefficients of ``z`` over their steps, their bounds by ``y``, and the std of each where pixels have 1."""
+        # pixels are independent; a mean of four has half the std of one
+        luminance, *chrominance = (127.5 * self._colours[0].norm(dim=1)).tolist()
+        stds = torch.tensor(luminance), torch.tensor(chrominance)[:, None, None] / 2
+        found = zip(self._encoded(self._planes(z)), self.coefficients(y), self._tables, stds, strict=True)
+        return [(c, k - 0.5, k + 0.5, own.to(c) / _tiled(q, c)) for c, k, q, own in found]
+
+    def _change(self, moves: list[Tensor]) -> Tensor:
+        """The least change of a picture that moves its coefficients by so many steps."""
         luminance, chrominance = self._unrounded(moves)
-        return z + self._picture(luminance, chrominance.repeat_interleave(2, -1).repeat_interleave(2, -2))
+        return self._picture(luminance, chrominance.repeat_interleave(2, -1).repeat_interleave(2, -2))
 
 
 def quantisation_tables(quality: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,13 @@ class Rounding(Operator):
         It goes from the middle of the cells, where std is infinite, to the projection onto them.
         """
 
+    @abstractmethod
+    def whitening(self, n: Tensor, z: Tensor, y: Tensor, std: float, sigma: float) -> Tensor:
+        """What makes the error of ``conditional_mean`` white: noise of variance sigma^2 less that of x | A(x) = y.
+
+        Made of ``n`` ~ N(0, I), (B, *shape), coordinate by coordinate; none where x varies by more than sigma.
+        """
+
 
 def rounded(c: Tensor) -> Tensor:
     """round(c), whose gradient is that of c."""
@@ -35,14 +42,41 @@ def rounded(c: Tensor) -> Tensor:
 
 def mean_within(z: Tensor, low: Tensor, high: Tensor, std: Tensor | float) -> Tensor:
     """The mean of N(z, std^2) between ``low`` and ``high``, entry by entry; at std = 0 the number nearest to z."""
-    inside = z.clamp(low, high)
-    std = torch.as_tensor(std, dtype=torch.float64, device=z.device).clamp(min=1e-9, max=1e6)
-    a, b = (low.double() - z) / std, (high.double() - z) / std
-    turned = a + b > 0
-    a, b = torch.where(turned, -b, a), torch.where(turned, -a, b)  # the side where the tail is known to its digits
-    log_b = torch.special.log_ndtr(b)
-    log_mass = log_b + torch.log1p(-torch.exp(torch.special.log_ndtr(a) - log_b))
-    log_density = lambda u: -u.square() / 2 - math.log(2 * math.pi) / 2 - log_mass  # noqa: E731
-    moved = std * (log_density(a).exp() - log_density(b).exp())
+    inside, std = z.clamp(low, high), _double(std, z)
+    turned, a, b = _tail(z, low, high, std)
+    at_a, at_b = _densities(a, b)
+    moved = std * (at_a - at_b)
     mean = (z + torch.where(turned, -moved, moved)).to(z.dtype)
     return torch.where(mean.isfinite(), mean, inside).clamp(low, high)
+
+
+def rest_within(z: Tensor, low: Tensor, high: Tensor, std: Tensor | float, sigma: Tensor | float) -> Tensor:
+    """sqrt(sigma^2 - v) for the variance v of N(z, std^2) between ``low`` and ``high``, over sigma; 0 where v is more.
+
+    Where the bounds are a hundredth of std from each other or nearer, v is that of equal chances between them.
+    """
+    std = _double(std, z)
+    _, a, b = _tail(z, low, high, std)
+    at_a, at_b = _densities(a, b)
+    v = 1 + a * at_a - b * at_b - (at_a - at_b).square()
+    v = torch.where(b - a < 0.01, (b - a).square() / 12, v).nan_to_num(0).clamp(0, 1) * std.square()
+    return (1 - v / _double(sigma, z).square()).clamp(min=0).sqrt().to(z.dtype)
+
+
+def _double(std: Tensor | float, near: Tensor) -> Tensor:
+    return torch.as_tensor(std, dtype=torch.float64, device=near.device).clamp(min=1e-9, max=1e6)
+
+
+def _tail(z: Tensor, low: Tensor, high: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether the bounds are turned about z, and they in units of std, where the tail is known to its digits."""
+    a, b = (low.double() - z) / std, (high.double() - z) / std
+    turned = a + b > 0
+    return turned, torch.where(turned, -b, a), torch.where(turned, -a, b)
+
+
+def _densities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Of N(0, 1) between a and b, at these."""
+    log_b = torch.special.log_ndtr(b)
+    log_mass = log_b + torch.log1p(-torch.exp(torch.special.log_ndtr(a) - log_b))
+    density = lambda u: torch.exp(-u.square() / 2 - math.log(2 * math.pi) / 2 - log_mass)  # noqa: E731
+    return density(a), density(b)
