@@ -18,8 +18,10 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: posteriori[cluste
 
 @pytest.fixture(scope="module")
 def workers():
-    """Two, with ten seconds for a job."""
-    made = executor_of("ray", 2, 10)
+    """Two, with ten seconds for a job, whatever else of Ray's is said to be here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "127.0.0.9:6379")
+        made = executor_of("ray", 2, 10)
     yield made
     ray.shutdown()
 
@@ -94,6 +96,15 @@ def test_a_full_disk_stops_everything_with_one_line(workers, jobs, tmp_path):
         persist(jobs, work, store, workers, events.append, place="here")
     assert sum(event.kind == "begin" for event in events) <= 3  # two under way, and the next
     assert missing(jobs, store) == jobs
+
+
+def test_a_machine_that_left_the_cluster_stops_everything_with_one_line(workers, tmp_path, monkeypatch):
+    nodes = [node | {"Alive": False} for node in ray.nodes()]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    with pytest.raises(
+        OSError, match=r"^Ray's own process on this machine died: begin it again with ray start, and run"
+    ):
+        run([Square((7,), "killed")], work, Store(tmp_path), workers)
 
 
 def test_a_worker_that_is_killed_between_two_runs_costs_nothing(workers, jobs, tmp_path):

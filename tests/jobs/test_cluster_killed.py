@@ -27,7 +27,7 @@ SUITE = """
 about = "Two tasks."
 prior = "none"
 size = 32
-pictures = 80
+pictures = 65
 seeds = 1
 [[task]]
 name = "box"
@@ -85,7 +85,7 @@ def test_what_is_killed_at_twenty_moments_gives_the_same_parquet(cluster, tmp_pa
     prior = random_prior(tmp_path / "tiny", attention=False, size=32)
     (tmp_path / "mine.toml").write_text(SUITE)
     (tmp_path / "pictures").mkdir()
-    for i in range(80):
+    for i in range(65):
         pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{i:03}.png")
     command = [sys.executable, "-c", "from posteriori.cli import main; main()", "bench", str(tmp_path / "mine.toml")]

@@ -32,7 +32,8 @@ class Ray:
     and ``gpus`` of a GPU. It has one job at a time, and ``run`` asks for the next when a worker is free: as many jobs
     are under way as there are workers, however many wait. Workers that the cluster has no room for yet join when it
     has. A worker that is lost, or is at one job for more than ``timeout`` seconds, fails that job, and another takes
-    its place. Raises PosterioriError where Ray is not installed, there is no cluster, or no node has room for a worker.
+    its place. Raises PosterioriError where Ray is not installed, there is no cluster, or no node has room for a worker;
+    ``run`` raises OSError where Ray's process on this machine dies, without which no worker can be reached.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Ray:
         threads: int | None = None,
     ):
         ray = self.ray = _ray(address, n)
+        self._node = ray.get_runtime_context().get_node_id()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus = [int(node.get("CPU", 0)) for node in nodes]
         share = max(1, min(sum(cpus) // n, max(cpus))) if n and not gpus else 1
@@ -116,10 +118,15 @@ class Ray:
             self._stillborn = 0
 
     def _heard(self, done: Any, hand: _Hand) -> Event:
-        """What became of the job; the worker is idle again, or gone."""
+        """What became of the job; the worker is idle again, or gone. OSError where this machine left the cluster."""
         try:
             kind, note, seconds, error = self.ray.get(done)
         except self.ray.exceptions.RayError as lost:
+            if not any(node["Alive"] and node["NodeID"] == self._node for node in self.ray.nodes()):
+                raise OSError(
+                    "Ray's own process on this machine died: begin it again with ray start, and run the same command "
+                    "again; what was finished is kept"
+                ) from None
             self.ray.kill(hand.worker)
             short = "running low on memory" in str(lost)
             what = "lost its worker, as its node was short of memory" if short else f"lost its worker ({_why(lost)})"
@@ -209,7 +216,7 @@ def _ray(address: str | None, n: int | None) -> Any:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
-        ray.init(num_cpus=max(n or 0, granted()), **quiet)
+        ray.init("local", num_cpus=max(n or 0, granted()), **quiet)  # not what else runs here, or did
         return ray
     try:
         ray.init(address, **quiet)

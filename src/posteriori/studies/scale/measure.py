@@ -244,7 +244,7 @@ def _begun(cpus: int) -> None:
     """Ray, quiet."""
     ray: Any = import_module("ray")
     if not ray.is_initialized():
-        ray.init(num_cpus=cpus, log_to_driver=False, logging_level="ERROR")
+        ray.init("local", num_cpus=cpus, log_to_driver=False, logging_level="ERROR")
 
 
 def _seconds(work: Callable[[], object]) -> float:
