@@ -15,8 +15,8 @@ from posteriori.observers import CountedPrior
 from posteriori.operators import GaussianBlur
 from posteriori.operators.base import Operator
 from posteriori.restore.methods import OnePass, Posterior, denoised
-from posteriori.samplers import DPIR
-from posteriori.settings.text import read_sampler
+from posteriori.samplers import DDRM, DPIR, DiffPIR
+from posteriori.settings.text import format_spec, read_sampler
 
 Y = torch.zeros(1, *IMAGE)
 LIKE = GaussianNoise(0.05).likelihood(Y, GaussianBlur(IMAGE, sigma=1.0, size=7))
@@ -76,13 +76,17 @@ def test_the_noise_of_a_grey_picture_lies_in_luminance():
     assert torch.equal(denoised(prior, y[:1], prior.schedule.at_noise(0.2), 1, 0)[0], x0[:1])
 
 
-def test_a_grey_picture_is_deblurred_with_noise_in_colour():
-    """DPIR, which draws no noise, comes nearer to a grey truth than with a network that is given grey noise."""
+@pytest.mark.parametrize(
+    ("sampler", "sigma"),
+    [(DPIR(steps=8), 0.01), (DiffPIR(steps=8, lambda_=1.0, zeta=1.0), 0.05), (DDRM(steps=8), 0.05)],
+)
+def test_a_grey_picture_is_deblurred_as_its_noise_is_grey(sampler, sigma):
+    """Nearer to the truth than as a picture in colour, whose noise is of the channels each."""
     x = load_image("coffee")[..., 150:230, 200:280].mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    prior, blur, noise = load_prior("photo").at(80), GaussianBlur((3, 80, 80), sigma=1.5, size=13), GaussianNoise(0.01)
-    y = blur(x) + 0.01 * torch.randn(1, 1, 80, 80, generator=torch.Generator().manual_seed(0))
+    prior, blur, noise = load_prior("photo").at(80), GaussianBlur((3, 80, 80), sigma=1.5, size=13), GaussianNoise(sigma)
+    y = blur(x) + sigma * torch.randn(1, 1, 80, 80, generator=torch.Generator().manual_seed(0))
     like = noise.likelihood(y, blur)
-    found = Posterior(read_sampler("dpir"), 8, 1).settled(prior, blur, noise)(prior, like, y, 0, 1, lambda _: None).x[0]
-    assert (found == found[:, :1]).all()
-    plain = sample(prior, like, DPIR(steps=8), progress=False)[0].mean(1, keepdim=True)
-    assert psnr(found, x).item() > psnr(plain.expand_as(x), x).item() + 0.2
+    method = Posterior(read_sampler(format_spec(sampler)), 8, 1).settled(prior, blur, noise)
+    pictures = method(prior, like, y, 0, 1, lambda _: None).x[0], sample(prior, like, sampler, progress=False)[0]
+    grey, coloured = (psnr(found.mean(1, keepdim=True).expand_as(x), x).item() for found in pictures)
+    assert grey > coloured + 0.2

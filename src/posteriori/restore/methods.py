@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.jobs.cost import seconds_of_a_call, seconds_of_a_step
-from posteriori.likelihoods import Likelihood, Noise
+from posteriori.likelihoods import Additive, Likelihood, Noise
 from posteriori.loop import sample
 from posteriori.observers import CountedPrior
 from posteriori.operators.base import Operator
@@ -162,8 +162,11 @@ class Sampling:
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
         asked, sampler = self.asked, self.resolved.sampler
-        if sampler.point and y.ndim == 4 and y.shape[1] == prior.shape[0] and is_grey(y).all():
-            prior = Grey(prior, seed)  # others draw noise of all channels themselves
+        if y.ndim == 4 and y.shape[1] == prior.shape[0] and is_grey(y).all():
+            if sampler.point:
+                prior = Grey(prior, seed)
+            elif isinstance(like, Additive):  # which has sqrt(C) sigma in the sum of its channels: see ``Grey``
+                like = like.with_sigma(like.sigma * y.shape[1] ** 0.5)
         counted = CountedPrior(prior)
         last: tuple[State, slice, int, int] | None = None
         passes, done = (1 if sampler.interacting else -(-len(like) * asked.n // batch)), 0
