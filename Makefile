@@ -42,6 +42,9 @@ guide: .venv/installed-bench ## measure again what docs/ says of the samplers, o
 	$(BIN)/posteriori verify --out out/verify
 	mkdir -p docs/verification
 	cp out/verify/verification.md docs/ && cp out/verify/verification/*.png docs/verification/
+	$(BIN)/posteriori verify --quick --out out/quick
+	mkdir -p docs/quick/verification
+	cp out/quick/verification.md docs/quick/ && cp out/quick/verification/*.png docs/quick/verification/
 	$(BIN)/python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md
 	$(BIN)/python -m posteriori.studies.guide.blind --data $(DATA) --out out/blind --page docs/blind.md
 	$(BIN)/python -m posteriori.studies.guide.operators --data $(DATA) --out out/operators --page docs/operators.md
