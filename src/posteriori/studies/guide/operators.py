@@ -276,11 +276,11 @@ have no noise, except for PnP-DM, which needs some: it follows the density of y.
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-On each operator {candidates} candidates were run in few steps, with one sample each. The cells have the mean PSNR and
-LPIPS of {n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}), and the
-seconds of one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are shown. {n}
-pictures resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with the PSNR in
-dB of that one picture.
+On each operator up to {candidates} candidates were run in few steps, with one sample each. The cells have the mean
+PSNR and LPIPS of {n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}),
+and the seconds of one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are
+shown. {n} pictures resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with
+the PSNR in dB of that one picture.
 """
 
 
