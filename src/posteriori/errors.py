@@ -10,15 +10,23 @@ class PosterioriError(ValueError):
     can mend. Whatever else reaches them is a bug, and is shown as one.
     """
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
 
 class UsageError(PosterioriError):
     """Options that do not go together, whatever the inputs are."""
+
+
+def printable(text: str) -> str:
+    """``text`` in one line that a terminal prints: what else names of files hold, as line breaks, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def sentence(error: BaseException, advice: str) -> str:
     """``error`` in one line; of a bug, that it is one, and the ``advice`` what to do about it."""
     said = str(error).strip()
     if isinstance(error, (PosterioriError, OSError, FloatingPointError, MemoryError)):
-        return (said or type(error).__name__).splitlines()[0]
+        return printable(said or type(error).__name__)
     what = f"{type(error).__name__}: {said or 'no message'}".splitlines()[0]
     return f"a bug, not your mistake: {what}; {advice}"

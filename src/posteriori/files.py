@@ -105,8 +105,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 160 characters."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    """The first line of an error's message, at most 160 characters that a terminal prints."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def writable_folder(path: str | Path) -> Path:

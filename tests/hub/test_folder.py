@@ -280,7 +280,7 @@ def test_damaged_weights_are_refused_and_run_no_code(tmp_path, name):
     folder = stored(tmp_path / "p", a_model())
     (folder / WEIGHTS).unlink()
     (folder / name).write_bytes(b"\x80\x04cos\nmkdir\n(X\x01\x00\x00\x00xtR.")
-    with pytest.raises(ValueError, match=rf"{name} cannot be loaded \(.*\): get it again") as error:
+    with pytest.raises(ValueError, match=rf"{name} (cannot be loaded \(.*\): get it again|.* ran no code)") as error:
         load_folder(folder)
     assert "\n" not in str(error.value)
 

@@ -238,7 +238,10 @@ BAD = [
     ('[[sampler]]\nsampler = "dppm"\nsource = ""', "no sampler"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "blurr"\nnoise = "0.1"', "no operator"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "loud"', "noise is 'loud'"),
-    ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nbest_of = 0', "a is the best of 0"),
+    (
+        '[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nbest_of = 0',
+        "best_of is 0",
+    ),
 ]
 HEAD = 'about = ""\nprior = "faces-64"\nsize = 64\npictures = 1\nseeds = 1\n'
 

@@ -89,6 +89,6 @@ def rows_of(text: str) -> int | None:
     """``--batch``: a number of images, or None for auto."""
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise PosterioriError(f"--batch is {text!r}: give auto or a number of images, at least 1")
     return int(text)

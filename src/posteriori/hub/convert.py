@@ -6,6 +6,7 @@ and the DPS configurations have them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,13 +54,13 @@ def unet_config(flags: Flags) -> dict[str, Any]:
             raise PosterioriError(
                 f"{flag} is {flags.get(flag, default)}: only models with {flag}: {value} can be converted"
             )
-    head = int(flags["num_head_channels"])
+    head = _whole(flags, "num_head_channels", -1)
     if head < 1:
         raise PosterioriError(
             f"num_head_channels is {head}: only models with a fixed number of channels a head are supported"
         )
-    size = int(flags["image_size"])
-    channels = [int(flags["num_channels"]) * mult for mult in _multipliers(flags)]
+    size, base, blocks = (_whole(flags, name, 1) for name in ("image_size", "num_channels", "num_res_blocks"))
+    channels = [base * mult for mult in _multipliers(flags)]
     attends = _attends(flags, len(channels))
     uneven = [c for c, a in zip(channels, attends, strict=True) if a and c % head] or [c for c in channels if c % 32]
     if uneven:
@@ -71,7 +72,7 @@ def unet_config(flags: Flags) -> dict[str, Any]:
         "in_channels": 3,
         "out_channels": 6 if flags.get("learn_sigma", False) else 3,
         "block_out_channels": channels,
-        "layers_per_block": int(flags["num_res_blocks"]),
+        "layers_per_block": blocks,
         "down_block_types": down,
         "up_block_types": up,
         "downsample_type": "resnet",
@@ -164,21 +165,36 @@ def complete_flags(state: Mapping[str, Tensor], given: Flags) -> dict[str, Any]:
         raise PosterioriError(
             f"the tensors' shapes do not tell {', '.join(missing)}: give --config FILE, JSON with {', '.join(UNSEEN)}"
         )
-    return {**flags_from_shapes(state, int(given["image_size"])), **given}
+    return {**flags_from_shapes(state, _whole(given, "image_size", 1)), **given}
 
 
 def _multipliers(flags: Flags) -> list[int]:
-    mult = flags.get("channel_mult") or DEFAULT_MULT.get(int(flags["image_size"]), "")
+    mult = flags.get("channel_mult") or DEFAULT_MULT.get(_whole(flags, "image_size", 1), "")
     try:
-        return [int(m) for m in (mult.split(",") if isinstance(mult, str) else mult)]
-    except ValueError:
-        raise PosterioriError(f"channel_mult is {mult!r}: give whole numbers like '1,2,2'") from None
+        found = [int(m) for m in (mult.split(",") if isinstance(mult, str) else mult)]
+    except (ValueError, TypeError, OverflowError):
+        found = []
+    if not 0 < len(found) <= 16 or not all(0 < m <= 64 for m in found):
+        raise PosterioriError(f"channel_mult is {mult!r}: give whole numbers like '1,2,2'")
+    return found
+
+
+def _whole(flags: Flags, name: str, least: int) -> int:
+    """A flag that is a whole number, as JSON has it or as it was typed; PosterioriError where it is none."""
+    value = flags[name]
+    text = value.strip() if isinstance(value, str) else str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,6}", text, re.ASCII) or int(text) < least:
+        raise PosterioriError(f"{name} is {value!r}: give a whole number, as guided-diffusion's flags have it")
+    return int(text)
 
 
 def _attends(flags: Flags, levels: int) -> list[bool]:
     named = str(flags["attention_resolutions"]).strip("[]()")
-    resolutions = [int(r) for r in named.split(",") if r.strip()]
-    attends = [int(flags["image_size"]) >> level in resolutions for level in range(levels)]
+    try:
+        resolutions = [int(r) for r in named.split(",") if r.strip()]
+    except ValueError:
+        raise PosterioriError(f"attention_resolutions are {named!r}: give sides in pixels, like '16,8'") from None
+    attends = [_whole(flags, "image_size", 1) >> level in resolutions for level in range(levels)]
     if sum(attends) != len(resolutions):
         raise PosterioriError(
             f"attention_resolutions {named!r} are not levels of a network at image_size {flags['image_size']}"

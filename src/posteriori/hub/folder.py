@@ -9,29 +9,107 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import nn
 
+from posteriori.bounds import check
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, first_line, read_json, write_json
 from posteriori.hub.stored import WEIGHTS, find_weights, hash_of, read_weights
 from posteriori.priors.base import Prior
 from posteriori.priors.channels import EachChannel
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
-from posteriori.priors.unet2d import UNet2D, is_known
+from posteriori.priors.unet2d import DEFAULTS, UNet2D, is_known
 from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
 
 OURS = "posteriori.json"
 CARD = "README.md"
 FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS, CARD)
 SCHEDULES = "linear, scaled_linear, squaredcos_cap_v2 or trained_betas"
+
+
+Count = Annotated[int | None, Ge(1), Le(2**16)]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The numbers of config.json, in bounds in which a network can be built and judged."""
+
+    in_channels: Annotated[int, Ge(1), Le(2**16)] = 3
+    out_channels: Annotated[int, Ge(1), Le(2**16)] = 3
+    layers_per_block: Annotated[int, Ge(1), Le(64)] = 2
+    time_embedding_dim: Count = None
+    attention_head_dim: Count = 8
+    norm_num_groups: Count = 32
+    attn_norm_num_groups: Count = None
+    norm_eps: Annotated[float, Gt(0), Le(1)] = 1e-5
+    mid_block_scale_factor: Annotated[float, Gt(0), Le(2**16)] = 1
+    freq_shift: Annotated[float, Ge(0), Le(1)] = 0
+    downsample_padding: Annotated[int, Ge(0), Le(8)] = 1
+    flip_sin_to_cos: bool = True
+    add_attention: bool = True
+
+    @classmethod
+    def check(cls, config: Mapping[str, Any], file: Path) -> None:
+        """PosterioriError where a value of ``config``, which is in ``file``, is none."""
+        given = {**DEFAULTS, **config}
+        widths, kinds = given["block_out_channels"], (given["down_block_types"], given["up_block_types"])
+        try:
+            check(cls(**{field.name: given[field.name] for field in fields(cls)}))
+        except PosterioriError as error:
+            raise PosterioriError(f"{file}: {error}") from None
+        if not _list_of(widths, lambda width: type(width) is int and 0 < width <= 2**16):
+            raise PosterioriError(f"{file}: block_out_channels are {widths!r}: give 1 to 16 whole numbers")
+        if not all(_list_of(own, lambda kind: type(kind) is str) and len(own) == len(widths) for own in kinds):
+            raise PosterioriError(f"{file}: down_block_types and up_block_types are not {len(widths)} names each")
+
+
+def _list_of(values: Any, is_one: Callable[[Any], bool]) -> bool:
+    return isinstance(values, list | tuple) and 0 < len(values) <= 16 and all(map(is_one, values))
+
+
+@dataclass(frozen=True)
+class _Ours:
+    """What ``OURS`` says, where it says it."""
+
+    patch: Annotated[int, Ge(1), Le(64)] = 1
+    size: Annotated[int | None, Ge(1), Le(2**16)] = None
+    name: str | None = None
+    licence: str = "not recorded"
+    shift: tuple[float, float] | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> _Ours:
+        """PosterioriError where a value is none."""
+        values = read_json(file) if file.is_file() else {}
+        own = cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        try:
+            check(own)
+        except PosterioriError as error:
+            raise PosterioriError(f"{file}: {error}") from None
+        if own.shift is None:
+            return own
+        if not _list_of(own.shift, lambda end: type(end) in (int, float) and abs(end) < 1e9) or len(own.shift) != 2:
+            raise PosterioriError(f"{file}: shift is {own.shift!r}: give two numbers")
+        return replace(own, shift=tuple(own.shift))
+
+
+@dataclass(frozen=True)
+class _Betas:
+    """What a scheduler's configuration says of its betas; the defaults are diffusers'."""
+
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+    num_train_timesteps: Annotated[int, Ge(2), Le(100_000)] = 1000
+    beta_start: Annotated[float, Gt(0), Le(1)] = 1e-4
+    beta_end: Annotated[float, Gt(0), Le(1)] = 0.02
 
 
 @dataclass(frozen=True)
@@ -144,11 +222,26 @@ def _network(folder: Folder) -> UNet2D | None:
     if not is_known(folder.config):
         return None
     state = read_weights(folder.files)
-    with torch.device("meta"):  # no time spent on initial weights
-        net = UNet2D(folder.config)
+    net = _planned(folder, UNet2D)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in net.state_dict().items()}:
         return None
     net.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
+    return net
+
+
+def _planned(folder: Folder, build: Callable[[dict[str, Any]], Any]) -> Any:
+    """The network of config.json without numbers in it. PosterioriError where it is none, or has more than the files.
+
+    What is built with numbers may then take the memory that the files take, and no more than a few times that.
+    """
+    file = folder.unet / "config.json"
+    try:
+        with torch.device("meta"):
+            net = build(folder.config)
+    except Exception as error:  # a constructor of networks takes what it is given for right
+        raise PosterioriError(f"{file} describes no network ({first_line(error)}): get it again") from None
+    if sum(p.numel() for p in net.parameters()) > sum(part.stat().st_size for part in folder.files):
+        raise PosterioriError(f"{folder.weights} is smaller than the network of its config.json: get both again")
     return net
 
 
@@ -161,6 +254,7 @@ def _diffusers_network(folder: Folder) -> nn.Module:
             save_file(read_weights(folder.files), Path(whole) / WEIGHTS, metadata={"format": "pt"})
             write_json(folder.config, Path(whole) / "config.json")
             return _diffusers_network(replace(folder, unet=Path(whole), files=(Path(whole) / WEIGHTS,)))
+    _planned(folder, UNet2DModel.from_config)
     try:
         loaded: Any = UNet2DModel.from_pretrained(
             folder.unet, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
@@ -195,25 +289,25 @@ def read_folder(path: Path) -> Folder:
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel" or config.get("num_class_embeds") or config.get("class_embed_type"):
         raise PosterioriError(f"{unet / 'config.json'} is a {kind}, or has classes: give an unconditional UNet2DModel")
-    ours = read_json(path / OURS) if (path / OURS).is_file() else {}
-    patch = ours.get("patch", 1)
-    size = ours.get("size") or config.get("sample_size")
+    ours = _Ours.read(path / OURS)
+    _Sizes.check(config, unet / "config.json")
+    size = ours.size or config.get("sample_size")
     sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+    if len(sides) != 2 or not all(type(side) is int and 0 < side <= 2**16 for side in sides):
         raise PosterioriError(
-            f"{unet / 'config.json'} has sample_size {size}: give one or two whole numbers, in pixels"
+            f"{unet / 'config.json'} has sample_size {size!r}: give one or two whole numbers, in pixels"
         )
-    _check_network(config, patch, unet / "config.json")
+    _check_network(config, ours.patch, unet / "config.json")
     folder = Folder(
-        name=ours.get("name", path.resolve().name),
+        name=path.resolve().name if ours.name is None else ours.name,
         unet=unet,
         config=config,
         scheduler=noise,
         sides=(sides[0], sides[1]),
         files=files,
-        patch=patch,
-        licence=ours.get("licence", "not recorded"),
-        shift=tuple(ours["shift"]) if "shift" in ours else None,
+        patch=ours.patch,
+        licence=ours.licence,
+        shift=ours.shift,
     )
     known = ["flow"] if _is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
     if folder.prediction not in known:
@@ -260,7 +354,10 @@ def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
         return betas_from_config(config)
     if config.get("invert_sigmas"):
         raise PosterioriError("invert_sigmas is true: its time runs from noise to the image, which no prior here has")
-    return RectifiedFlow(config.get("num_train_timesteps", 1000))
+    levels = config.get("num_train_timesteps", 1000)
+    if type(levels) is not int or not 2 <= levels <= 100_000:
+        raise PosterioriError(f"num_train_timesteps is {levels!r}: give a whole number from 2 up to 100000")
+    return RectifiedFlow(levels)
 
 
 def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
@@ -269,17 +366,20 @@ def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
         raise PosterioriError(
             "rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use"
         )
-    if config.get("trained_betas") is not None:
-        return VPSchedule(config["trained_betas"])
-    kind, T = config.get("beta_schedule"), config.get("num_train_timesteps", 1000)
-    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
-    if kind == "linear":
+    if (betas := config.get("trained_betas")) is not None:
+        if not isinstance(betas, list | tuple) or not all(type(beta) in (int, float) for beta in betas) or not betas:
+            raise PosterioriError("trained_betas are no list of numbers: get the folder again")
+        return VPSchedule(betas)
+    if config.get("beta_schedule") not in get_args(get_type_hints(_Betas)["beta_schedule"]):
+        raise PosterioriError(f"beta_schedule is {config.get('beta_schedule')!r}: there are {SCHEDULES}")
+    own = _Betas(**{field.name: config[field.name] for field in fields(_Betas) if field.name in config})
+    check(own)
+    first, last, T = own.beta_start, own.beta_end, own.num_train_timesteps
+    if own.beta_schedule == "linear":
         return VPSchedule(np.linspace(first, last, T))
-    if kind == "scaled_linear":
+    if own.beta_schedule == "scaled_linear":
         return VPSchedule(np.linspace(math.sqrt(first), math.sqrt(last), T) ** 2)
-    if kind == "squaredcos_cap_v2":
-        return cosine_betas(T)
-    raise PosterioriError(f"beta_schedule is {kind!r}: there are {SCHEDULES}")
+    return cosine_betas(T)
 
 
 def _schedule_config(schedule: VPSchedule) -> dict[str, Any]:

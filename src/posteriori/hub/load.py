@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -25,7 +23,7 @@ from posteriori.hub.folder import (
     read_folder,
     save_folder,
 )
-from posteriori.hub.stored import STEM, WEIGHTS
+from posteriori.hub.stored import STEM, WEIGHTS, named_tensors, unpickled
 from posteriori.names import nearest
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, auto_dtype
@@ -166,21 +164,7 @@ def embedded() -> list[str]:
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols: the errors below say more
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise PosterioriError(
-            f"{path} holds more than tensors, or is not a checkpoint: it was refused and ran no code"
-        ) from None
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise PosterioriError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise PosterioriError(
-            f"{path} holds no state dict (tensors by name): give the network's own, not a training state"
-        )
-    return state
+    return named_tensors(unpickled(path), path)
 
 
 def _network(state: Mapping[str, Tensor], flags: Mapping[str, Any]) -> PixelUNet:
@@ -204,7 +188,9 @@ def _card_prior(card: Card, state: Mapping[str, Tensor], *, device: torch.device
 
 def _scheduler(flags: Mapping[str, Any]) -> dict[str, Any]:
     """guided-diffusion's diffusion flags and their defaults, in diffusers' names."""
-    T, name = int(flags.get("diffusion_steps", 1000)), flags.get("noise_schedule", "linear")
+    T, name = flags.get("diffusion_steps", 1000), flags.get("noise_schedule", "linear")
+    if type(T) is not int or not 1 <= T <= 100_000:
+        raise PosterioriError(f"diffusion_steps is {T!r}: give a whole number, as guided-diffusion's flags have it")
     if name not in ("linear", "cosine"):
         raise PosterioriError(f"noise_schedule is {name!r}: there are linear and cosine")
     if flags.get("rescale_timesteps") and T != 1000:

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,8 +42,10 @@ def find_weights(folder: Path) -> tuple[Path, ...]:
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    named = read_json(index).get("weight_map", {}).values()
-    files = tuple(index.parent / Path(str(name)).name for name in sorted(set(named)))
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(type(name) is str and name for name in places.values()):
+        raise PosterioriError(f"{index} has no weight_map of files: get all parts of the weights again")
+    files = tuple(index.parent / Path(name).name for name in sorted(set(places.values())))
     missing = [file for file in files if not file.is_file()]
     if missing or not files:
         raise FileNotFoundError(f"{(missing or [index])[0]} is missing or empty: get all parts of the weights again")
@@ -57,17 +60,36 @@ def read_weights(files: tuple[Path, ...]) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for file in files:
         try:
-            if file.suffix == ".bin":
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of pickle protocols
-                    state |= torch.load(file, map_location="cpu", weights_only=True)
-            else:
-                state |= load_file(file)
-        except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            state |= named_tensors(unpickled(file), file) if file.suffix == ".bin" else load_file(file)
+        except (SafetensorError, OSError, RuntimeError, OverflowError) as error:
             raise PosterioriError(f"{file} cannot be loaded ({first_line(error)}): get it again") from None
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise PosterioriError(f"{files[0]} holds more than tensors: give the network's own weights")
     return state
+
+
+def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What torch.save wrote into ``path``, without running what it may hold of code.
+
+    PosterioriError where it is damaged, or holds more than tensors, numbers, texts and their containers.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: the errors below say more
+            return torch.load(path, map_location=device, weights_only=True)
+    except MemoryError:
+        raise PosterioriError(f"{path} is damaged, or asks for more memory than there is: get it again") from None
+    except pickle.UnpicklingError:
+        raise PosterioriError(
+            f"{path} holds more than tensors, or is not a checkpoint: it was refused and ran no code"
+        ) from None
+    except Exception as error:  # a pickle is a program: one that is damaged fails in any way
+        raise PosterioriError(f"{path} is damaged or not a checkpoint ({first_line(error)}): get it again") from None
+
+
+def named_tensors(state: Any, path: Path) -> dict[str, Tensor]:
+    """``state``, where it is one; PosterioriError where it is anything else."""
+    if isinstance(state, dict) and state and all(type(k) is str and isinstance(v, Tensor) for k, v in state.items()):
+        return state
+    raise PosterioriError(f"{path} holds no state dict (tensors by name): give the network's own, not a training state")
 
 
 def hash_of(files: tuple[Path, ...]) -> str:

@@ -70,7 +70,7 @@ Region = tuple[int, int, int, int]
 def read_region(text: str) -> Region:
     """Of "LEFT,TOP,WIDTH,HEIGHT"; PosterioriError, one line, for anything else."""
     numbers = [part.strip() for part in text.split(",")]
-    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or "0" in numbers[2:]:
+    if len(numbers) != 4 or not all(n.isdecimal() and len(n) < 10 for n in numbers) or not all(map(int, numbers[2:])):
         raise PosterioriError(f"--region is {text!r}: give LEFT,TOP,WIDTH,HEIGHT in pixels, like 200,100,256,256")
     left, top, width, height = map(int, numbers)
     return left, top, width, height

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from posteriori.errors import PosterioriError
+from posteriori.files import first_line
 from posteriori.images import science
-from posteriori.images.span import Span, read_span
+from posteriori.images.span import Span, on_unit, read_span
 
 #: Pillow's names of what it reads here, and how files of each end
 FORMATS = {
@@ -113,8 +114,10 @@ def read_picture(data: bytes, source: str | Path, given: str | None = None) -> P
         problem = "is not a picture" if data else "is empty"
     except _Unstated as error:
         raise PosterioriError(f"{source} {error}") from None
+    except MemoryError:
+        raise MemoryError(f"there is not enough memory to read {source}: give a smaller copy") from None
     except Exception as error:  # decoders raise nearly anything on damaged data
-        problem = f"is damaged or of an unsupported kind ({error})"
+        problem = f"is damaged or of an unsupported kind ({first_line(error)})"
     raise PosterioriError(f"{source} {problem}: {ACCEPTED}")
 
 
@@ -129,9 +132,7 @@ def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
         if (colours := _floating_colours(data)) is None:
             raise
         span, note = _span(colours, True, 32, given, None)
-        return Picture(
-            ((colours - span[0]) / (span[1] - span[0])).astype(np.float32), note, Origin("TIFF", bits=32, span=span)
-        )
+        return Picture(on_unit(colours, span), note, Origin("TIFF", bits=32, span=span))
     _check(picture)
     deep, layout = _deep(picture), _layout(picture)  # first of all: decoding forgets it
     notes = _notes(picture)
@@ -154,7 +155,7 @@ def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
         return Picture(np.array(converted or _rgb(own)), (*reduced, *notes), Origin(**origin))
     bits = 32 if mode == "F" or (mode == "I" and picture.format != "PPM") else 16
     span, note = _span(samples[..., :3], mode == "F", bits, given, white if isinstance(white, int) else None)
-    colour = ((samples[..., :3] - span[0]) / (span[1] - span[0])).astype(np.float32)
+    colour = on_unit(samples[..., :3], span)
     alpha = (samples[..., 3] / 65535).astype(np.float32) if samples.shape[-1] == 4 else None
     if alpha is not None and alpha.min() < 1:
         colour = alpha[..., None] * colour + (1 - alpha[..., None])

@@ -12,7 +12,7 @@ import numpy as np
 
 from posteriori.errors import PosterioriError
 from posteriori.files import first_line
-from posteriori.images.span import Span, read_span
+from posteriori.images.span import Span, on_unit, read_span
 
 _ENDINGS = {
     "RAW": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
@@ -135,7 +135,7 @@ def _taken(span: Span, said: str) -> str:
 def _scaled(values: np.ndarray, span: Span, notes: tuple[str, ...], bits: int) -> Found:
     if not np.isfinite(values).all():
         raise PosterioriError("the picture holds NaN or infinity: give finite numbers")
-    return Found(((values - span[0]) / (span[1] - span[0]))[..., None], notes, bits, span)
+    return Found(on_unit(values, span)[..., None], notes, bits, span)
 
 
 #: how each kind is read: (data, path, "BLACK..WHITE" or None) to what was found

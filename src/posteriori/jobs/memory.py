@@ -198,7 +198,9 @@ def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: 
     """
     path, identity = out / RESULTS / ".batch.json", {"prior": sha256, "shape": list(prior.shape)}
     found = read_json(path) if path.is_file() else {}
-    kept = found["batch"] if found.get("for") == identity else None
+    kept = found.get("batch") if found.get("for") == identity else None
+    if type(kept) is not int or kept < 1:
+        kept = None
     together = room(prior, batch or kept, **asked)
 
     @cache

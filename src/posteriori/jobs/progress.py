@@ -54,13 +54,13 @@ def log(path: Path) -> Report:
 def seconds_taken(path: Path) -> dict[str, float]:
     """By the job's key, how long it took the last time that it was done, as the log at ``path`` has it."""
     took = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
         except ValueError:  # what a kill cut short
             continue
-        if entry["event"] == "end":
-            took[entry["job"]] = entry["seconds"]
+        if isinstance(entry, dict) and entry.get("event") == "end" and isinstance(entry.get("seconds"), int | float):
+            took[str(entry.get("job"))] = entry["seconds"]
     return took
 
 

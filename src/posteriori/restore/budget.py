@@ -81,8 +81,9 @@ def within(
         {"seconds": seconds, "sources": [s.name for s in sources]},
     )
     kept = read_json(path) if path.is_file() else {}
-    if kept.get("for") == identity:
-        return _by(restoration, _with(method, kept["steps"], quick=kept["quick"]))
+    steps, quick = kept.get("steps"), kept.get("quick")
+    if kept.get("for") == identity and type(steps) is int and steps > 0 and type(quick) is bool:
+        return _by(restoration, _with(method, steps, quick=quick))
     case = restoration.case(sources[0])
     quick = False
     steps, each = _fitting(restoration, case, seconds / len(sources))

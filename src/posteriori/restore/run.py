@@ -206,9 +206,9 @@ def _finished(
                 continue
             settings = as_json(restoration.settings(case))
             manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
-            used = manifest.get("settings", {})
+            used, given = (own if isinstance(own := manifest.get(key), dict) else {} for key in ("settings", "input"))
             other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
-            if manifest.get("input", {}).get("sha256") != case.loaded.about["sha256"]:
+            if given.get("sha256") != case.loaded.about["sha256"]:
                 other.append("input")
             if other:
                 raise FileExistsError(
@@ -384,6 +384,13 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
 
 def write_summary(out: Path) -> None:
     """Writes results.json: a line for every entry that ``out`` holds."""
-    manifests = [read_json(path) for path in sorted(out.rglob(MANIFEST))]
-    outcomes = [Outcome(Source(m["input"]["file"], m["name"]), m) for m in manifests]
-    write_json([summary(outcome, out) for outcome in outcomes], out / SUMMARY)
+    write_json([row(path, out) for path in sorted(out.rglob(MANIFEST))], out / SUMMARY)
+
+
+def row(path: Path, out: Path) -> dict[str, Any]:
+    """``summary`` of the manifest ``path`` in ``out``. PosterioriError where it is none of a restoration."""
+    manifest = read_json(path)
+    try:
+        return summary(Outcome(Source(manifest["input"]["file"], manifest["name"]), manifest), out)
+    except (KeyError, TypeError, AttributeError, IndexError):  # of another shape
+        raise PosterioriError(f"{path} is no manifest of a restoration: remove its folder, and run again") from None

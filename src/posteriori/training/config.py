@@ -15,7 +15,7 @@ from posteriori.files import read_json
 Weighting = Literal["constant", "min-snr", "p2"]
 Crop = Literal["centre", "random"]
 Times = Literal["uniform", "log-normal", "mixed"]
-Positive = Annotated[int, Ge(1)]
+Positive = Annotated[int, Ge(1), Le(2**20)]
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,36 @@ class TrainConfig:
     """
 
     size: Positive = 64
-    patch: Positive = 2
+    patch: Annotated[int, Ge(1), Le(64)] = 2
     channels: tuple[int, ...] = (96, 128, 192)
-    blocks: Positive = 1
+    blocks: Annotated[int, Ge(1), Le(64)] = 1
     attention: bool = True
     norm_groups: Positive = 16
     schedule: Literal["linear", "cosine"] = "linear"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     weighting: Weighting = "constant"
     times: Times = "uniform"
-    images: Positive = 160_000
+    images: Annotated[int, Ge(1)] = 160_000
     batch_size: Positive = 32
-    learning_rate: float = 4e-4
-    weight_decay: float = 0.0
-    warmup: int = 200
-    cooldown: float = 0.2
-    clip_norm: float = 1.0
-    ema: float = 0.9995
+    learning_rate: Annotated[float, Gt(0)] = 4e-4
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    warmup: Annotated[int, Ge(0)] = 200
+    cooldown: Annotated[float, Ge(0), Le(1)] = 0.2
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    ema: Annotated[float, Ge(0), Le(1)] = 0.9995
     crop: Crop = "centre"
     min_crop: Annotated[float, Gt(0), Le(1)] = 0.9
-    colour: float = 0.05
+    colour: Annotated[float, Ge(0)] = 0.05
     holdout: str = "52::53"
     start: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
         check(self)
+        if not isinstance(self.channels, tuple) or not 0 < len(self.channels) <= 16:
+            raise PosterioriError(f"channels are {self.channels!r}: give a list of 1 to 16 whole numbers")
+        if not all(type(c) is int and 0 < c <= 2**16 for c in self.channels):
+            raise PosterioriError(f"channels are {list(self.channels)}: give whole numbers from 1 up to {2**16}")
         if self.size % self.stride:
             raise PosterioriError(f"size is {self.size}: this network takes multiples of {self.stride}")
         bad = [c for c in self.channels if c % self.norm_groups]
@@ -104,9 +108,9 @@ class TrainConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise PosterioriError(
-                f"unknown training setting {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                f"unknown training setting {', '.join(map(repr, unknown))}; there are {', '.join(sorted(known))}"
             )
-        if "channels" in values:
+        if isinstance(values.get("channels"), list):
             values = values | {"channels": tuple(values["channels"])}
         return cls(**values)
 

@@ -7,14 +7,13 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
 from posteriori.errors import PosterioriError
-from posteriori.files import first_line
 from posteriori.hub.load import load_prior, read_dtype
+from posteriori.hub.stored import unpickled
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.store import Files
 from posteriori.priors.unet import PixelUNet, UNetPrior
@@ -70,6 +69,10 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     warm = min(1.0, (step + 1) / max(config.warmup, 1))
     left = (config.steps - step) / max(config.cooldown * config.steps, 1)
     return config.learning_rate * warm * min(1.0, left)
+
+
+#: what a checkpoint has at least
+_KEPT = {"config", "names", "step", "net", "ema", "optimiser"}
 
 
 class DamagedCheckpoint(PosterioriError):
@@ -239,11 +242,11 @@ class Trainer:
         DamagedCheckpoint where ``path`` cannot be read, PosterioriError where it is another run's.
         """
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise DamagedCheckpoint(
-                f"{path} is damaged ({first_line(error)}): remove it, and the run starts from the one before or anew"
-            ) from None
+            state = unpickled(path, self.device)
+        except PosterioriError:
+            state = None
+        if not isinstance(state, dict) or not state.keys() >= _KEPT:
+            raise DamagedCheckpoint(f"{path} is damaged: remove it, and the run starts from the one before or anew")
         before = TrainConfig.from_json(state["config"])  # settings that came later have their defaults
         changed = [f.name for f in fields(before) if getattr(before, f.name) != getattr(self.config, f.name)]
         changed = [name for name in changed if name != "images"]

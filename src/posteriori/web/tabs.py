@@ -15,10 +15,9 @@ import gradio as gr
 from posteriori.errors import PosterioriError
 from posteriori.files import read_json
 from posteriori.jobs.progress import clock
-from posteriori.restore.inputs import Source
 from posteriori.restore.manifest import MANIFEST
 from posteriori.restore.request import Request
-from posteriori.restore.run import Outcome, summary
+from posteriori.restore.run import row as row_of
 from posteriori.settings.fields import Field
 from posteriori.web import pieces
 from posteriori.web.desk import Desk, Run
@@ -165,12 +164,7 @@ def _progress(desk: Desk, run: Run, folder: Path, what: str = "") -> list[str]:
 def _entry(out: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the one picture in ``out``, and its row of results.json."""
     manifest = next(iter(sorted(out.rglob(MANIFEST))))
-    return manifest.parent, _row(manifest, out)
-
-
-def _row(manifest: Path, out: Path) -> dict[str, Any]:
-    about = read_json(manifest)
-    return summary(Outcome(Source(about["input"]["file"], about["name"]), about), out)
+    return manifest.parent, row_of(manifest, out)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -299,7 +293,7 @@ def runs_tab(desk: Desk, folder: Path) -> None:
         files = _files(path)
         base = desk.publish(session, files)
         if MANIFEST in files:
-            return pieces.result(base, files, _row(path / MANIFEST, path.parent), "")
+            return pieces.result(base, files, row_of(path / MANIFEST, path.parent), "")
         return f'<iframe class="pp-report" src="{base}/{_report(files)}" title="{escape(name)}"></iframe>'
 
     chosen.change(opened, chosen, view, show_progress="hidden")

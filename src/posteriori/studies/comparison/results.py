@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from posteriori.errors import PosterioriError
+from posteriori.files import first_line
 from posteriori.jobs.store import Files
 from posteriori.studies.suite.parquet import RESULTS, need_parquet
 
@@ -118,7 +120,11 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
         table = pq.read_table(io.BytesIO(content))
         columns = {key: table[key].to_pylist() for key in _COLUMNS} | {"value": table[metric].to_pylist()}
     except (ValueError, KeyError, OSError) as error:
-        raise PosterioriError(f"{place}/{RESULTS} is no results of a suite ({error})") from None
+        raise PosterioriError(f"{place}/{RESULTS} is no results of a suite ({first_line(error)})") from None
+    for key, values in columns.items():
+        kind = _KINDS.get(key, str)
+        if not all(isinstance(value, kind) for value in values):
+            raise PosterioriError(f"{place}/{RESULTS} is no results of a suite (its {key} is of another kind)")
     for values in zip(*columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         if row["counts"]:
@@ -131,6 +137,8 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
     return f"{name}: the suite {of('suite')} with {with_what}"
 
 
+#: of columns that are no texts
+_KINDS: dict[str, Any] = {"sigma": float, "calls": int, "counts": bool, "value": float}
 _COLUMNS = ("task", "method", "operator", "sigma", "calls", "sha256", "counts", "suite", "prior", "posteriori")
 
 

@@ -7,9 +7,13 @@ import tomllib
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from annotated_types import Ge, Le
+
+from posteriori.bounds import check
 from posteriori.errors import PosterioriError
+from posteriori.files import first_line
 from posteriori.settings.noise import parse_noise
 from posteriori.settings.text import Spec, parse_operator, read_operator, read_sampler
 
@@ -31,7 +35,7 @@ class Task:
     label: str
     operator: str
     noise: str
-    best_of: int = 1
+    best_of: Annotated[int, Ge(1)] = 1
 
     @property
     def sigma(self) -> float:
@@ -62,9 +66,9 @@ class Published:
     method: str
     source: str
     protocol: str
-    psnr: float | None = None
-    lpips: float | None = None
-    lpips_vgg: float | None = None
+    psnr: Annotated[float | None, Ge(0)] = None
+    lpips: Annotated[float | None, Ge(0)] = None
+    lpips_vgg: Annotated[float | None, Ge(0)] = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ class Suite:
     name: str
     about: str
     prior: str
-    size: int
-    pictures: int
-    seeds: int
+    size: Annotated[int, Ge(1), Le(2**16)]
+    pictures: Annotated[int, Ge(1)]
+    seeds: Annotated[int, Ge(1)]
     tasks: tuple[Task, ...]
     entries: tuple[Entry, ...]
     published: tuple[Published, ...] = ()
@@ -112,11 +116,12 @@ def read(name: str) -> Suite:
         raise PosterioriError(f"there is no suite {name!r}: give one of {', '.join(names())}, or a TOML file")
     try:
         content = tomllib.loads(found.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise PosterioriError(f"{name} is no TOML: {error}") from None
+    except ValueError as error:  # of its form, or of its bytes
+        raise PosterioriError(f"{name} is no TOML: {first_line(error)}") from None
     tables = {"task": Task, "sampler": Entry, "published": Published}
     tasks, entries, published = (
-        tuple(_table(cls, row, f"{name}: [[{key}]]") for row in content.pop(key, [])) for key, cls in tables.items()
+        tuple(_table(cls, row, f"{name}: [[{key}]]") for row in _rows(content.pop(key, []), f"{name}: {key}"))
+        for key, cls in tables.items()
     )
     given = content | {"name": Path(name).stem, "tasks": tasks, "entries": entries, "published": published}
     return _checked(_table(Suite, given, name))
@@ -127,11 +132,24 @@ def _table(cls: type[T], given: dict[str, Any], where: str) -> T:
     unknown = [key for key in given if key not in known]
     if unknown:
         raise PosterioriError(f"{where} has {unknown[0]!r}; it has {', '.join(known)}")
+    if "on" in given and not (isinstance(given["on"], list) and all(isinstance(task, str) for task in given["on"])):
+        raise PosterioriError(f"{where}: on is {given['on']!r}: give a list of tasks")
     try:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+        made = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     except TypeError:
         lacks = [field.name for field in fields(cls) if field.name not in given]  # ty: ignore[invalid-argument-type]
         raise PosterioriError(f"{where} lacks {lacks[0]}: give {', '.join(known)}") from None
+    try:
+        check(made)
+    except PosterioriError as error:
+        raise PosterioriError(f"{where}: {error}") from None
+    return made
+
+
+def _rows(given: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+        raise PosterioriError(f"{where} is {given!r}: give tables, [[...]] each")
+    return given
 
 
 def _checked(suite: Suite) -> Suite:
@@ -141,8 +159,6 @@ def _checked(suite: Suite) -> Suite:
             raise PosterioriError(f"{suite.name} has no task {name!r}: there are {', '.join(tasks)}")
     for task in suite.tasks:
         _ = read_operator(_PIXELS.sub(r"\1", task.operator)), task.sigma
-        if task.best_of < 1:
-            raise PosterioriError(f"{suite.name}: {task.name} is the best of {task.best_of}: give 1 or more")
     for entry in suite.entries:
         _ = entry.spec
     return suite
