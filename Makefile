@@ -54,6 +54,8 @@ guide: .venv/installed-bench ## measure again what docs/ says of the samplers, o
 	$(BIN)/python -m posteriori.studies.guide.choosing --data $(DATA) --out out/guide --page docs/choosing.md
 	cp out/guide/choosing.toml src/posteriori/settings/
 	$(BIN)/python -m posteriori.studies.guide.gallery --data $(DATA) --out out/gallery --page docs/gallery.md
+	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/notebook.py
 
 docs: .venv/installed-docs ## build the site from docs/ into out/site; open its index.html
 	$(BIN)/sphinx-build -W -q -a -E -b html -d out/doctrees docs out/site

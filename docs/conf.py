@@ -32,6 +32,8 @@ html_theme_options = {
     "pygments_light_style": "tango",
 }
 html_show_sourcelink = False
+html_use_index = False
+smartquotes = False  # which would make a dash of --out
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 copybutton_prompt_text = "$ "

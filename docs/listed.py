@@ -18,6 +18,8 @@ from posteriori.settings.text import format_default
 ROOT = Path(__file__).parents[1]
 #: a link from docs/ to a page of Markdown outside it
 OUTSIDE = re.compile(r"\]\((?:\.\./)+((?:src|benches|training)/[^)#]+\.md)\)")
+#: the end of a command's help
+EXAMPLES = re.compile(r"^Examples:\s+((?:(?!^#).*\n?)*)", re.MULTILINE)
 PACKAGE = Path(posteriori.__file__).parent
 FUNCTIONS = ("sample", "load_prior", "load_image", "save_image", "preset", "check", "from_deepinv")
 CLASSES = ("Gaussian", "PerPixelNoise", "Poisson", "Flat", "Each", "GaussianMixture")
@@ -106,4 +108,15 @@ def _prose(text: str | None) -> str:
 def _command_line() -> str:
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="posteriori")
-    return get_docs_for_click(obj=command, ctx=context, name="posteriori", title="Command line")
+    text = get_docs_for_click(obj=command, ctx=context, name="posteriori", title="Command line")
+    for name, own in command.commands.items():  # whole, where the list has the first words
+        text = re.sub(rf"^\* `{name}`: .*$", f"* `{name}`: {_first_line(own.help)}", text, count=1, flags=re.MULTILINE)
+    return EXAMPLES.sub(lambda found: f"Examples:\n\n```sh\n{_lines(found[1])}\n```\n\n", text)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n\n")[0].replace("\n", " ")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.strip() for line in re.split(r"\n+|\s\|\s", text) if line.strip())
