@@ -10,6 +10,7 @@ methods. The last two are the process's own time on the processor, which busy ne
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import resource
 import time
@@ -108,9 +109,10 @@ def took(
 def efficiency() -> dict[str, Any]:
     """Seconds of BATCHES batches by one worker and by two: of the first time, start-up included, and then in turns.
 
-    ``busy`` is the share of the two workers' time in which they were at a batch.
+    ``busy`` is the share of the two workers' time in which they were at a batch, ``load`` how many other processes
+    wanted the processors when it began.
     """
-    found: dict[str, Any] = {"batches": BATCHES, "ray": _seconds(lambda: _begun(3))}
+    found: dict[str, Any] = {"load": os.getloadavg()[0], "batches": BATCHES, "ray": _seconds(lambda: _begun(3))}
     alone, pair = Ray(1, threads=1), Ray(2, threads=1)
     spent = list[float]()
 

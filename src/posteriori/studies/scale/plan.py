@@ -36,11 +36,17 @@ def _efficiency(found: Found) -> str:
     own = found["efficiency"]
     pairs, (one, two) = own["seconds"], own["first"]
     each = [a / b / 2 for a, b in pairs]
+    shared = (
+        f"""Other processes wanted the processors meanwhile (load {own["load"]:.0f}), so that these ratios say little
+    of two free cores."""
+        if own["load"] >= 1
+        else ""
+    )
     return filled(f"""
     Two workers against one, with one thread each, in {len(pairs)} alternating rounds of {own["batches"]} batches (DPS
     with `faces-64`, four pictures a batch): **{median(each):.2f}** efficient ({min(each):.2f} to {max(each):.2f}),
     {median(a for a, _ in pairs):.1f} s against {median(b for _, b in pairs):.1f} s. The two workers were at a batch
-    for {median(own["busy"]):.1%} of their time.
+    for {median(own["busy"]):.1%} of their time, which is what Ray and the command leave. {shared}
 
     Start-up: Ray took {own["ray"]:.1f} s to begin. The first {own["batches"]} batches took {one:.1f} s by one worker
     and {two:.1f} s by two, which begin, import torch and load the prior at the same time: {one / two / 2:.2f} efficient
