@@ -40,15 +40,15 @@ def sample(
 ) -> Tensor:
     """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
 
-    Measurements in float64 are taken in float32, as the seeded streams are; with draws from ``rng`` they stay.
-    ``keys`` names the measurements' random streams (default: from their content). ``batch`` is the
-    rows of one network call, default all; a measurement's samples are split where there are more and the sampler
-    does not draw them together. ``rng`` gives the draws of a chunk of measurements, with all samples of each, in the
-    place of the seeded streams, e.g. a ``Tape``.
-    ``callbacks`` see every step. ``progress`` shows a bar on a terminal.
+    ``seed`` and ``keys`` determine the random streams; the default keys come from the measurements' content. ``rng``
+    replaces these streams: it makes the draws for a chunk of measurements, with all samples of each, e.g. from a
+    ``Tape``. Seeded streams are float32, so that measurements in float64 are converted; with ``rng`` they are not.
+    ``batch`` is the number of rows of one network call (default: all). The samples of a measurement are split if there
+    are more, unless the sampler draws them together. ``callbacks`` are called at every step. ``progress`` shows a bar
+    on a terminal.
 
-    Raises PosterioriError where prior, likelihood and sampler do not fit, and FloatingPointError at the
-    first NaN or infinity; on a GPU it comes up to 16 steps later, and names the step at which that was.
+    Raises PosterioriError if prior, likelihood and sampler do not fit, and FloatingPointError at the first NaN or
+    infinity. On a GPU it is raised up to 16 steps later, and names the step at which it occurred.
     """
     N = len(likelihood)
     if n < 1:

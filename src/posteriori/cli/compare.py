@@ -33,8 +33,8 @@ def compare(
 ) -> None:
     """Compare the methods of one or several results of `posteriori bench`: differences, ranks and fronts.
 
-    Every difference is paired by picture and has a 95% bootstrap interval; those that are sure are marked, corrected
-    by Holm for their number. Of two results the same samplers stand side by side. OUT gets index.html, which needs
+    Every difference is paired by picture and has a 95% bootstrap interval; significant ones are marked,
+    after Holm's correction. Two results are compared sampler by sampler. OUT gets index.html, which needs
     nothing else, compare.md, the figures, methods.csv, differences.csv and compare.tex.
     """
     from posteriori.jobs.lock import claimed_folder

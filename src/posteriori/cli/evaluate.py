@@ -33,7 +33,9 @@ def evaluate(
             "(default: all were held out).",
         ),
     ] = "",
-    skip: Annotated[int, typer.Option(min=0, help="Skip the first held-out pictures, which chose the prior.")] = 0,
+    skip: Annotated[
+        int, typer.Option(min=0, help="Skip the first held-out pictures, on which the prior was selected.")
+    ] = 0,
     samples: Annotated[
         int | None,
         typer.Option(min=0, help="Samples to draw, 0 for none (default: 500; 0 for a convolutional prior)."),
@@ -51,8 +53,8 @@ def evaluate(
 
     Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json and shifts.json (every picture's PSNR and
     shift), samples.png and samples/, and nearest.png: the samples nearest to a training picture above those pictures.
-    Look at it; do not publish it. Where NAME is a folder, it keeps how far the denoiser moves pictures that
-    the prior knows, and `restore` says where a restoration is beyond that.
+    Look at nearest.png, but do not publish it. If NAME is a folder, the range of shifts of held-out pictures is stored
+    in it, and `restore` warns if a restoration exceeds it.
     """
     from dataclasses import asdict
     from tempfile import TemporaryDirectory

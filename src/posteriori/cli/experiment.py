@@ -39,7 +39,7 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Who does the work: serial, processes (default, where there are several --jobs), or ray.",
+        help="What runs the jobs: serial, processes (default with several --jobs), or ray.",
     ),
 ]
 Address = Annotated[
@@ -56,7 +56,7 @@ Gpus = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(min=1, metavar="SECONDS", help="Give up a job after so long, and go on with the others."),
+    typer.Option(min=1, metavar="SECONDS", help="Give up a job after this time; the others continue."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: its share of all).")]
 

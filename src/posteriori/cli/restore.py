@@ -66,7 +66,7 @@ def restore(
             help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
             "with 'gaussian-blur(sigma=auto)', 'blur(kernel=auto)' or, for kernels of up to 51 pixels, "
             "'blur(kernel=auto:51)', the blur is found in each picture; "
-            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'. Without it and --mask, pictures are looked at."
+            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'. Without it and --mask, pictures are examined."
         ),
     ] = None,
     sampler: Annotated[

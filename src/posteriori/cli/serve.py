@@ -47,9 +47,9 @@ def serve(
     max_queue: Annotated[int, typer.Option(min=0, help="Runs that may wait for the device.")] = 10,
     max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest run; it is stopped then.")] = 60,
 ) -> None:
-    """Show a page in the browser that does what `restore` does, for people who would rather not type.
+    """Restore pictures in the browser, with a page that does what `restore` does.
 
-    It restores a picture and shows how far it is, compares methods, steps through them, and opens earlier runs. Every
+    It restores a picture and shows the progress, compares methods, steps through them, and opens earlier runs. Every
     result comes with the command line that gives the same bytes. One run at a time uses the device, others wait. What
     is given to the page stays on this machine, and is deleted when its tab is closed.
     """

@@ -44,13 +44,12 @@ def load_prior(
 ) -> Prior:
     """The prior called ``name``, frozen, on ``device``, at its own size.
 
-    ``name`` is an embedded prior, a card, the path of a folder in diffusers' format or of a guided-diffusion
-    ``.pt`` that a card knows, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's
-    arithmetic: "auto" (see ``auto_dtype``), "float32", "bfloat16" or "float16"; ``device`` is torch's, or "auto": see
-    ``read_device``.
+    ``name`` is an embedded prior, a card, a folder in diffusers' format, a guided-diffusion ``.pt`` whose hash is on a
+    card, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's arithmetic: "float32", "bfloat16",
+    "float16", or "auto", the fastest accurate one here. ``device`` is one of torch's, or "auto".
 
-    Raises FileNotFoundError where a file is missing, PosterioriError where it is not what it should be; both
-    say what to do next. Checkpoints are hashed before use and never run code.
+    Raises FileNotFoundError if a file is missing, and PosterioriError if its content is not as expected. Both say what
+    to do next. Checkpoints are hashed before use and never run code.
     """
     to: Any = {"device": read_device(device)}
     to["dtype"] = read_dtype(dtype, to["device"])
