@@ -1,7 +1,7 @@
 """What every reader keeps to, whatever it is given: it reads, or raises PosterioriError with one line.
 
 ``make test`` gives each reader a few inputs, the same ones every time. ``POSTERIORI_FUZZ=120 pytest tests/fuzz`` gives
-each test random ones for 120 seconds, and reports every different error; ``python -m tests.fuzz`` does it with atheris.
+each test random ones for 120 seconds, and reports every different error.
 """
 
 from __future__ import annotations

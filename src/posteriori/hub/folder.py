@@ -204,6 +204,8 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
     """
     folder = read_folder(path)
     unet = _network(folder) or _diffusers_network(folder)
+    if read_json(folder.unet / "config.json") != folder.config:
+        raise PosterioriError(f"{path} was changed while it was read: run the same command again")
     prior = UNetPrior(
         PixelUNet(unet, folder.patch),
         schedule_from_config(folder.scheduler),
