@@ -30,7 +30,7 @@ RESULTS = ".jobs"
 #: what files call ``Result.values``
 _VALUES = "figures"
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Keeps(Protocol, Generic[J, R]):

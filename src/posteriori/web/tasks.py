@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from abc import abstractmethod
 from contextlib import chdir
 from dataclasses import dataclass
@@ -116,10 +117,12 @@ class Look(Task):
     def _check(self, data: bytes) -> None:
         """By its header alone, where Pillow knows it: a picture of too many pixels is not unpacked."""
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                width, height = picture.size
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is wrong with it is said where it is read
+                with Image.open(io.BytesIO(data)) as picture:
+                    width, height = picture.size
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, UnidentifiedImageError):
-            return  # what is wrong with it is said where it is read
+            return
         if width * height > self.most:
             raise PosterioriError(self._too_many(width, height))
 
