@@ -119,7 +119,7 @@ async def _watched(desk: Desk, request: gr.Request, asked: Request, mask: bytes 
     while not run.over:
         seen = _progress(desk, run, folder)
         if seen != before:
-            yield [*seen, gr.skip(), *[gr.skip()] * 4]
+            yield [*seen, gr.skip(), *busy, gr.skip()]
         before = seen
         await asyncio.sleep(_PULSE)
     if run.state != "done":
