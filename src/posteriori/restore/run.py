@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,9 @@ from posteriori.restore.restoration import Restoration
 from posteriori.restore.room import too_large
 from posteriori.sampler import State
 from posteriori.settings.own import code_of
+
+#: the longest name of a file that usual file systems take
+NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -344,7 +348,9 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
 
 def _unfinished(out: Path, source: Source) -> Path:
     """Where what there was of an input is, when a command was interrupted."""
-    return out / f"{source.name}{UNFINISHED}"
+    path = out / source.name
+    stem = os.fsdecode(os.fsencode(path.name)[: NAME_BYTES - len(UNFINISHED)])
+    return path.with_name(stem + UNFINISHED)
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
