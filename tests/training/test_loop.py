@@ -192,7 +192,7 @@ def test_learning_rate_warms_up_stays_and_cools_down():
         ({"images": 0}, "images is 0"),
         ({"min_crop": 0.0}, "min_crop"),
         ({"crop": "center"}, "crop is 'center': give one of centre, random"),
-        ({"colour_jitter": 1}, "unknown training setting colour_jitter"),
+        ({"colour_jitter": 1}, "unknown training setting 'colour_jitter'"),
     ],
 )
 def test_bad_settings_say_what_is_taken(values, message):
