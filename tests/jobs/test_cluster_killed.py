@@ -92,8 +92,8 @@ def test_what_is_killed_at_twenty_moments_gives_the_same_parquet(cluster, tmp_pa
     command += [str(tmp_path / "pictures"), "--prior", str(prior), "--batch", "1", "--threads", "1", "-q"]
 
     def driver(out, *more):
-        said = (tmp_path / "said.txt").open("a")
-        return subprocess.Popen([*command, "--out", str(out), *more], stdout=said, stderr=said)
+        with (tmp_path / "said.txt").open("a") as said:
+            return subprocess.Popen([*command, "--out", str(out), *more], stdout=said, stderr=said)
 
     whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random(0)
     assert driver(whole).wait() == 0
