@@ -68,8 +68,8 @@ class _Field(NamedTuple):
         return f"a {'whole' if self.whole else 'finite'} number {said}{none}"
 
 
-def check(thing: Any) -> None:
-    """Raises PosterioriError, one line, for the first field of ``thing`` beyond its bounds.
+def check(thing: Any, where: object = None) -> None:
+    """Raises PosterioriError, one line, for the first field of ``thing`` beyond its bounds; it begins with ``where``.
 
     None is within them where the annotation has it.
     """
@@ -77,7 +77,8 @@ def check(thing: Any) -> None:
         value = getattr(thing, field.name)
         if not field.has(value):
             shown = repr(value) if isinstance(value, str) else value
-            raise PosterioriError(f"{field.name} is {shown}: give {field.wanted}")
+            place = "" if where is None else f"{where}: "
+            raise PosterioriError(f"{place}{field.name} is {shown}: give {field.wanted}")
 
 
 def _plain(kind: Any) -> type | None:

@@ -62,10 +62,7 @@ class _Sizes:
         """PosterioriError where a value of ``config``, which is in ``file``, is none."""
         given = {**DEFAULTS, **config}
         widths, kinds = given["block_out_channels"], (given["down_block_types"], given["up_block_types"])
-        try:
-            check(cls(**{field.name: given[field.name] for field in fields(cls)}))
-        except PosterioriError as error:
-            raise PosterioriError(f"{file}: {error}") from None
+        check(cls(**{field.name: given[field.name] for field in fields(cls)}), file)
         if not _list_of(widths, lambda width: type(width) is int and 0 < width <= 2**16):
             raise PosterioriError(f"{file}: block_out_channels are {widths!r}: give 1 to 16 whole numbers")
         if not all(_list_of(own, lambda kind: type(kind) is str) and len(own) == len(widths) for own in kinds):
@@ -91,10 +88,7 @@ class _Ours:
         """PosterioriError where a value is none."""
         values = read_json(file) if file.is_file() else {}
         own = cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
-        try:
-            check(own)
-        except PosterioriError as error:
-            raise PosterioriError(f"{file}: {error}") from None
+        check(own, file)
         if own.shift is None:
             return own
         if not _list_of(own.shift, lambda end: type(end) in (int, float) and abs(end) < 1e9) or len(own.shift) != 2:

@@ -139,10 +139,7 @@ def _table(cls: type[T], given: dict[str, Any], where: str) -> T:
     except TypeError:
         lacks = [field.name for field in fields(cls) if field.name not in given]  # ty: ignore[invalid-argument-type]
         raise PosterioriError(f"{where} lacks {lacks[0]}: give {', '.join(known)}") from None
-    try:
-        check(made)
-    except PosterioriError as error:
-        raise PosterioriError(f"{where}: {error}") from None
+    check(made, where)
     return made
 
 
