@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from posteriori.hub import cards as module
 from posteriori.hub.cards import Card, CardFile, cards, checked_file, load_card, sha256, vouch
-from posteriori.hub.folder import schedule_from_config
+from posteriori.hub.scheduler import schedule_from_config
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, get_args
 
-import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import nn
@@ -23,19 +21,18 @@ from torch import nn
 from posteriori.bounds import check
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, first_line, read_json, write_json
+from posteriori.hub.scheduler import is_flow, schedule_config, schedule_from_config
 from posteriori.hub.stored import WEIGHTS, find_weights, hash_of, read_weights
 from posteriori.priors.base import Prior
 from posteriori.priors.channels import EachChannel
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
 from posteriori.priors.unet2d import DEFAULTS, UNet2D, is_known
-from posteriori.schedule import RectifiedFlow, Schedule, VPSchedule, cosine_betas
+from posteriori.schedule import VPSchedule
 
 OURS = "posteriori.json"
 CARD = "README.md"
 FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS, CARD)
-SCHEDULES = "linear, scaled_linear, squaredcos_cap_v2 or trained_betas"
-
-
+#: a number of config.json that may be left out
 Count = Annotated[int | None, Ge(1), Le(2**16)]
 
 
@@ -97,16 +94,6 @@ class _Ours:
 
 
 @dataclass(frozen=True)
-class _Betas:
-    """What a scheduler's configuration says of its betas; the defaults are diffusers'."""
-
-    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-    num_train_timesteps: Annotated[int, Ge(2), Le(100_000)] = 1000
-    beta_start: Annotated[float, Gt(0), Le(1)] = 1e-4
-    beta_end: Annotated[float, Gt(0), Le(1)] = 0.02
-
-
-@dataclass(frozen=True)
 class Folder:
     """What a prior's folder says. ``config`` and ``scheduler`` as in its files; ``sides`` in pixels, at training.
 
@@ -142,7 +129,7 @@ class Folder:
 
     @property
     def prediction(self) -> Prediction:
-        default = "flow" if _is_flow(self.scheduler) else "epsilon"  # diffusers' own, where its files do not say
+        default = "flow" if is_flow(self.scheduler) else "epsilon"  # diffusers' own, where its files do not say
         return self.scheduler.get("prediction_type", default)
 
 
@@ -181,7 +168,7 @@ def save_folder(
         write_json({"_class_name": "UNet2DModel", **config}, partial / "config.json")
         save_file(state, partial / WEIGHTS, metadata={"format": "pt"})
         DDPMScheduler(
-            **_schedule_config(schedule),
+            **schedule_config(schedule),
             prediction_type=prediction,
             variance_type="learned_range" if learns_variance(unet.config) else "fixed_small",
         ).save_config(partial)
@@ -305,7 +292,7 @@ def read_folder(path: Path) -> Folder:
         licence=ours.licence,
         shift=ours.shift,
     )
-    known = ["flow"] if _is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
+    known = ["flow"] if is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
     if folder.prediction not in known:
         raise PosterioriError(f"prediction_type is {folder.prediction!r}: give one of {', '.join(known)}")
     schedule_from_config(noise)
@@ -335,56 +322,6 @@ def record_shift(path: Path, shift: tuple[float, float]) -> None:
     """Keeps ``Prior.shift`` in the prior's folder ``path``."""
     file = Path(path) / OURS
     write_json((read_json(file) if file.is_file() else {}) | {"shift": [round(end, 3) for end in shift]}, file)
-
-
-def _is_flow(config: Mapping[str, Any]) -> bool:
-    return str(config.get("_class_name")).startswith("FlowMatch")
-
-
-def schedule_from_config(config: Mapping[str, Any]) -> Schedule:
-    """The schedule of a diffusers scheduler's configuration; PosterioriError where it is not one of ours.
-
-    A flow-matching scheduler's ``shift`` and other spacings choose levels to visit, and none that a network knows.
-    """
-    if not _is_flow(config):
-        return betas_from_config(config)
-    if config.get("invert_sigmas"):
-        raise PosterioriError("invert_sigmas is true: its time runs from noise to the image, which no prior here has")
-    levels = config.get("num_train_timesteps", 1000)
-    if type(levels) is not int or not 2 <= levels <= 100_000:
-        raise PosterioriError(f"num_train_timesteps is {levels!r}: give a whole number from 2 up to 100000")
-    return RectifiedFlow(levels)
-
-
-def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
-    """The schedule of a diffusers scheduler with betas; PosterioriError where it is not one of ours."""
-    if config.get("rescale_betas_zero_snr"):
-        raise PosterioriError(
-            "rescale_betas_zero_snr is true: its last level has no signal, which no prior here can use"
-        )
-    if (betas := config.get("trained_betas")) is not None:
-        if not isinstance(betas, list | tuple) or not all(type(beta) in (int, float) for beta in betas) or not betas:
-            raise PosterioriError("trained_betas are no list of numbers: get the folder again")
-        return VPSchedule(betas)
-    if config.get("beta_schedule") not in get_args(get_type_hints(_Betas)["beta_schedule"]):
-        raise PosterioriError(f"beta_schedule is {config.get('beta_schedule')!r}: there are {SCHEDULES}")
-    own = _Betas(**{field.name: config[field.name] for field in fields(_Betas) if field.name in config})
-    check(own)
-    first, last, T = own.beta_start, own.beta_end, own.num_train_timesteps
-    if own.beta_schedule == "linear":
-        return VPSchedule(np.linspace(first, last, T))
-    if own.beta_schedule == "scaled_linear":
-        return VPSchedule(np.linspace(math.sqrt(first), math.sqrt(last), T) ** 2)
-    return cosine_betas(T)
-
-
-def _schedule_config(schedule: VPSchedule) -> dict[str, Any]:
-    T, first, last = schedule.T, float(schedule.betas[0]), float(schedule.betas[-1])
-    if np.array_equal(schedule.betas, np.linspace(first, last, T)):
-        return {"beta_schedule": "linear", "beta_start": first, "beta_end": last, "num_train_timesteps": T}
-    if np.array_equal(schedule.betas, cosine_betas(T).betas):
-        return {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": T}
-    return {"trained_betas": schedule.betas.tolist(), "num_train_timesteps": T}
 
 
 def _refuse_overwriting(path: Path, overwrite: bool) -> None:

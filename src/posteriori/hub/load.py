@@ -16,13 +16,8 @@ from posteriori.errors import PosterioriError
 from posteriori.files import first_line, read_json
 from posteriori.hub.cards import Card, cache_dir, card_of, cards, checked_file, sha256
 from posteriori.hub.convert import complete_flags, convert_state_dict, unet_config
-from posteriori.hub.folder import (
-    FILES,
-    betas_from_config,
-    load_folder,
-    read_folder,
-    save_folder,
-)
+from posteriori.hub.folder import FILES, load_folder, read_folder, save_folder
+from posteriori.hub.scheduler import betas_from_config
 from posteriori.hub.stored import STEM, WEIGHTS, named_tensors, unpickled
 from posteriori.names import nearest
 from posteriori.priors.base import Prior
