@@ -18,7 +18,8 @@ from posteriori.jobs.store import RESULTS, Result, Store
 from posteriori.restore.budget import within
 from posteriori.restore.manifest import MANIFEST
 from posteriori.restore.request import Request
-from posteriori.restore.run import restore, write_summary
+from posteriori.restore.run import restore
+from posteriori.restore.summary import write_summary
 from posteriori.studies.comparison.results import read
 from posteriori.studies.comparison.statistics import differences, overall
 from posteriori.studies.suite.parquet import RESULTS as PARQUET

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from posteriori.restore.entry import Case
     from posteriori.restore.request import Plan
     from posteriori.restore.restoration import Restoration
-    from posteriori.restore.run import Outcome
+    from posteriori.restore.summary import Outcome
 
 #: pixels from which a picture's time is worth an estimate
 LARGE = 256 * 256
@@ -57,7 +57,7 @@ def run(
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE
     from posteriori.progress import bar
-    from posteriori.restore.run import summary, write_summary
+    from posteriori.restore.summary import summary, write_summary
 
     outcomes = list(failed)
     with claimed_folder(out), bar(NOTE, quiet=manner.quiet) as progress:
@@ -79,7 +79,8 @@ def run(
 
 def _restored(plans: Sequence[Plan], out: Path, manner: Manner, progress: Progress) -> list[Outcome]:
     """What became of the inputs; ``progress`` shows it."""
-    from posteriori.restore.run import Batch, restore
+    from posteriori.restore.run import restore
+    from posteriori.restore.work import Batch
 
     outcomes: list[Outcome] = []
     company = {source: (restoration, len(sources)) for restoration, sources in plans for source in sources}

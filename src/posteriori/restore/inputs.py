@@ -27,6 +27,8 @@ from posteriori.restore.scale import rescaled
 
 #: how the name of a picture ends that shows how far an interrupted command came
 UNFINISHED = ".unfinished.png"
+#: the longest name of a file that usual file systems take
+NAME_BYTES = 255
 #: of 255: what JPEG may leave of a mask's black, and what of damage may be mixed into what is kept
 SLACK = 16
 
@@ -151,6 +153,13 @@ def _clean(below: str) -> str:
 def _prefixes(below: str) -> Iterator[str]:
     parts = below.split("/") if below else []
     return ("/".join(parts[: i + 1]) for i in range(len(parts)))
+
+
+def unfinished(out: Path, source: Source) -> Path:
+    """Where what there was of an input is, when a command was interrupted."""
+    path = out / source.name
+    stem = os.fsdecode(os.fsencode(path.name)[: NAME_BYTES - len(UNFINISHED)])
+    return path.with_name(stem + UNFINISHED)
 
 
 def size_of(source: Source) -> tuple[int, int] | None:

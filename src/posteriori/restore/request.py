@@ -33,8 +33,8 @@ from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.methods import OnePass, Posterior
 from posteriori.restore.restoration import Restoration
 from posteriori.restore.room import too_large
-from posteriori.restore.run import Outcome
 from posteriori.restore.scales import TwoScales
+from posteriori.restore.summary import Outcome
 from posteriori.settings.choosing import DENOISER, choose, goal_of, is_auto, kind
 from posteriori.settings.noise import AUTO, read_noise
 from posteriori.settings.presets import default_steps

@@ -2,90 +2,34 @@
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder, read_json, write_json
-from posteriori.images.files import save_image
-from posteriori.jobs.executor import Event, Executor, Report, Tick
+from posteriori.jobs.executor import Event, Executor, Report
 from posteriori.jobs.executors import Serial
-from posteriori.jobs.faults import Halving, JobsFailed
-from posteriori.jobs.key import Job, as_json
-from posteriori.jobs.memory import Checkpointing, kept_room, peak_memory, room
+from posteriori.jobs.faults import JobsFailed
+from posteriori.jobs.key import as_json
+from posteriori.jobs.memory import Checkpointing, kept_room, room
 from posteriori.jobs.run import run
-from posteriori.likelihoods import Each, Likelihood, Linear
-from posteriori.observers import ShownResidual
+from posteriori.likelihoods import Linear
 from posteriori.operators import Mask
-from posteriori.priors.base import Prior
 from posteriori.restore.entry import Case, write_entry
-from posteriori.restore.inputs import UNFINISHED, Source
+from posteriori.restore.inputs import Source, unfinished
 from posteriori.restore.intervals import write_intervals
-from posteriori.restore.manifest import MANIFEST, SUMMARY, versions
-from posteriori.restore.methods import Drawn, Interrupted
+from posteriori.restore.manifest import MANIFEST, versions
 from posteriori.restore.restoration import Restoration
 from posteriori.restore.room import too_large
-from posteriori.sampler import State
+from posteriori.restore.summary import Outcome
+from posteriori.restore.work import Batch, Restored, Solve, Watch
 from posteriori.settings.own import code_of
-
-#: the longest name of a file that usual file systems take
-NAME_BYTES = 255
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an input: its manifest, or the error that stopped it; ``there`` if it had been done before."""
-
-    source: Source
-    manifest: dict[str, Any] | None = None
-    error: Exception | None = None
-    there: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Batch(Job):
-    """Inputs that are restored together, of one operator, or of a mask each."""
-
-    restoration: Restoration
-    cases: tuple[Case, ...]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        inputs = {case.source.name: case.loaded.about["sha256"] for case in self.cases}
-        return as_json({**self.restoration.settings(self.cases[0]), "inputs": inputs})
-
-    def __reduce__(self):  # without the network, which a process has once: see ``Solve``
-        content = io.BytesIO()
-        _Packing(content, protocol=pickle.HIGHEST_PROTOCOL).dump((self.restoration, self.cases))
-        return _unpacked, (content.getvalue(),)
-
-    @property
-    def label(self) -> str:
-        more = f" and {len(self.cases) - 1} more" if len(self.cases) > 1 else ""
-        return f"{self.cases[0].source.name}{more}"
-
-
-#: sees a batch after each of its steps, with the state of the sampler where there is one
-Watch = Callable[[Batch, State | None], object]
-
-
-class Restored(NamedTuple):
-    """The images of each case, (n, C, H, W) on the CPU, and what each cost."""
-
-    x: list[Tensor]
-    cost: dict[str, Any]
 
 
 class Entries:
@@ -233,100 +177,7 @@ def _company(case: Case) -> tuple[Any, ...]:
     return operator.shape, grey, operator, case.noise
 
 
-def _together(cases: Sequence[Case]) -> Likelihood:
-    first, y = cases[0], torch.cat([case.y for case in cases])
-    if all(case.operator == first.operator and case.noise == first.noise for case in cases):
-        return first.like.with_y(y)
-    return Each([case.like for case in cases])
-
-
-class _Packing(pickle.Pickler):
-    def persistent_id(self, obj: Any) -> str | None:
-        return "the network" if isinstance(obj, nn.Module) else None
-
-
-class _Unpacking(pickle.Unpickler):
-    def persistent_load(self, pid: str) -> nn.Module:
-        assert Solve.network is not None, "batches come after Solve"
-        return Solve.network
-
-
-def _unpacked(content: bytes) -> Batch:
-    batch = Batch(*_Unpacking(io.BytesIO(content)).load())
-    if (prior := batch.cases[0].prior).checkpointing:
-        prior.save_memory()  # which the network here has not been told
-    return batch
-
-
-class Solve:
-    """Restores batches; sent to another process, of which nobody is told anything, it loads the prior by ``load``."""
-
-    #: of this process, where batches come from another
-    network: ClassVar[nn.Module | None] = None
-
-    def __init__(
-        self,
-        out: Path,
-        load: Callable[[], Prior] | None,
-        say: Callable[[str], object] = lambda _: None,
-        watch: Watch = lambda _, __: None,
-    ):
-        self.out, self.load, self.say, self.watch = out, load, say, watch
-        self.halvings: dict[int, Halving] = {}  # by the rows that are asked for
-
-    def __reduce__(self):
-        return _received, (self.out, self.load)
-
-    def __call__(self, batch: Batch, tick: Tick) -> Restored:
-        rows = batch.restoration.rows
-        halving = self.halvings.setdefault(rows, Halving(rows, self.say))
-        return _solve(halving, self.out, self.watch, batch, tick)
-
-
-def _received(out: Path, load: Callable[[], Prior]) -> Solve:
-    Solve.network = load().net  # ty: ignore[missing-attribute]
-    return Solve(out, load)
-
-
-def _solve(halving: Halving, out: Path, watch: Watch, batch: Batch, tick: Tick) -> Restored:
-    restoration, first, done, residual = batch.restoration, batch.cases[0], 0, ShownResidual()
-    started, n = time.perf_counter(), restoration.method.n
-
-    def step(state: State | None) -> None:
-        nonlocal done
-        done += 1
-        shown = residual(state) if state else None
-        watch(batch, state)
-        tick(done / restoration.steps, "" if shown is None else f"|y - A x0| {shown:.2f}")
-
-    y = torch.cat([case.y for case in batch.cases])
-    like = _together(batch.cases)
-
-    def draw(rows: int) -> Drawn:
-        nonlocal done
-        done = 0
-        return first.method(first.prior, like, y, restoration.seed, rows, step)
-
-    try:
-        drawn = halving(draw, len(y) * n)
-    except Interrupted as stop:
-        for case, x0 in zip(batch.cases[stop.rows], stop.x0.cpu(), strict=True):
-            path = _unfinished(out, case.source)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_image(case.window(case.shade(x0[None])), path)
-            halving.say(f"{path} is {case.source.name} as it was estimated after step {stop.step} of {stop.steps}")
-        raise
-    cost = {
-        "network_calls": drawn.calls,
-        "rows_per_call": drawn.rows,
-        "seconds": round((time.perf_counter() - started) / len(y), 3),
-        "peak_memory_bytes": peak_memory(restoration.prior.device),
-    }
-    found = zip(batch.cases, drawn.x.cpu(), strict=True)
-    return Restored([case.shade(case.projected(x)) for case, x in found], cost)
-
-
-def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> dict[str, Any]:
+def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any], out: Path) -> None:
     settings = restoration.settings(case)
     code = code_of(settings["operator"], settings.get("sampler", ""))
     manifest = {
@@ -342,61 +193,4 @@ def _write(restoration: Restoration, case: Case, x: Tensor, cost: dict[str, Any]
         if restoration.interval:
             manifest |= write_intervals(folder, case, case.window(x), restoration.interval)
         write_json(manifest, folder / MANIFEST)
-    _unfinished(out, case.source).unlink(missing_ok=True)
-    return manifest
-
-
-def _unfinished(out: Path, source: Source) -> Path:
-    """Where what there was of an input is, when a command was interrupted."""
-    path = out / source.name
-    stem = os.fsdecode(os.fsencode(path.name)[: NAME_BYTES - len(UNFINISHED)])
-    return path.with_name(stem + UNFINISHED)
-
-
-def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """One input as a line of a table; metrics are those of the samples' mean, but for ``psnr_of_a_sample``.
-
-    Where the best sample is the result, metrics and checks are its own. ``coverage`` is that of the pixels that a mask
-    hides, or of all where there is none.
-    """
-    name, manifest = outcome.source.name, outcome.manifest or {}
-    best = manifest.get("best") or {}
-    scores = (manifest.get("metrics") or {}).get("best" if best else "mean", {})
-    samples = (manifest.get("metrics") or {}).get("samples", [])
-    coverage = (manifest.get("interval") or {}).get("coverage", {})
-    mean = lambda values: fmean(values) if values else None  # noqa: E731
-    residual, shift = (manifest.get(check) or {} for check in ("residual", "shift"))
-    checked = lambda values: values[best["sample"] - 1] if best else mean(values)  # noqa: E731
-    return {
-        "name": name,
-        "input": outcome.source.path,
-        "folder": str(out / name) if manifest else None,
-        **{metric: scores.get(metric) for metric in ("psnr", "ssim", "lpips")},
-        "psnr_of_a_sample": mean([s["psnr"] for s in samples]) if len(samples) > 1 else None,
-        "coverage": coverage.get("all") if coverage.get("hidden") is None else coverage["hidden"],
-        "residual": checked(residual.get("samples")),
-        "residuals": residual.get("samples") if best else None,
-        "explaining": best.get("share that explains y"),
-        "residual_of_true_images": residual.get("95% of true images"),
-        "shift": checked(shift.get("samples")),
-        "shift_of_known_pictures": shift.get("95% of held-out pictures"),
-        "warnings": manifest.get("warnings", []),
-        "notes": manifest.get("input", {}).get("notes", []),
-        "network_calls": manifest.get("network_calls"),
-        "seconds": manifest.get("seconds"),
-        "error": str(outcome.error) if outcome.error else None,
-    }
-
-
-def write_summary(out: Path) -> None:
-    """Writes results.json: a line for every entry that ``out`` holds."""
-    write_json([row(path, out) for path in sorted(out.rglob(MANIFEST))], out / SUMMARY)
-
-
-def row(path: Path, out: Path) -> dict[str, Any]:
-    """``summary`` of the manifest ``path`` in ``out``. PosterioriError where it is none of a restoration."""
-    manifest = read_json(path)
-    try:
-        return summary(Outcome(Source(manifest["input"]["file"], manifest["name"]), manifest), out)
-    except (KeyError, TypeError, AttributeError, IndexError):  # of another shape
-        raise PosterioriError(f"{path} is no manifest of a restoration: remove its folder, and run again") from None
+    unfinished(out, case.source).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from posteriori.files import read_json
 from posteriori.jobs.progress import clock
 from posteriori.restore.manifest import MANIFEST
 from posteriori.restore.request import Request
-from posteriori.restore.run import row as row_of
+from posteriori.restore.summary import row as row_of
 from posteriori.settings.fields import Field
 from posteriori.web import pieces
 from posteriori.web.desk import Desk, Run

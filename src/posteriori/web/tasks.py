@@ -35,7 +35,9 @@ from posteriori.restore.inputs import Source, load
 from posteriori.restore.looking import look
 from posteriori.restore.request import Request
 from posteriori.restore.restoration import Restoration
-from posteriori.restore.run import Batch, Outcome, restore, write_summary
+from posteriori.restore.run import restore
+from posteriori.restore.summary import Outcome, write_summary
+from posteriori.restore.work import Batch
 from posteriori.sampler import State
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import read_operator, read_sampler
