@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from posteriori.arrays import Array, read_array
 from posteriori.operators import Blur
-from posteriori.restore.inputs import MaskFile, Source, load
+from posteriori.restore.inputs import Source, load
+from posteriori.restore.masks import MaskFile
 from posteriori.settings.text import parse_operator
 from tests.fuzz.contract import contract, damaged, fuzz
 from tests.fuzz.test_pictures import COLOURS, ranges, saved

@@ -22,7 +22,8 @@ from posteriori.images.picture import BUNDLED, read_picture
 from posteriori.jobs.lock import claimed_folder
 from posteriori.jobs.memory import peak_memory
 from posteriori.operators import Mask
-from posteriori.restore.inputs import Loaded, MaskFile, Masks, Source, find_sources, load, passed_over
+from posteriori.restore.inputs import Loaded, Source, find_sources, load, passed_over
+from posteriori.restore.masks import MaskFile, Masks
 
 SHAPE = (3, 4, 6)
 Y = np.linspace(-1.5, 1.5, 72, dtype=np.float32).reshape(SHAPE)

@@ -27,9 +27,10 @@ from posteriori.priors.base import Prior
 from posteriori.priors.unet import UNetPrior
 from posteriori.restore.blur import INEXACT, blur_of
 from posteriori.restore.budget import read_duration, within
-from posteriori.restore.inputs import Masks, Source, find_sources, size_of
+from posteriori.restore.inputs import Source, find_sources, size_of
 from posteriori.restore.inputs import load as read
 from posteriori.restore.intervals import IntervalRequest
+from posteriori.restore.masks import Masks
 from posteriori.restore.methods import OnePass, Posterior
 from posteriori.restore.restoration import Restoration
 from posteriori.restore.room import too_large

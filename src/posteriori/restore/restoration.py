@@ -17,9 +17,10 @@ from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.priors.unet import TILE
 from posteriori.restore.entry import Case
-from posteriori.restore.inputs import Masks, Source, load
+from posteriori.restore.inputs import Source, load
 from posteriori.restore.intervals import IntervalRequest
 from posteriori.restore.manifest import arithmetic
+from posteriori.restore.masks import Masks
 from posteriori.restore.methods import Method, Settled
 from posteriori.restore.scale import check_scale
 from posteriori.settings.noise import describe_noise
