@@ -1,10 +1,11 @@
-"""Lays out the faces that ``faces-64`` is trained on: python training/real_faces.py DATA OUT.zip [--late].
+"""Lays out the faces that ``faces-64`` and ``faces-128`` are trained on: python training/real_faces.py DATA OUT.zip.
 
 DATA holds ``faces-real-128.zip`` (CelebA, LFW), ``ffhq-64.zip`` and ``faces-128.zip`` (synthetic). Held out are every
 53rd synthetic face, every 40th name of CelebA and FFHQ, and every 40th person of LFW. The first 16 of each but LFW are
 called ``zz-...``, so that ``"holdout": "-46:"`` is them (FFHQ has 14); the others are left out.
 An epoch has each CelebA and synthetic face once, a third of LFW, and FFHQ six times; with ``--late``, for the end of
-training, a quarter of CelebA, no LFW, half of the synthetic ones, and FFHQ six times.
+training, a quarter of CelebA, no LFW, half of the synthetic ones, and FFHQ six times. ``--without ffhq`` is for
+128 pixels, which FFHQ's 64 would blur; ``"holdout": "-32:"`` then.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--late", action="store_true", help="the mixture for the end of training")
+    parser.add_argument("--without", nargs="*", default=[], choices=[source for source, *_ in SOURCES])
     args = parser.parse_args()
 
     with atomic_path(args.out) as path, zipfile.ZipFile(path, "w") as out:
         for source, archive, folder, holdout, early, late in SOURCES:
+            if source in args.without:
+                continue
             share = late if args.late else early
             names = [name for name in list_names(args.data / archive) if name.startswith(folder)]
             training, held_out = split(source, names, holdout)

@@ -143,6 +143,15 @@ def test_times_are_log_normal_and_uniform_in_their_shares(times, uniform):
         assert (log_sigma_bar[t - 1] < bound).double().mean() == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("times", ["uniform", "log-normal", "mixed"])
+def test_no_time_is_below_min_sigma_and_all_above_it_are_drawn(times):
+    schedule = linear_betas(T=50)
+    t = draw_times(schedule, 20_000, times, torch.Generator().manual_seed(0), min_sigma=0.5)
+    sigma_bar = torch.from_numpy(schedule.log_sigma_bar).exp()
+    assert sigma_bar[t - 1].min() >= 0.5
+    assert len(t.unique()) == (sigma_bar >= 0.5).sum()
+
+
 def test_uniform_times_are_all_levels():
     schedule = linear_betas(T=10)
     t = draw_times(schedule, 10_000, "uniform", torch.Generator().manual_seed(0))

@@ -25,10 +25,10 @@ class TrainConfig:
     ``channels`` are the U-Net's, one resolution each, on input folded into ``patch`` x ``patch``
     pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
     stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
-    is on the predicted quantity: see ``loop.loss_weight``; ``times``: see ``loop.draw_times``; ``crop``
-    and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights the run begins with. The time of
-    a step on a CPU rises with ``norm_groups``. A new field's default has to be what runs did before it, so
-    that their checkpoints can be resumed.
+    is on the predicted quantity: see ``loop.loss_weight``; ``times`` and ``min_sigma``: see ``loop.draw_times``;
+    ``crop`` and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights the run begins with. The time
+    of a step on a CPU rises with ``norm_groups``. A new field's default has to be what runs did before it, so that
+    their checkpoints can be resumed.
     """
 
     size: Positive = 64
@@ -41,6 +41,7 @@ class TrainConfig:
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     weighting: Weighting = "constant"
     times: Times = "uniform"
+    min_sigma: Annotated[float, Ge(0), Le(10)] = 0.0
     images: Annotated[int, Ge(1)] = 160_000
     batch_size: Positive = 32
     learning_rate: Annotated[float, Gt(0)] = 4e-4
