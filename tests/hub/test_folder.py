@@ -320,3 +320,53 @@ def test_other_networks_are_refused_before_any_work(tmp_path, config, message):
     with pytest.raises(ValueError, match=message) as error:
         load_folder(folder)
     assert "\n" not in str(error.value)
+
+
+def with_noisy(path, above=0.5):
+    """A folder of two networks, of patches 2 and 4."""
+    for patch, at in ((2, path), (4, path / "noisy")):
+        save_folder(at, tiny(patch), linear_betas(), **SAVED, dtype=torch.float32)
+    (path / "posteriori.json").write_text(json.dumps({"size": 16, "patch": 2, "noisy_above": above}))
+    return path
+
+
+def test_a_folder_may_have_a_network_of_noisy_levels(tmp_path):
+    folder = with_noisy(tmp_path / "p")
+    prior = load_folder(folder)
+    assert (prior.shape, prior.stride, prior.any_size) == ((3, 16, 16), 8, False)
+    x_t = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    (folder / "posteriori.json").write_text(json.dumps({"size": 16, "patch": 2}))
+    for sigma, own in ((0.4, folder), (0.6, folder / "noisy")):
+        t = prior.schedule.at_noise(sigma)
+        assert torch.equal(prior.denoise(x_t, t).x0, load_folder(own).denoise(x_t, t).x0)
+
+
+def test_both_networks_count_in_the_hash_of_a_folder(tmp_path):
+    folder = with_noisy(tmp_path / "p")
+    weights = folder / "noisy" / WEIGHTS
+    assert read_folder(folder).bytes == (folder / WEIGHTS).stat().st_size + weights.stat().st_size
+    before = read_folder(folder).sha256
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    assert read_folder(folder).sha256 != before
+
+
+def test_a_network_of_noisy_levels_that_is_missing_is_named(tmp_path):
+    folder = with_noisy(tmp_path / "p")
+    (folder / "noisy" / WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"noisy is not a prior in diffusers' format: it has no {WEIGHTS}"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("above", [-1, 0, "high", [1]])
+def test_a_level_that_is_none_is_refused(tmp_path, above):
+    with pytest.raises(ValueError, match=r"posteriori.json: noisy_above"):
+        read_folder(with_noisy(tmp_path / "p", above))
+
+
+def test_a_folder_that_names_itself_is_not_followed_forever(tmp_path):
+    folder = tmp_path / "p"
+    save_folder(folder, tiny(), linear_betas(), **SAVED)
+    (folder / "posteriori.json").write_text(json.dumps({"size": 16, "patch": 2, "noisy_above": 1}))
+    (folder / "noisy").symlink_to(folder)
+    with pytest.raises(ValueError, match=r"has a noisy_above, in the network of noisy levels: remove it there"):
+        read_folder(folder)

@@ -208,11 +208,10 @@ def _card_facts(card: Card) -> dict[str, Any]:
 
 def _folder_facts(folder: Folder) -> dict[str, Any]:
     schedule = ("beta_schedule", "beta_start", "beta_end", "num_train_timesteps")
-    network = ("block_out_channels", "layers_per_block", "down_block_types", "attention_head_dim")
     file = {
         "file": str(folder.weights),
         "here": True,
-        "bytes": sum(file.stat().st_size for file in folder.files),
+        "bytes": folder.bytes,
         "sha256": folder.sha256,
     }
     return {
@@ -222,10 +221,16 @@ def _folder_facts(folder: Folder) -> dict[str, Any]:
         "prediction": folder.prediction,
         "learned_variance": folder.config["out_channels"] == 2 * folder.config["in_channels"],
         "schedule": {k: folder.scheduler[k] for k in schedule if k in folder.scheduler},
-        "network": {"patch": folder.patch} | {k: folder.config[k] for k in network if k in folder.config},
+        "network": _network_facts(folder),
+        **({"noisy": {"above": folder.noisy_above, **_network_facts(folder.noisy)}} if folder.noisy else {}),
         "licence": folder.licence,
         "files": [file],
     }
+
+
+def _network_facts(folder: Folder) -> dict[str, Any]:
+    network = ("block_out_channels", "layers_per_block", "down_block_types", "attention_head_dim")
+    return {"patch": folder.patch} | {k: folder.config[k] for k in network if k in folder.config}
 
 
 def _print(facts: Mapping[str, Any]) -> None:

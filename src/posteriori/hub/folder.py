@@ -1,7 +1,8 @@
 """A prior as a folder in diffusers' format, read and written.
 
 ``config.json`` and ``diffusion_pytorch_model.safetensors`` are what ``UNet2DModel.from_pretrained`` loads,
-``scheduler_config.json`` is ``DDPMScheduler``'s; ``posteriori.json`` has what these have no place for. A
+``scheduler_config.json`` is ``DDPMScheduler``'s; ``posteriori.json`` has what these have no place for. Where that has a
+``noisy_above``, the folder ``noisy`` in it holds another network, for levels of sigma / alpha from there on. A
 ``DDPMPipeline`` folder, with ``unet/`` and ``scheduler/``, is read as well.
 """
 
@@ -25,12 +26,14 @@ from posteriori.hub.scheduler import is_flow, schedule_config, schedule_from_con
 from posteriori.hub.stored import WEIGHTS, find_weights, hash_of, read_weights
 from posteriori.priors.base import Prior
 from posteriori.priors.channels import EachChannel
+from posteriori.priors.experts import Experts
 from posteriori.priors.unet import PixelUNet, Prediction, UNetPrior, is_convolutional, learns_variance
 from posteriori.priors.unet2d import DEFAULTS, UNet2D, is_known
 from posteriori.schedule import VPSchedule
 
 OURS = "posteriori.json"
 CARD = "README.md"
+NOISY = "noisy"
 FILES = ("config.json", WEIGHTS, "scheduler_config.json", OURS, CARD)
 #: a number of config.json that may be left out
 Count = Annotated[int | None, Ge(1), Le(2**16)]
@@ -79,6 +82,7 @@ class _Ours:
     name: str | None = None
     licence: str = "not recorded"
     shift: tuple[float, float] | None = None
+    noisy_above: Annotated[float | None, Gt(0), Le(1e6)] = None
 
     @classmethod
     def read(cls, file: Path) -> _Ours:
@@ -97,7 +101,7 @@ class _Ours:
 class Folder:
     """What a prior's folder says. ``config`` and ``scheduler`` as in its files; ``sides`` in pixels, at training.
 
-    ``files`` hold the weights.
+    ``files`` hold the weights. ``noisy`` is the network of levels of sigma / alpha >= ``noisy_above``, if any.
     """
 
     name: str
@@ -109,6 +113,8 @@ class Folder:
     patch: int = 1
     licence: str = "not recorded"
     shift: tuple[float, float] | None = None
+    noisy: Folder | None = None
+    noisy_above: float | None = None
 
     @property
     def weights(self) -> Path:
@@ -116,8 +122,17 @@ class Folder:
         return self.files[0]
 
     @property
+    def all_files(self) -> tuple[Path, ...]:
+        """The files of all its weights, those of ``noisy`` among them."""
+        return self.files if self.noisy is None else (*self.files, *self.noisy.all_files)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.all_files)
+
+    @property
     def sha256(self) -> str:
-        return hash_of(self.files)
+        return hash_of(self.all_files)
 
     @property
     def channels(self) -> int:
@@ -125,7 +140,7 @@ class Folder:
 
     @property
     def any_size(self) -> bool:
-        return is_convolutional(self.config)
+        return is_convolutional(self.config) and self.noisy is None
 
     @property
     def prediction(self) -> Prediction:
@@ -183,11 +198,14 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
 
     Errors as in ``read_folder``, or where weights are damaged.
     """
-    folder = read_folder(path)
+    return _load(read_folder(path), device, dtype)
+
+
+def _load(folder: Folder, device: torch.device | str, dtype: torch.dtype) -> Prior:
     unet = _network(folder) or _diffusers_network(folder)
     if read_json(folder.unet / "config.json") != folder.config:
-        raise PosterioriError(f"{path} was changed while it was read: run the same command again")
-    prior = UNetPrior(
+        raise PosterioriError(f"{folder.unet} was changed while it was read: run the same command again")
+    own = UNetPrior(
         PixelUNet(unet, folder.patch),
         schedule_from_config(folder.scheduler),
         (folder.channels, *folder.sides),
@@ -197,7 +215,10 @@ def load_folder(path: Path, *, device: torch.device | str = "cpu", dtype: torch.
         device=device,
         dtype=dtype,
     )
-    return EachChannel(prior) if folder.channels == 1 else prior
+    prior = EachChannel(own) if folder.channels == 1 else own
+    if folder.noisy is None or folder.noisy_above is None:
+        return prior
+    return Experts(prior, _load(folder.noisy, device, dtype), folder.noisy_above)
 
 
 def _network(folder: Folder) -> UNet2D | None:
@@ -273,6 +294,8 @@ def read_folder(path: Path) -> Folder:
     if kind != "UNet2DModel" or config.get("num_class_embeds") or config.get("class_embed_type"):
         raise PosterioriError(f"{unet / 'config.json'} is a {kind}, or has classes: give an unconditional UNet2DModel")
     ours = _Ours.read(path / OURS)
+    if ours.noisy_above is not None and path.name == NOISY:  # or a link to the folder itself would be followed forever
+        raise PosterioriError(f"{path / OURS} has a noisy_above, in the network of noisy levels: remove it there")
     _Sizes.check(config, unet / "config.json")
     size = ours.size or config.get("sample_size")
     sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list) else ()
@@ -291,6 +314,8 @@ def read_folder(path: Path) -> Folder:
         patch=ours.patch,
         licence=ours.licence,
         shift=ours.shift,
+        noisy=None if ours.noisy_above is None else read_folder(path / NOISY),
+        noisy_above=ours.noisy_above,
     )
     known = ["flow"] if is_flow(noise) else [name for name in get_args(Prediction) if name != "flow"]
     if folder.prediction not in known:

@@ -16,7 +16,7 @@ from posteriori.errors import PosterioriError
 from posteriori.files import first_line, read_json
 from posteriori.hub.cards import Card, cache_dir, card_of, cards, checked_file, sha256
 from posteriori.hub.convert import complete_flags, convert_state_dict, unet_config
-from posteriori.hub.folder import FILES, load_folder, read_folder, save_folder
+from posteriori.hub.folder import FILES, NOISY, load_folder, read_folder, save_folder
 from posteriori.hub.scheduler import betas_from_config
 from posteriori.hub.stored import STEM, WEIGHTS, named_tensors, unpickled
 from posteriori.names import nearest
@@ -27,7 +27,12 @@ from posteriori.priors.unet2d import UNet2D
 EMBEDDED = Path(str(resources.files("posteriori.hub") / "weights"))
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _STORED = (f"{STEM}*.safetensors", f"{STEM}*.index*.json", f"{STEM}*.bin")
-HUB_FILES = [*FILES, "unet/config.json", "scheduler/scheduler_config.json", *_STORED, *(f"unet/{s}" for s in _STORED)]
+HUB_FILES = [
+    *FILES,
+    *_STORED,
+    *("unet/config.json", "scheduler/scheduler_config.json", *(f"unet/{s}" for s in _STORED)),
+    *(f"{NOISY}/{s}" for s in (*FILES, *_STORED)),
+]
 
 
 @torch.inference_mode(False)  # gradients go through it, also where it was loaded under that
@@ -140,7 +145,7 @@ def list_priors() -> list[PriorRow]:
     for name in embedded():
         folder = read_folder(EMBEDDED / name)
         file, size = folder.weights, None if folder.any_size else folder.sides[0]
-        rows.append(PriorRow(name, size, "embedded", str(file), file.stat().st_size, folder.licence))
+        rows.append(PriorRow(name, size, "embedded", str(file), folder.bytes, folder.licence))
     for card in cards().values():
         file = next((path for f in card.files if (path := cache_dir() / f.name).is_file()), None)
         if file is None:

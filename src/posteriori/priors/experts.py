@@ -1,0 +1,48 @@
+"""A prior of two networks: one knows what noise hides, the other what it leaves to see."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+from torch import Tensor
+
+from posteriori.errors import PosterioriError
+from posteriori.priors.base import Denoised, Prior, Wrapped
+from posteriori.schedule import Level
+
+
+@final
+class Experts(Wrapped):
+    """``noisy`` at levels of sigma / alpha >= ``above``, and ``prior`` below (Balaji et al. 2022, section 4.1).
+
+    In noise an estimate is decided by what the picture as a whole can be, and its finest pixels are blurred away: a
+    network that sees them folded into channels is the better one there, and the quicker one. Both estimate
+    E[x_0 | x_t], which is one function of x_t and the level, whichever network computes it. Raises PosterioriError
+    where they are not of the same shape, or one alone learned a variance.
+    """
+
+    def __init__(self, prior: Prior, noisy: Prior, above: float):
+        super().__init__(prior)
+        if noisy.shape != prior.shape or noisy.learned_variance != prior.learned_variance:
+            raise PosterioriError(
+                f"the network of noisy levels is of {noisy.shape} and the other of {prior.shape}: give two of the same "
+                "shape that both learned a variance, or neither"
+            )
+        self.noisy, self.above = noisy, above
+        self.any_size = False
+        self.stride = math.lcm(prior.stride, noisy.stride)
+
+    def denoise(self, x_t: Tensor, t: Level) -> Denoised:
+        return (self.noisy if t.sigma_bar >= self.above else self.prior).denoise(x_t, t)
+
+    def at(self, size: int | tuple[int, int]) -> Prior:
+        noisy = self.noisy.at(size)  # first: it says so where the size is none of its own
+        return Experts(self.prior.at(size), noisy, self.above)
+
+    def save_memory(self) -> bool:
+        self.checkpointing = self.prior.save_memory() and self.noisy.save_memory()
+        return self.checkpointing
+
+    def shadow(self) -> Prior:
+        return self.prior.shadow()  # of finer pixels, and so the one that takes more memory
