@@ -100,8 +100,9 @@ def _source(thing) -> str:
 
 
 def _prose(text: str | None) -> str:
-    """Docstrings as Markdown: their code stays, and what Markdown would read in their formulas is escaped."""
-    parts = re.split(r"(``.+?``|`.+?`)", text or "")
+    """Docstrings as Markdown: code and indented formulas stay, and elsewhere what Markdown would read is escaped."""
+    parts = re.split(r"(``.+?``|`.+?`|^ {4}.*$)", text or "", flags=re.MULTILINE)
+    parts[1::2] = [part.replace("``", "") if part.startswith("    ") else part for part in parts[1::2]]
     return "".join(part if i % 2 else re.sub(r"([*_<>|\[\]])", r"\\\1", part) for i, part in enumerate(parts))
 
 

@@ -23,10 +23,10 @@ print(f"y has {pp.metrics.psnr(likelihood.y, x).item():.1f} dB")
 
 # %%
 methods = (pp.SDEdit, pp.DPS, pp.DDRM, pp.DiffPIR)
-samples = {}
+samples = {}  # of each sampler, (3, 3, 64, 64)
 for method in methods:
     sampler = pp.preset(method, A, prior, sigma=0.05, steps=100)
-    samples[sampler.name] = pp.sample(prior, likelihood, sampler, n=3, seed=0, progress=False)[0]  # (3, 3, 64, 64)
+    samples[sampler.name] = pp.sample(prior, likelihood, sampler, n=3, seed=0, progress=False)[0]
 
 # %% [markdown]
 # ## Which is nearest to the truth?
@@ -42,7 +42,8 @@ for name, found in samples.items():
         for metric in (pp.metrics.psnr, pp.metrics.lpips)
     )
     residual = likelihood.expand(len(found)).residual(found).square().mean().sqrt().item()
-    print(f"{name:10}  {psnr[0]:14.2f}  {psnr[1]:8.2f}   {lpips[0]:15.4f}  {lpips[1]:8.4f}  {residual:8.2f}")
+    columns = f"{psnr[0]:14.2f}  {psnr[1]:8.2f}   {lpips[0]:15.4f}  {lpips[1]:8.4f}"
+    print(f"{name:10}  {columns}  {residual:8.2f}")
 
 
 # %%
@@ -58,7 +59,8 @@ def pixels(z):
     return ((z.clamp(-1, 1) + 1) / 2).permute(1, 2, 0)
 
 
-show([pixels(x[0]), pixels(likelihood.y[0]), *(pixels(s[0]) for s in samples.values())], ["truth", "y", *samples])
+pictures = [x[0], likelihood.y[0], *(found[0] for found in samples.values())]
+show([pixels(picture) for picture in pictures], ["truth", "y", *samples])
 
 # %% [markdown]
 # ## Where do the samples differ?
@@ -78,4 +80,5 @@ show([s.std(0).mean(0) for s in samples.values()], list(samples), cmap="magma", 
 for name, found in samples.items():
     interval = pp.metrics.credible_interval(found, 0.9, bounds=prior.bounds)
     covered = interval.covers(x[0]).float().mean().item()
-    print(f"{name:10}  covers {covered:.0%}, mean width {(interval.high - interval.low).mean().item():.2f}")
+    width = (interval.high - interval.low).mean().item()
+    print(f"{name:10}  covers {covered:.0%}, mean width {width:.2f}")

@@ -40,7 +40,8 @@ print(f"y has {pp.metrics.psnr(y, x).item():.1f} dB")
 # %%
 sampler = pp.DiffPIR(lambda_=1.0, zeta=1.0, steps=20)
 restored = pp.sample(prior, likelihood, sampler, seed=0)[:, 0]
-show({"truth": x, "measurement": y, f"restored, {pp.metrics.psnr(restored, x).item():.1f} dB": restored})
+reached = pp.metrics.psnr(restored, x).item()
+show({"truth": x, "measurement": y, f"restored, {reached:.1f} dB": restored})
 
 # %% [markdown]
 # ## Does it explain y?
@@ -94,5 +95,7 @@ show(found)
 # %%
 lines = pp.LineMask(prior.shape, count=10, width=2, seed=1)
 likelihood = pp.Gaussian.simulate(x, lines, sigma=0.02)
-filled = pp.sample(prior, likelihood, pp.DiffPIR(lambda_=3.0, zeta=1.0, steps=30), seed=0)[:, 0]
-show({"measurement": likelihood.y, f"filled, {pp.metrics.psnr(filled, x).item():.1f} dB": filled, "truth": x})
+sampler = pp.DiffPIR(lambda_=3.0, zeta=1.0, steps=30)
+filled = pp.sample(prior, likelihood, sampler, seed=0)[:, 0]
+reached = pp.metrics.psnr(filled, x).item()
+show({"measurement": likelihood.y, f"filled, {reached:.1f} dB": filled, "truth": x})
