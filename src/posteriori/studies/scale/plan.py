@@ -18,7 +18,7 @@ LIVES = 1.0
 #: how many times as fast as this core a GPU is taken to be: none was measured here
 FAST = 100
 #: what works, how many times as fast, and in batches of how many
-WORKERS = (("this core", 1, BATCH), ("this core", 1, 1), (f"{FAST} times as fast, which is assumed", FAST, BATCH))
+WORKERS = (("this core", 1, BATCH), ("this core", 1, 1), (f"{FAST} times as fast (assumed)", FAST, BATCH))
 _YEAR, _DAY, _HOUR = 365.25 * 86400, 86400, 3600
 
 
@@ -37,20 +37,21 @@ def _efficiency(found: Found) -> str:
     pairs, (one, two) = own["seconds"], own["first"]
     each = [a / b / 2 for a, b in pairs]
     shared = (
-        f"""Other processes wanted the processors meanwhile (load {own["load"]:.0f}), so that these ratios say little
-    of two free cores."""
+        f"""Other processes were running (load {own["load"]:.0f}), so that these ratios say little about two free
+    cores."""
         if own["load"] >= 1
         else ""
     )
     return filled(f"""
-    Two workers against one, with one thread each, in {len(pairs)} alternating rounds of {own["batches"]} batches (DPS
-    with `faces-64`, four pictures a batch): **{median(each):.2f}** efficient ({min(each):.2f} to {max(each):.2f}),
-    {median(a for a, _ in pairs):.1f} s against {median(b for _, b in pairs):.1f} s. The two workers were at a batch
-    for {median(own["busy"]):.1%} of their time, which is what Ray and the command leave. {shared}
+    Two workers have a parallel efficiency of **{median(each):.2f}** ({min(each):.2f} to {max(each):.2f}):
+    {median(a for a, _ in pairs):.1f} s with one worker, {median(b for _, b in pairs):.1f} s with two. This is the
+    median of {len(pairs)} alternating rounds of {own["batches"]} batches (DPS with `faces-64`, four pictures a batch,
+    one thread a worker). The two workers were computing for {median(own["busy"]):.1%} of the time. The rest is the
+    overhead of Ray and the command. {shared}
 
-    Start-up: Ray took {own["ray"]:.1f} s to begin. The first {own["batches"]} batches took {one:.1f} s by one worker
-    and {two:.1f} s by two, which begin, import torch and load the prior at the same time: {one / two / 2:.2f} efficient
-    with start-up.
+    Ray took {own["ray"]:.1f} s to start. The first {own["batches"]} batches, for which each worker also has to start,
+    import torch and load the prior, took {one:.1f} s with one worker and {two:.1f} s with two: an efficiency of
+    {one / two / 2:.2f}.
     """)
 
 
@@ -58,9 +59,10 @@ def _overhead(found: Found) -> str:
     own = found["overhead"]
     first, half, last = (own["driver_mib"][i] for i in (0, len(own["driver_mib"]) // 2, -1))
     return filled(f"""
-    A batch of no work by two Ray workers takes {own["ms"]:.1f} ms, and {own["ms_with_store"]:.1f} ms with its result on
-    disk ({own["ms_here_with_store"]:.1f} ms in one process, without Ray). Over 20,000 of them the command's memory grew
-    by {last - first:.1f} MiB, in the second half by {last - half:.1f}.
+    The overhead of a batch is {own["ms"]:.1f} ms with two Ray workers, and {own["ms_with_store"]:.1f} ms if its result
+    is written to disk ({own["ms_here_with_store"]:.1f} ms in one process, without Ray). It was measured on 20,000 empty
+    batches. Over them the command's memory grew by {last - first:.1f} MiB, and by {last - half:.1f} MiB in the second
+    half.
     """)
 
 
@@ -82,49 +84,51 @@ def _plan(found: Found) -> str:
     hashed = PICTURES * storage["picture_ms"] / 1000
     handed = jobs * overhead["ms_with_store"] / 1000
     items = [
-        (hashed, "reading and hashing the pictures, at every start"),
-        (read, "looking for what is there, at a start when all of it is"),
-        (read, "reading all results at the end"),
-        (jobs * storage["key_ms"] / 1000, "naming the batches"),
-        (handed, "handing out the batches, while they are done"),
+        (hashed, "reads and hashes the pictures, at every start"),
+        (read, "checks existing results, at a start when all exist"),
+        (read, "reads all results, at the end"),
+        (jobs * storage["key_ms"] / 1000, "hashes the batches' settings"),
+        (handed, "assigns the batches, while workers compute"),
     ]
-    alone = Table("", "", ("hours", "of the command"), [(f"{s / _HOUR:.2g}", what) for s, what in items])
+    alone = Table("", "", ("hours", "what the command does"), [(f"{s / _HOUR:.2g}", what) for s, what in items])
     each = work / done
     workers = [_worker(each * size / speed, done / size, what) for what, speed, size in WORKERS]
     start = hashed + read
     return "\n\n".join(
         (
             filled(f"""
-    **Cost.** One core of this machine takes {rates["call"]:.2f} s for a network call of FFHQ-256's in
-    {rates["dtype"]}, and {rates["gradient"]:.2f} s with a gradient. Calls are counted. Another processor's years are
-    these, by the ratio of its call to this one's.
+    **Computation.** A call of the FFHQ-256 network takes {rates["call"]:.2f} s in {rates["dtype"]} on one core of this
+    machine, and {rates["gradient"]:.2f} s with a gradient. The numbers of calls are counted, not taken from the papers.
+    For another processor, scale by the time of its call.
     """),
             Table("", "", columns, rows).markdown(),
             filled(f"""
-    **Storage.** {done / 1e6:.0f} million restorations are {jobs:,.0f} batches of {BATCH}, a file each. With pictures
-    they take {kept / 1e12:.1f} TB, with `--metrics-only` {bare / 1e9:.0f} GB. results.parquet takes
+    **Storage.** {done / 1e6:.0f} million restorations are {jobs:,.0f} batches of {BATCH}, with one file each. They take
+    {kept / 1e12:.1f} TB with pictures and {bare / 1e9:.0f} GB with `--metrics-only`. results.parquet takes
     {done * storage["parquet_bytes"] / 1e9:.1f} GB.
 
-    **The command itself** is one process. Its list of batches takes {jobs * storage["job_bytes"] / 2**30:.1f} GiB. That
-    of pictures takes {PICTURES * storage["shelf_bytes"] / 2**30:.1f} GiB, and every worker has a copy. These hours are
-    its own, with files on a local disk. A bucket adds its latency, to each of {jobs:,.0f} files when they are looked
-    for, and again at the end.
+    **The command** is one process. Its list of batches takes {jobs * storage["job_bytes"] / 2**30:.1f} GiB of memory.
+    Its list of pictures takes {PICTURES * storage["shelf_bytes"] / 2**30:.1f} GiB, and every worker has a copy. The
+    command spends the following hours itself, with files on a local disk. In a bucket each of the {jobs:,.0f} files
+    adds a request's latency, once at a resumed start and once at the end.
     """),
             alone.markdown(),
             filled(f"""
-    **Failures.** Assume that a worker lives for {LIVES:g} day, as preemptible machines may. A lost worker repeats half
-    a batch on average. A batch that is lost three times is left out until the command runs again.
+    **Failures.** Assume that a worker lives for {LIVES:g} day on average, as preemptible machines may. A lost worker
+    costs half a batch on average. A batch that is lost three times is skipped until the command runs again.
     """),
-            Table("", "", ("worker", "years", "a batch", "repeated", "left out"), workers).markdown(),
+            Table(
+                "", "", ("worker", "worker-years", "time per batch", "work repeated", "batches skipped"), workers
+            ).markdown(),
             filled(f"""
-    So a batch has to be short beside the life of a worker: give a smaller `--batch` where it is not.
+    Batches must be short compared with a worker's life. If they are not, give a smaller `--batch`.
 
-    **Where it breaks first.** At the start: up to {start / _HOUR:.1f} hours pass before the first batch, and again
-    after each stop, for one process reads the pictures and what is there, one after the other. Next is the folder of
-    {jobs:,.0f} files. Handing out is not the limit: one command feeds {each * BATCH * jobs / handed / FAST:,.0f}
-    workers that are {FAST} times as fast as this core. We would split the pictures into a hundred parts, with an
-    `--out` each. A start then takes up to {start / 100 / 60:.0f} minutes, a stop costs one part, and the Parquet files
-    are read together as one data set.
+    **What breaks first?** The start. One process reads all pictures and existing results in sequence, so that up to
+    {start / _HOUR:.1f} hours pass before the first batch, at every start. Next is the folder of {jobs:,.0f} files.
+    Assigning batches is no limit: one command can feed {each * BATCH * jobs / handed / FAST:,.0f} workers that are
+    {FAST} times as fast as this core. We would split the pictures into a hundred parts, each with its own `--out`. A
+    start then takes up to {start / 100 / 60:.0f} minutes, an interruption affects one part, and the Parquet files can
+    be read as one data set.
     """),
         )
     )
