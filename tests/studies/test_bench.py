@@ -75,9 +75,7 @@ def test_what_is_in_proportion_is_called_straight():
     assert line.slope == pytest.approx(0.3)
     assert line.straight
     assert line.deviation == pytest.approx(0, abs=1e-12)
-    assert verdict("steps", x, [0.3 * v for v in x], line).startswith(
-        "a straight line through the origin, 300 ms a step"
-    )
+    assert verdict("steps", x, [0.3 * v for v in x], line).startswith("yes: 300 ms per step")
 
 
 def test_what_begins_with_a_cost_is_a_line_with_a_start():
@@ -86,13 +84,13 @@ def test_what_begins_with_a_cost_is_a_line_with_a_start():
     line = fit(x, y)
     assert not line.straight
     assert (line.start, line.further) == (pytest.approx(0.5), pytest.approx(0.1))
-    assert "600 ms a row at 1 and 162 at 8; it is 500 ms and then 100 a row" in verdict("batch", x, y, line)
+    assert "600 ms per row at 1, 162 at 8; 500 ms plus 100 ms per row" in verdict("batch", x, y, line)
 
 
 def test_what_bends_is_said_to():
     x = [1.0, 2.0, 4.0, 8.0]
     y = [v**2 for v in x]
-    assert verdict("size", x, y, fit(x, y)) == "not in proportion: 1e+03 ms a pixel at 1 and 8e+03 at 8"
+    assert verdict("size", x, y, fit(x, y)) == "no: 1e+03 ms per pixel at 1, 8e+03 at 8"
 
 
 def test_a_clone_that_is_none_is_refused(tmp_path):

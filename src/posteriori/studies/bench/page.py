@@ -25,7 +25,7 @@ from posteriori.studies.table import Table
 
 #: what a job gave, None where it has not been done
 Read = Callable[[Job], dict[str, Any] | None]
-LATER = "Not measured yet: `make bench` goes on where it was."
+LATER = "Not measured yet. `make bench` resumes."
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ def write(planned: Plan, results: Path, folder: Path, note: str) -> None:
     parts = [
         f"# What posteriori {__version__} costs on one machine",
         filled(_introduction(note)),
-        *_flat(_Section("A step beside others' codes", step_tables(planned, read) or [LATER])),
-        *_flat(_Section("Share of the machine's matrix rate", _rates(planned.timings["rate"], read))),
-        *_flat(_Section("On a GPU", _gpu(planned.timings["gpu"], read))),
-        *_flat(_Section("Time to quality", _quality(planned.cases, results))),
-        *_flat(_Section("Cost against the amount of work", _scaling(planned.timings["scaling"], read))),
-        *_flat(_Section("Cold starts", _starts(planned.timings["start"], read))),
+        *_flat(_Section("How fast is a step, compared with other codes?", step_tables(planned, read) or [LATER])),
+        *_flat(
+            _Section("How much of the machine's matrix rate does a step reach?", _rates(planned.timings["rate"], read))
+        ),
+        *_flat(_Section("How fast is a step on a GPU?", _gpu(planned.timings["gpu"], read))),
+        *_flat(_Section("How soon is a sampler as good as DPS?", _quality(planned.cases, results))),
+        *_flat(_Section("Is the cost proportional to the amount of work?", _scaling(planned.timings["scaling"], read))),
+        *_flat(_Section("How long does a command take to start?", _starts(planned.timings["start"], read))),
     ]
     with atomic_path(folder / "results.md") as path:
         path.write_text("\n\n".join(parts) + "\n", "utf-8")
@@ -64,11 +66,11 @@ def _flat(section: _Section) -> list[str]:
 
 def _introduction(note: str) -> str:
     return f"""
-    Written by `make bench` on {date.today().isoformat()}; results.json has every digit. The machine: {clock.machine()};
+    Written by `make bench` on {date.today().isoformat()}; results.json has all digits. The machine: {clock.machine()};
     {", ".join(f"{name} {_version(name)}" for name in ("diffusers", "numpy"))}. {note}
 
-    Works that are compared run in turns in one process, and a time is the median over the rounds. On one thread it is
-    the process's own time on the processor, which busy neighbours add less to; on more it is the wall's.
+    Codes that are compared run in turns in one process. A time is the median over the rounds. On one thread it is CPU
+    time, which other processes affect less; on more threads it is wall-clock time.
     """
 
 
@@ -90,16 +92,15 @@ def _rates(jobs: Sequence[Job], read: Read) -> list[str]:
     if not rows:
         return [LATER]
     text = """
-    One DPS step in turns with a product of two square matrices, on one thread. FLOPs are those of convolutions and
-    products, counted by torch, with a multiplication and an addition each; the share is the step's rate over the
-    product's.
+    One DPS step in turns with a product of two square matrices, on one thread. torch counts the FLOPs of convolutions
+    and products; a multiplication and an addition are two. The share is the step's rate divided by the product's.
     """
-    slowest = "Where a step's time goes, by torch's operations (own time, the largest six):"
+    slowest = "The six operations of torch that take most of a step's time:"
     return [filled(text), Table("", "", RATE_COLUMNS, rows).markdown(), slowest, "\n".join(parts)]
 
 
-RATE_COLUMNS = ("network", "batch", "arithmetic", "seconds a step", "GFLOP a step", "step, GFLOP/s", "product, GFLOP/s",
-                "share")  # fmt: skip
+RATE_COLUMNS = ("network", "batch", "arithmetic", "seconds per step", "GFLOP per step", "step, GFLOP/s",
+                "product, GFLOP/s", "share")  # fmt: skip
 
 
 def rate_row(job: Rate, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -110,7 +111,9 @@ def rate_row(job: Rate, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _gpu(jobs: Sequence[Job], read: Read) -> list[str]:
     if not jobs:
-        return ["Not measured: torch finds no GPU on this machine. Where it finds one, the same command fills this."]
+        return [
+            "Not measured: torch finds no GPU on this machine. On a machine with one, the same command measures it."
+        ]
     rows = [rate_row(job, values) for job in jobs if isinstance(job, Rate) and (values := read(job))]
     return [Table("", "", RATE_COLUMNS, rows).markdown()] if rows else [LATER]
 
@@ -130,23 +133,25 @@ def _quality(cases: Sequence[quality.Case], results: Path) -> list[str]:
         parts.append(Table("", "", QUALITY_COLUMNS, rows).markdown())
         if enough:
             one, ratio = enough[0], enough[0].mean("seconds") / slow
-            parts.append(f"The fastest is `{one.candidate}` in {one.steps} steps, at 1/{1 / ratio:.0f} of the time.")
+            parts.append(
+                f"The fastest is `{one.candidate}` in {one.steps} steps: it takes 1/{1 / ratio:.0f} of the time of DPS."
+            )
         if short:
             missed = "; ".join(
                 f"`{own.candidate}` ({own.steps} steps: {own.mean('psnr'):.2f} dB, {own.mean('lpips'):.4f})"
                 for own in short
             )
-            parts.append(filled(f"Not as good in any number of steps that was tried: {missed}."))
+            parts.append(filled(f"Never as good, with the last number of steps tried: {missed}."))
     return parts
 
 
 QUALITY = """
-Seconds of one core for a picture, in batches, until a sampler is as good as DPS in the steps of the first row: its mean
-PSNR at most {psnr} dB below and its mean LPIPS at most {lpips} above, on held-out pictures that chose no setting, with
-noise of sigma 0.05. Settings are those of presets.toml unless the name says others. Each sampler is tried in more and
-more steps until it is as good; the five that get there soonest are below.
+Each sampler is run with more and more steps until it matches DPS in the first row: a mean PSNR at most {psnr} dB lower,
+and a mean LPIPS at most {lpips} higher. The time is in seconds of one core per picture, in batches. The pictures were
+held out, and no setting was tuned on them. The noise level is 0.05. Settings are from presets.toml unless the name has
+others. The five fastest samplers are shown.
 """
-QUALITY_COLUMNS = ("sampler", "steps", "seconds", "of DPS's", "network calls", "vjps", "PSNR (dB)", "LPIPS")
+QUALITY_COLUMNS = ("sampler", "steps", "seconds", "relative to DPS", "network calls", "vjps", "PSNR (dB)", "LPIPS")
 
 
 def quality_row(own: quality.Reached, slow: float) -> tuple[str, ...]:
@@ -166,20 +171,23 @@ def _scaling(jobs: Sequence[Job], read: Read) -> list[str]:
             rows.append((job.axis, job.network, times, said))
     if not rows:
         return [LATER]
-    text = f"""The DPS loop on one thread, warm, in the arithmetic that a prior takes here. Pictures are in batches of
-    {BATCH}; a size is the side in pixels, its amount the pixels. A line through the origin is fitted by least squares
-    of the relative errors, and called straight where the largest is within {STRAIGHT:.0%}."""
-    return [filled(text), Table("", "", ("against", "network", "seconds", "is it in proportion"), rows).markdown()]
+    text = f"""
+    The DPS loop on one thread, after a warm-up, in each prior's default arithmetic. Pictures are in batches of {BATCH}.
+    Sizes are sides in pixels, and the amount of work is the number of pixels. A line through the origin is
+    fitted by least squares of the relative errors. The cost counts as proportional if the largest relative error is
+    within {STRAIGHT:.0%}.
+    """
+    return [filled(text), Table("", "", ("by", "network", "seconds", "proportional?"), rows).markdown()]
 
 
 def _starts(jobs: Sequence[Job], read: Read) -> list[str]:
     for job in jobs:
         values = read(job)
         if values and isinstance(job, Start):
-            text = (
-                f"`posteriori --help` takes {values['help']:.2f} s, `restore` of one picture in one step on faces-64 "
-            )
-            return [filled(f"{text}{values['restore']:.1f} s, each in a new process, on the wall's clock.")]
+            text = f"""
+            `posteriori --help` takes {values["help"]:.2f} s. `restore` of one picture in one step with faces-64 takes
+            {values["restore"]:.1f} s. Both are wall-clock times of a new process."""
+            return [filled(text)]
     return [LATER]
 
 

@@ -96,16 +96,14 @@ def _largest(fitted: np.ndarray, y: np.ndarray) -> float:
 
 
 def verdict(axis: Axis, amounts: Sequence[float], seconds: Sequence[float], line: Line) -> str:
-    """In a sentence, whether the cost is in proportion, and by how much not."""
+    """Whether the cost is proportional, and if not, how it grows."""
     each = [1000 * took / amount for took, amount in zip(seconds, amounts, strict=True)]
     unit = {"batch": "row", "steps": "step", "pictures": "picture", "size": "pixel"}[axis]
     if line.straight:
-        return f"a straight line through the origin, {line.slope * 1000:.3g} ms a {unit}, within {line.deviation:.0%}"
-    text = f"not in proportion: {each[0]:.3g} ms a {unit} at {amounts[0]:g} and {each[-1]:.3g} at {amounts[-1]:g}"
+        return f"yes: {line.slope * 1000:.3g} ms per {unit}, within {line.deviation:.0%}"
+    text = f"no: {each[0]:.3g} ms per {unit} at {amounts[0]:g}, {each[-1]:.3g} at {amounts[-1]:g}"
     if line.bend <= STRAIGHT and line.start > 0:
-        text += (
-            f"; it is {line.start * 1000:.3g} ms and then {line.further * 1000:.3g} a {unit}, within {line.bend:.0%}"
-        )
+        text += f"; {line.start * 1000:.3g} ms plus {line.further * 1000:.3g} ms per {unit}, within {line.bend:.0%}"
     elif each[-1] < each[0]:
-        text += ": what a call costs whatever its amount counts for less in a larger one"
+        text += "; the fixed cost of a call matters less for larger pictures"
     return text

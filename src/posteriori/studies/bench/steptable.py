@@ -27,21 +27,22 @@ def step_tables(planned: Plan, read: Read) -> list[str]:
     job, _ = next(iter(steps.values()))
     names = list(next(iter(steps.values()))[1]["seconds"])
     base = FIRST if FIRST in names else f"{OURS} float32"
-    columns = ["loop"]
+    columns = ["code"]
     for n in steps:
-        columns += [f"seconds, {n} thread{'s' * (n > 1)}", f"of {base}'s"]
-    columns += ["rounds differ by", "network differs by", "memory (MiB)", "beyond the network (MiB)"]
+        columns += [f"seconds, {n} thread{'s' * (n > 1)}", f"relative to {base}"]
+    columns += ["spread", "network error", "memory (MiB)", "without the network (MiB)"]
     rows = [
         _row(name, base, [found for _, found in steps.values()], same.get(name), memory.get(name)) for name in names
     ]
     width = len(columns) - 1
     rows += [(f"{name}", f"not measured: {why}", *[""] * (width - 1)) for name, why in planned.missing.items()]
     text = f"""
-    One DPS step on {job.network} with random weights, the same in every code: the network, its gradient and the update,
-    of one picture behind the report's box. Others' bfloat16 is torch's autocast around their loop, which none of them
-    does by itself. `rounds differ by` is half of the largest less the smallest of {job.rounds}, on the first number of
-    threads; `network differs by` the largest difference of the network's output from {names[0]}'s, over its rms. Memory
-    is the most that a new process holds in two steps on one thread, and what of it came after loading.
+    One DPS step with the {job.network} network and random weights, the same in every code: the network, its gradient
+    and the update, for one picture with the report's box. For the other codes, bfloat16 means torch's autocast around
+    their loop; none of them does this by itself. `spread` is half the range over {job.rounds} rounds, on the first
+    number of threads. `network error` is the largest difference of the network's output from that of {names[0]},
+    relative to its rms. Memory is the peak of a new process over two steps on one thread: in total, and without what
+    was in use after loading.
     """
     return [filled(text), Table("", "", tuple(columns), rows).markdown(), *_says(steps, memory)]
 
@@ -63,9 +64,11 @@ def _says(steps: dict[int, tuple[Steps, dict[str, Any]]], memory: dict[str, dict
     if FIRST not in next(iter(steps.values()))[1]["seconds"]:
         return []
     ratios = [
-        f"{f['seconds'][own] / f['seconds'][FIRST]:.2f} on {n} thread{'s' * (n > 1)}" for n, (_, f) in steps.items()
+        f"{f['seconds'][own] / f['seconds'][FIRST]:.2f} times as long as the official code in float32 on {n} "
+        f"thread{'s' * (n > 1)}"
+        for n, (_, f) in steps.items()
     ]
-    text = f"In bfloat16 a step takes {' and '.join(ratios)} of what the official code takes in float32"
+    text = f"In bfloat16 a step takes {', '.join(ratios)}"
     if own in memory and FIRST in memory and memory[FIRST]["beyond"]:
-        text += f", and {memory[own]['beyond'] / memory[FIRST]['beyond']:.2f} of its memory beyond the network"
+        text += f", and {memory[own]['beyond'] / memory[FIRST]['beyond']:.2f} times its memory without the network"
     return [filled(text + ".")]
