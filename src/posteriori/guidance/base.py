@@ -1,4 +1,4 @@
-"""What estimates of E[x_0 | x_t, y] share, and the reverse kernel that they step by."""
+"""What estimates of E[x_0 | x_t, y] share, and the reverse kernel that steps with them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from posteriori.schedule import Level
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance(SteppedSampler):
-    """A sampler whose step rests on one estimate of E[x_0 | x_t, y], which other integrators can take (``Reverse``)."""
+    """A sampler whose step rests on an estimate of E[x_0 | x_t, y]. Other integrators can use it, too (``Reverse``)."""
 
     @abstractmethod
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Any) -> Denoised:
-        """The estimate at x_t, (B, *shape), of the level ``t``, as ``prior``'s answer ``given`` y."""
+        """The estimate of x_0 at x_t, (B, *shape), and level ``t``: the answer of ``prior``, corrected for y."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class ReverseSampler(SteppedSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class ReverseGuidance(ReverseSampler, Guidance):
-    """A guidance whose own step is the reverse kernel's, with the estimate in the place of x0."""
+    """A guidance whose own step is the reverse kernel, with the estimate in place of x0."""
 
     def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         denoised = self(state.x, state.level, prior, like)
@@ -54,7 +54,7 @@ class ReverseGuidance(ReverseSampler, Guidance):
 
 
 class Moments(NamedTuple):
-    """p(x_0 | x_t) as a Gaussian of mean ``denoised.x0`` and covariance C, as y = A x_0 + sigma_y n sees it."""
+    """p(x_0 | x_t) as a Gaussian, mean ``denoised.x0`` and covariance C, seen through y = A x_0 + sigma_y n."""
 
     denoised: Denoised
     #: y - A x0 over the m observed entries, (B, m)
@@ -66,9 +66,9 @@ class Moments(NamedTuple):
 
 
 def moments(x_t: Tensor, t: Level, prior: Prior, like: Linear, clip: bool) -> Moments:
-    """The moments of p(x_0 | x_t), exactly: C = sigma_t^2 / alpha_t J, J = d E[x_0 | x_t] / d x_t; a vjp each product.
+    """The exact moments of p(x_0 | x_t): C = sigma_t^2 / alpha_t J, J = d E[x_0 | x_t] / d x_t; one vjp per product.
 
-    A vjp gives J^T for J, which is symmetric where the denoiser is exact.
+    A vjp gives J^T instead of J. They are equal if the denoiser is exact.
     """
     t = t.with_signal()
     denoised, vjp = prior.linearise(x_t, t, clip)

@@ -1,4 +1,4 @@
-"""DiffPIR: plug-and-play restoration, with the prior as the denoiser and a proximal data step."""
+"""DiffPIR: plug-and-play restoration, with the prior as denoiser and a proximal data step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posteriori.schedule import Level, Spacing
 @final
 @dataclass(frozen=True, kw_only=True)
 class DiffPIR(Guidance):
-    """The estimate of x_0 is drawn to the measurement by a proximal step, and noised again.
+    """A proximal step moves the estimate of x_0 towards the measurement, and noise of the next level is added.
 
     With x0 = E[x_0 | x_t] and sigma_bar = sigma_t / alpha_t,
 
@@ -30,18 +30,18 @@ class DiffPIR(Guidance):
 
     Paper: Zhu et al. 2023, "Denoising diffusion models for plug-and-play image restoration", algorithm 1.
 
-    Operators: linear; or one that rounds, without noise, where the data step is the mean of N(x0, sigma_bar^2 /
-    lambda I) within the cells of y. Cost: one network call and one proximal step a step, no gradients.
+    Operators: linear; or one that rounds, without noise, for which x0hat is the mean of N(x0, sigma_bar^2 / lambda I)
+    within the cells of y. Cost: one network call and one proximal step a step, no gradients.
 
-    lambda = 1 is the mean of N(x0, sigma_bar^2 I) given y. The code's rho_t has sigma_y on [0, 1] above sigma_bar on
-    [-1, 1], so that its lambda is 4 of this one: its 1 is the default of 0.25. Its zeta is 0.1 for deblurring and
-    super-resolution, the default, and 1 for inpainting. Its deblurring multiplies the kernel's width by a random
-    number from 1 to 3, which belongs to its experiment. It returns the state before the last network call, without a
-    last data step, and starts from the noised measurement; here, as in the algorithm, from noise. Its sigma_y is at
-    least 0.001 on [0, 1], so that rho_t is never 0.
+    With lambda = 1, x0hat is the mean of N(x0, sigma_bar^2 I) given y. The code's rho_t has sigma_y on [0, 1] and
+    sigma_bar on [-1, 1], so that its lambda is 4 times this one: its 1 is 0.25 here, the default. Its zeta is 0.1 for
+    deblurring and super-resolution, the default, and 1 for inpainting. For deblurring, it multiplies the kernel's width
+    by a random number from 1 to 3, which is part of its experiment. It starts from the noised measurement, and returns
+    the state before the last network call, without a last data step; here, as in the algorithm, the start is noise. Its
+    sigma_y is at least 0.001 on [0, 1], so that rho_t is never 0.
 
-    For zeta > 0 the prior alone is not recovered, in any number of steps: a Gaussian is left with
-    (1 + sqrt(1 - zeta)) / 2 of its variance.
+    For zeta > 0 the prior is not recovered without data, in any number of steps. A Gaussian keeps (1 + sqrt(1 - zeta))
+    / 2 of its variance.
     """
 
     name: ClassVar[str] = "diffpir"
@@ -49,8 +49,10 @@ class DiffPIR(Guidance):
 
     steps: Steps = 100
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "quadratic"
-    lambda_: Annotated[float, Ge(0), "the prior's weight in the data step; 1 is Bayes' for N(x0, sigma_bar^2 I)"] = 0.25
-    zeta: Annotated[float, Ge(0), Le(1), "share of a level's noise variance that is drawn anew"] = 0.1
+    lambda_: Annotated[
+        float, Ge(0), "weight of the prior in the data step; 1 is Bayes' rule for N(x0, sigma_bar^2 I)"
+    ] = 0.25
+    zeta: Annotated[float, Ge(0), Le(1), "share of a level's noise variance that is drawn afresh"] = 0.1
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Conditional) -> Denoised:

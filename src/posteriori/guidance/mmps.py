@@ -19,24 +19,24 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class MMPS(ReverseGuidance):
-    """Moment-matching posterior sampling: p(x_0 | x_t) is taken as a Gaussian with the denoiser's mean and covariance.
+    """Moment-matching posterior sampling: p(x_0 | x_t) is replaced by a Gaussian with its mean and covariance.
 
-    With x0 = E[x_0 | x_t] and J = d x0 / d x_t, Cov[x_0 | x_t] = sigma_t^2 / alpha_t J exactly, and
+    With x0 = E[x_0 | x_t] and J = d x0 / d x_t, Cov[x_0 | x_t] = sigma_t^2 / alpha_t J, and
 
         E[x_0 | x_t, y] ~ x0 + sigma_t^2 / alpha_t J^T A^T v
         (sigma_y^2 I + sigma_t^2 / alpha_t A J^T A^T) v = y - A x0
 
-    takes the place of x0 in the reverse step. v comes from GMRES, a vjp for each product. Exact for a Gaussian prior,
-    given as many iterations as the system has distinct eigenvalues.
+    replaces x0 in the reverse step. GMRES solves for v, with one vjp per product. Exact for a Gaussian prior, with as
+    many iterations as the system has distinct eigenvalues.
 
     Paper: Rozet et al. 2024, "Learning diffusion priors from observations by expectation maximization", section 4.2.
 
     Operators: linear. Cost: one network call and ``iterations`` + 1 vjps a step.
 
-    The paper solves by conjugate gradients, which need a symmetric J and so an exact denoiser; a network's J is not,
-    and from two iterations on they can throw x_t out by a factor of hundreds at high noise. GMRES needs as many
-    iterations, and its residual cannot grow. The code takes 1 iteration on CIFAR-10, 3 on MRI and as many as it
-    needs on a toy manifold, at variance-exploding levels; a relative residual of 1e-3 stops it earlier.
+    The paper uses conjugate gradients, which require a symmetric J. A network's J is not symmetric, and from two
+    iterations on, conjugate gradients can throw x_t off by a factor of hundreds at high noise. GMRES needs as many
+    iterations, and its residual cannot grow. The paper's code takes 1 iteration on CIFAR-10, 3 on MRI and as many as
+    needed on a toy manifold, at variance-exploding levels. Here GMRES stops early at a relative residual of 1e-3.
     """
 
     name: ClassVar[str] = "mmps"

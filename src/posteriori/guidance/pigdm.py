@@ -19,36 +19,37 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class PiGDM(ReverseGuidance):
-    """Pseudo-inverse guidance: the score of y under p(x_0 | x_t) = N(x0, r_t^2 I), through the network's Jacobian J.
+    """Pseudo-inverse guidance: the score of y if p(x_0 | x_t) = N(x0, r_t^2 I), through the network's Jacobian J.
 
-    With x0 = E[x_0 | x_t], J = d x0 / d x_t, r_t^2 = v sigma_bar^2 / (v + sigma_bar^2), sigma_bar = sigma_t / alpha_t,
+    With x0 = E[x_0 | x_t], J = d x0 / d x_t, sigma_bar = sigma_t / alpha_t and r_t^2 = v sigma_bar^2 / (v +
+    sigma_bar^2),
 
         g = grad_{x_t} log N(y; A x0, r_t^2 A A^T + sigma_y^2 I) = J^T A^T (r_t^2 A A^T + sigma_y^2 I)^-1 (y - A x0)
 
-    where r_t^2 A^T (...)^-1 (y - A x0) is a proximal step at rho = sigma_y^2 / r_t^2, less x0. ``weight`` "adaptive" is
-    x_s = reverse(x_t, x0) + alpha_s alpha_t r_t^2 g; "score" is reverse(x_t, x0 + sigma_t^2 / alpha_t g), Tweedie's
-    E[x_0 | x_t, y], which is exact for a Gaussian prior of variance v.
+    r_t^2 A^T (...)^-1 (y - A x0) is computed as a proximal step from x0, with rho = sigma_y^2 / r_t^2, minus x0.
+    ``weight`` "adaptive" is x_s = reverse(x_t, x0) + alpha_s alpha_t r_t^2 g. ``weight`` "score" is x_s = reverse(x_t,
+    x0 + sigma_t^2 / alpha_t g), which is Tweedie's E[x_0 | x_t, y], exact for a Gaussian prior of variance v.
 
     Paper: Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems", algorithm 1.
 
     Operators: linear. Cost: one network call and one vjp a step.
 
-    The paper's v = 1, r_t^2 = sigma_bar^2 / (1 + sigma_bar^2), takes data of unit variance; images on [-1, 1] have
-    about 0.3. The weight alpha_s alpha_t is that of the authors' later code (RED-diff's), which has no sigma_y and
-    starts at alpha A^+ y + sigma eps; here it starts from noise.
+    The paper's v = 1 assumes data of unit variance; images on [-1, 1] have about 0.3. The weight alpha_s alpha_t is
+    that of the authors' later code (RED-diff's). That code has no sigma_y, and starts at alpha A^+ y + sigma eps; here
+    the start is noise.
     """
 
     name: ClassVar[str] = "pigdm"
     requires: ClassVar[type[Likelihood]] = Linear
 
     steps: Steps = 100
-    data_var: Annotated[float, Gt(0), "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
+    data_var: Annotated[float, Gt(0), "assumed variance v of the data, on the [-1, 1] scale"] = 1.0
     weight: Annotated[
-        Literal["adaptive", "score"], "of the guidance: adaptive, as published, or the one that Bayes' rule gives"
+        Literal["adaptive", "score"], "weight of the guidance: adaptive, as published, or score, from Bayes' rule"
     ] = "adaptive"
 
     def __call__(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> Denoised:
-        """E[x_0 | x_t, y], whatever ``weight`` is."""
+        """E[x_0 | x_t, y], for either ``weight``."""
         t = t.with_signal()
         denoised, g, r2 = self._guidance(x_t, t, prior, like)
         return denoised.given(denoised.x0 + t.sigma**2 / (t.alpha * r2) * g)
@@ -62,7 +63,7 @@ class PiGDM(ReverseGuidance):
         return State(x_s, s, state.n, denoised.x0, Stats(gradient=lambda: g.flatten(1).norm(dim=1)))
 
     def _guidance(self, x_t: Tensor, t: Level, prior: Prior, like: Linear) -> tuple[Denoised, Tensor, float]:
-        """The prior's estimate, r_t^2 g, and r_t^2."""
+        """The prior's estimate, r_t^2 g and r_t^2."""
         r2 = 1 / (1 / self.data_var + 1 / t.sigma_bar**2)
         denoised, vjp = prior.linearise(x_t, t, self.clip)
         towards_y = like.prox(denoised.x0, like.sigma**2 / r2) - denoised.x0

@@ -1,4 +1,4 @@
-"""TMPD: Tweedie's moments, projected onto the measurement's entries."""
+"""TMPD: the denoiser's covariance, with row sums as a diagonal approximation."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class TMPD(ReverseGuidance):
-    """Tweedie moment projected diffusion: the denoiser's own covariance, of which y sees the sums of its rows.
+    """Tweedie moment projected diffusion: the denoiser's covariance, approximated on y by the diagonal of its row sums.
 
-    With x0 = E[x_0 | x_t], J = d x0 / d x_t, Cov[x_0 | x_t] = sigma_t^2 / alpha_t J exactly, and
+    With x0 = E[x_0 | x_t] and J = d x0 / d x_t, Cov[x_0 | x_t] = sigma_t^2 / alpha_t J, and
 
         E[x_0 | x_t, y] ~ x0 + sigma_t^2 / alpha_t J^T A^T (y - A x0) / (sigma_y^2 + c)
         c = sigma_t^2 / alpha_t A J^T A^T 1,    entry by entry
 
-    takes the place of x0 in the reverse step. c stands for the diagonal of A Cov A^T, and is that where the matrix is
-    diagonal; where a row's sum is negative, c is 0.
+    replaces x0 in the reverse step. c approximates the diagonal of A Cov A^T, and equals it if the matrix is diagonal.
+    Negative row sums are set to 0.
 
     Paper: Boys et al. 2023, "Tweedie moment projected diffusions for inverse problems", eq. 9 and section 3.2.
 

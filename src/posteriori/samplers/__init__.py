@@ -1,6 +1,6 @@
-"""The samplers that ship, a line each, in the order of every list.
+"""The samplers that ship, one line each, in the order of every list.
 
-Its line is all that a new one needs: the exports, the listing, the text form, presets and the protocol tests follow.
+A new sampler needs only its line here: the exports, the listing, the text form, presets and the protocol tests follow.
 """
 # ruff: noqa: F401, I001
 

@@ -18,21 +18,20 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class AnnealedLangevin(Sampler):
-    """Langevin steps on the posterior at one noise level after the other.
+    """Langevin steps on the posterior, at one noise level after the other.
 
-    At each of ``levels`` noise levels sigma_t (variance exploding, x_t = x_0 + sigma_t eps, spread
-    geometrically over the schedule), ``inner`` steps of
+    At each of ``levels`` noise levels sigma_t, ``inner`` steps of
 
         x <- x + eta_t (score(x, sigma_t) + A^T (y - A x) / (gamma_t^2 + sigma_y^2)) + sqrt(2 eta_t) z
 
-    with eta_t = step sigma_t^2. The residual is taken at x itself, without the network's Jacobian;
-    gamma_t = ``gamma`` sigma_t accounts for the noise still in x. The last level ends in its denoiser's mean.
+    with eta_t = ``step_size`` sigma_t^2. Levels are variance exploding, x_t = x_0 + sigma_t eps, and spaced
+    geometrically over the schedule. The residual is that of x itself, so that no gradient goes through the network.
+    gamma_t = ``gamma`` sigma_t accounts for the noise still in x. The last step returns the denoiser's mean.
 
-    Paper: Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and
-    algorithm 1.
+    Paper: Jalal et al. 2021, "Robust compressed sensing MRI with deep generative priors", eq. 3 and algorithm 1.
 
-    The code rescales A^T (y - A x) to 5 times the norm of the score, so that neither gamma_t nor sigma_y enters. Its
-    eta_t is 1.15 sigma_t^2, and it returns the last x itself.
+    The paper's code rescales A^T (y - A x) to 5 times the norm of the score, so that gamma_t and sigma_y have no
+    effect. Its eta_t is 1.15 sigma_t^2, and it returns the last x itself.
     """
 
     name: ClassVar[str] = "annealed-langevin"
@@ -43,7 +42,7 @@ class AnnealedLangevin(Sampler):
     levels: Annotated[int, Ge(1), "noise levels, from the schedule's last to its first"] = 250
     inner: Annotated[int, Ge(1), "Langevin steps at each level"] = 3
     step_size: Annotated[float, Gt(0), "length eta_t of a step, in units of sigma_t^2"] = 0.1
-    gamma: Annotated[float, Ge(0), "noise added to the measurement's, in units of sigma_t"] = 1.0
+    gamma: Annotated[float, Ge(0), "noise added to that of the measurement, in units of sigma_t"] = 1.0
     clip: Annotated[bool, "clamp the recorded estimate of x_0 to the prior's bounds"] = True
 
     def path(self, schedule: Schedule) -> list[Level]:

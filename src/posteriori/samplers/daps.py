@@ -1,4 +1,4 @@
-"""DAPS: an estimate of x_0 by the reverse process, Langevin steps to the measurement, and noise again."""
+"""DAPS: an estimate of x_0 by the reverse process, Langevin steps towards the measurement, then noise again."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class DAPS(Sampler):
-    """Decoupled annealing: at each noise level a new x_0 given x_t and y, which is then noised to the next level.
+    """Decoupled annealing: at each noise level, draw x_0 given x_t and y, then add the noise of the next level.
 
-    At a level sigma_t (variance exploding): x0 by ``ode_steps`` of the probability-flow ODE from x_t; then
-    ``langevin_steps`` on p(x_0 | x_t, y), with p(x_0 | x_t) taken as N(x0, sigma_t^2 I),
+    At each level sigma_t (variance exploding), x0 comes from ``ode_steps`` of the probability-flow ODE that starts at
+    x_t. Then ``langevin_steps`` sample p(x_0 | x_t, y), with p(x_0 | x_t) approximated by N(x0, sigma_t^2 I):
 
-        x <- x + eta_t ((x0 - x) / sigma_t^2 + grad log p(y | x)) + sqrt(2 eta_t) eps;
+        x <- x + eta_t ((x0 - x) / sigma_t^2 + grad log p(y | x)) + sqrt(2 eta_t) eps
 
-    then x_s = x + sigma_s eps. eta_t falls from ``step_size`` to a hundredth of it. Levels, inside and outside, are
-    EDM's: sigma^(1/7) falls evenly, from ``sigma_max`` towards ``sigma_min``, and inside from sigma_t towards 0.01.
+    Finally x_s = x + sigma_s eps. eta_t falls from ``step_size`` to a hundredth of it. Levels are EDM's, with evenly
+    spaced sigma^(1/7): from ``sigma_max`` towards ``sigma_min``, and within the ODE from sigma_t towards 0.01.
 
     Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", algorithm 1.
 
-    Operators and noise: any; ``tau`` is for Gaussian noise. Cost: steps * ode_steps network calls, 1,000 by default;
+    Operators and noise: any; ``tau`` requires Gaussian noise. Cost: steps * ode_steps network calls, 1,000 by default;
     gradients through A only.
 
-    The published likelihood is tempered: its gradient is -grad |y - A x|^2 / tau^2 with tau = 0.01 where the noise
-    is 0.05, and without the half, so that y is taken to have noise of tau / sqrt(2) = 0.007. That is the default;
-    ``tau`` none is the likelihood itself. The code's step_size is 5e-5 for inpainting, the default, and 1e-4 for
-    blur and super-resolution. Its ODE stops at 0.01; here the last step goes to 0. At level k of N its eta_t has gone
-    k / (N + 1) of the way to a hundredth; here it has gone k / N.
+    The published likelihood is tempered. Its gradient is -grad |y - A x|^2 / tau^2, without a factor 1/2, and tau =
+    0.01 for noise of 0.05: it treats y as if its noise were tau / sqrt(2) = 0.007. This is the default. ``tau`` none
+    uses the likelihood itself. The paper's code has step_size 5e-5 for inpainting, the default, and 1e-4 for blur and
+    super-resolution. Its ODE stops at 0.01; here the last step goes to 0. At level k of N, its eta_t has moved k / (N +
+    1) of the way to its last value; here k / N.
 
-    N(x0, sigma_t^2 I) is right at low noise where x0 is the mean of p(x_0 | x_t), at ``ode_steps`` 1. The ODE's x0 is
-    as if drawn from it, and Langevin steps that mixed would draw a second time: a Gaussian gets twice its variance.
+    N(x0, sigma_t^2 I) is accurate at low noise if x0 is the mean of p(x_0 | x_t), which is ``ode_steps`` 1. The ODE's
+    x0 is more like a sample of it, and well-mixed Langevin steps add its variance again: a Gaussian gets twice its
+    variance.
     """
 
     name: ClassVar[str] = "daps"
@@ -54,8 +55,10 @@ class DAPS(Sampler):
     steps: Annotated[int, Ge(1), "noise levels, from sigma_max towards sigma_min"] = 200
     ode_steps: Annotated[int, Ge(1), "network calls at each level"] = 5
     langevin_steps: Annotated[int, Ge(1), "Langevin steps at each level"] = 100
-    step_size: Annotated[float, Gt(0), "length of a Langevin step at the first level; below tau^2 if |A| = 1"] = 5e-5
-    tau: Annotated[float | None, Gt(0), "tempers the likelihood to a noise of tau / sqrt(2); none: as it is"] = 0.01
+    step_size: Annotated[
+        float, Gt(0), "length of a Langevin step at the first level; must be below tau^2 if |A| = 1"
+    ] = 5e-5
+    tau: Annotated[float | None, Gt(0), "likelihood as if the noise were tau / sqrt(2); none: the noise given"] = 0.01
     sigma_max: Annotated[float, Gt(0), "the first level, on the [-1, 1] scale"] = 100.0
     sigma_min: Annotated[float, Gt(0), "the last level, on the [-1, 1] scale"] = 0.1
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True

@@ -1,4 +1,4 @@
-"""DCPS: the schedule in blocks, and in each block steps towards a measurement of the state at its end."""
+"""DCPS: the schedule is split into blocks, and each block steps towards a measurement of the state at its end."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class DCPS(SteppedSampler):
-    """Divide and conquer: at the end k of each block of the schedule y is taken as a measurement of x_k.
+    """Divide and conquer: in each block of the schedule, y is treated as a measurement of x_k, the state at its end.
 
-    The target there is p(x_k) N(y; A(x_k / alpha_k), (sigma_y / alpha_k)^2 I); at the last, clean end it is the
-    posterior. With q(x_k | x) the forward process's bridge from x to x0hat(x), and its draw in the place of x_k:
+    The block's target is p(x_k) N(y; A(x_k / alpha_k), (sigma_y / alpha_k)^2 I). For the last block this is the
+    posterior. Let q(x_k | x) be the forward process's bridge from x to x0hat(x), of which x_k is drawn. The steps are
 
-        x <- x + g / (1 / gamma + |g|) + sqrt(2 gamma) eps          ``langevin_steps``, where a block begins; g is the
-                                                                    gradient of log p(x) + log p(y | q's mean)
-        x_s ~ p(x_s | x_t) E[p(y | x_k) | x_s]                      at each level, as N(m, e^2 I), e of each entry its
-                                                                    own: ``gradient_steps`` on the KL divergence
+        x <- x + g / (1 / gamma + |g|) + sqrt(2 gamma) eps    ``langevin_steps`` at the start of a block, where g is the
+                                                              gradient of log p(x) + log p(y | mean of q)
+        x_s ~ p(x_s | x_t) E[p(y | x_k) | x_s]                at each level, approximated by N(m, diag(e^2)), fitted in
+                                                              ``gradient_steps`` on the KL divergence
 
-    from DDPM's mean and deviation, each step of m and of log e of length ``step_length``. The last step is x0hat.
+    The fit starts at DDPM's mean and deviation. Its steps of m and log e have length ``step_length``. The result is the
+    last x0hat.
 
     Paper: Janati et al. 2024, "Divide-and-conquer posterior sampling for denoising diffusion priors", algorithm 1.
 
     Operators: any, with Gaussian noise above 0. Cost: 1 + ``gradient_steps`` network calls a step, all but one with a
-    vjp, and ``langevin_steps`` of both a block: about 900 calls and 600 vjps by default.
+    vjp, and ``langevin_steps`` of both for each block: about 900 calls and 600 vjps by default.
 
-    Defaults are the code's. It has N(alpha_k y; A(x_k), sigma_y^2 I), the same for a linear A, returns the state before
-    the last call, truncates times and does not clamp.
+    Defaults are those of the paper's code. It writes the likelihood as N(alpha_k y; A(x_k), sigma_y^2 I), which is the
+    same for a linear A. It returns the state before the last call, truncates times, and does not clamp.
     """
 
     name: ClassVar[str] = "dcps"
@@ -49,10 +50,10 @@ class DCPS(SteppedSampler):
     lengths: ClassVar[tuple[str, ...]] = ("step_length",)
 
     steps: Steps = 300
-    blocks: Annotated[int, Ge(1), "parts of the schedule, of equal length"] = 3
-    gradient_steps: Annotated[int, Ge(1), "on the KL divergence, at each level"] = 2
-    step_length: Annotated[float, Gt(0), "their length, L2 over the whole image on the [-1, 1] scale"] = 1.5
-    langevin_steps: Annotated[int, Ge(1), "where a block begins"] = 5
+    blocks: Annotated[int, Ge(1), "number of blocks, of equal length"] = 3
+    gradient_steps: Annotated[int, Ge(1), "steps on the KL divergence at each level"] = 2
+    step_length: Annotated[float, Gt(0), "length of these steps, L2 over the whole image on the [-1, 1] scale"] = 1.5
+    langevin_steps: Annotated[int, Ge(1), "Langevin steps at the start of each block"] = 5
     gamma: Annotated[float, Gt(0), "length of a Langevin step"] = 1e-3
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 

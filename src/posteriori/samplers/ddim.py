@@ -16,10 +16,10 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class DDIM(ReverseGuidance):
-    """The prior alone, without data: DDPM at eta = 1, DDIM below.
+    """The prior alone, without data: DDPM with eta = 1, DDIM with less.
 
-    Paper: Ho et al. 2020, "Denoising diffusion probabilistic models", algorithm 2; Song et al. 2021,
-    "Denoising diffusion implicit models", eq. 12.
+    Paper: Ho et al. 2020, "Denoising diffusion probabilistic models", algorithm 2; Song et al. 2021, "Denoising
+    diffusion implicit models", eq. 12.
     """
 
     name: ClassVar[str] = "ddim"

@@ -1,4 +1,4 @@
-"""DDRM: every singular value has a reverse process of its own."""
+"""DDRM: a reverse process for every singular value."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from posteriori.schedule import Level, Spacing
 class DDRM(SteppedSampler):
     """In the operator's singular basis, each coordinate follows the measurement down to its noise, then the prior.
 
-    With c = V^T x / alpha, c0 = V^T E[x_0 | x_t], the measurement y_i = (U^T y)_i / s_i of noise std_i = sigma_y / s_i
-    and sigma = sigma_s / alpha_s, coordinate i of x_s / alpha_s is drawn from
+    Let c = V^T x / alpha, c0 = V^T E[x_0 | x_t] and sigma = sigma_s / alpha_s. Coordinate i is measured as y_i = (U^T
+    y)_i / s_i, with noise std_i = sigma_y / s_i. Coordinate i of x_s / alpha_s is drawn from
 
         N(c0 + sqrt(1 - eta^2) sigma (c_t - c0) / (sigma_t / alpha_t), eta^2 sigma^2)    not measured
         N(c0 + sqrt(1 - eta^2) sigma (y - c0) / std, eta^2 sigma^2)                      sigma < std
         N((1 - eta_b) c0 + eta_b y, sigma^2 - eta_b^2 std^2)                             sigma >= std
 
-    and at the first level from N(y, sigma^2 - std^2), or N(0, sigma^2) where nothing so good is measured.
+    The first level is drawn from N(y, sigma^2 - std^2), or from N(0, sigma^2) if not measured or sigma < std.
 
     Paper: Kawar et al. 2022, "Denoising diffusion restoration models", eq. 7 and 8.
 
-    Operators: with an SVD; singular values up to its cut-off count as not measured. Cost: one network call a step, no
-    gradients. (With them the noise of y stands for what x_t told in many more coordinates: a 64 x 64 face blurred by 3
-    pixels gains 0.5 dB at sigma_y = 0.01, and loses 0.2 at 0.05 and 0.4 at 0.2.)
+    Operators: with an SVD. Singular values up to its cut-off count as not measured: if they counted, the noise of y
+    would replace what x_t knows in many more coordinates. (A 64 x 64 face blurred by 3 pixels would gain 0.5 dB at
+    sigma_y = 0.01, but lose 0.2 dB at 0.05 and 0.4 dB at 0.2.) Cost: one network call a step, no gradients.
 
-    For eta > 0 the prior alone is not recovered, in any number of steps: what is drawn replaces what x_t told. A
-    Gaussian is left with (1 + sqrt(1 - eta^2)) / 2 of its variance, 0.76 by default.
+    For eta > 0 the prior is not recovered without data, in any number of steps, since fresh noise replaces information
+    in x_t. A Gaussian keeps (1 + sqrt(1 - eta^2)) / 2 of its variance, 0.76 by default.
 
-    The code doubles sigma_y, since its images are [-1, 1]: here sigma_y is on that scale. It scales the first state by
-    alpha / sigma, not alpha, and its last step has no measurement where sigma_y = 0, though sigma >= std.
+    The paper's code doubles sigma_y, since its images are on [-1, 1] and its sigma_y on [0, 1]; here both are on [-1,
+    1]. It scales the first state by alpha / sigma instead of alpha. If sigma_y = 0, its last step ignores the
+    measurement, though sigma >= std.
     """
 
     name: ClassVar[str] = "ddrm"
@@ -49,8 +50,10 @@ class DDRM(SteppedSampler):
 
     steps: Steps = 20
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
-    eta: Annotated[float, Ge(0), Le(1), "share of a level's noise drawn anew where coordinates follow the prior"] = 0.85
-    eta_b: Annotated[float, Ge(0), Le(1), "share of the measurement in coordinates that follow it"] = 1.0
+    eta: Annotated[
+        float, Ge(0), Le(1), "share of a level's noise drawn afresh in coordinates that follow the prior"
+    ] = 0.85
+    eta_b: Annotated[float, Ge(0), Le(1), "weight of the measurement in coordinates that follow it"] = 1.0
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def init(self, t: Level, prior: Prior, like: Spectral, rng: Rng, n: int) -> State:

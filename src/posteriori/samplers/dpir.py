@@ -20,28 +20,28 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class DPIR(Sampler):
-    """A data step and a denoising step in turn, at noise levels that fall by one factor.
+    """A data step and a denoising step in turn, at geometrically falling noise levels.
 
-    With D(z, sigma) the prior's E[x_0 | x_0 + sigma n = z] and sigma_k >= sigma_y,
+    With D(z, sigma) = E[x_0 | x_0 + sigma n = z] from the prior, and sigma_k >= sigma_y,
 
         z_k = argmin_z |y - A z|^2 + lambda sigma_y^2 / sigma_k^2 |z - x_(k-1)|^2,   x_k = D(z_k, sigma_k)
 
-    x_0 is the operator's initial estimate, and the result is one point estimate: every sample is the same. It fills a
-    hole only from a larger sigma_max, like 2: the first denoiser has to see beyond it.
+    x_0 is the operator's initial estimate. The result is a point estimate: all samples are equal. To fill a hole,
+    sigma_max must be larger, about 2, since the first denoiser has to see beyond the hole.
 
     Paper: Zhang et al. 2021, "Plug-and-play image restoration with deep denoiser prior", eqs. 6 and 7, algorithm 1.
 
-    Operators: linear; or one that rounds, without noise, where z_k is the mean of N(x_(k-1), sigma_k^2 / lambda I)
-    within the cells of y. There a sigma_max of about the initial estimate's error, 0.1, is safe: it is what the first
-    denoiser has to remove. The error of z_k is small in coordinates whose cells are narrow, while the denoiser is told
-    of white noise. With ``whiten``, each coordinate gets noise e of the variance that is missing to sigma_k^2, and x_k
-    is the mean of D(z_k + e, sigma_k) and D(z_k - e, sigma_k), in which e vanishes as far as D is linear.
+    Operators: linear; or one that rounds, without noise. For the latter, z_k is the mean of N(x_(k-1), sigma_k^2 /
+    lambda I) within the cells of y, and a safe sigma_max is the error of the initial estimate, about 0.1, which the
+    first denoiser has to remove. The error of z_k is then smaller in coordinates with narrow cells, while the denoiser
+    assumes white noise. ``whiten`` corrects this: it adds noise e of the missing variance to each coordinate, and x_k
+    is the mean of D(z_k + e, sigma_k) and D(z_k - e, sigma_k). As far as D is linear, e cancels.
 
     Cost: one network call and one data step a step, two calls with ``whiten``; no gradients.
 
-    The paper's sigma_k fall from 49/255 on [0, 1], which is sigma_max here, to sigma_y in 8 steps for deblurring and 24
-    for super-resolution. Here they fall to sigma_min, and one below sigma_y is sigma_y: the levels do not depend on the
-    measurement. Its code also flips and turns the image between steps, since its network is not equivariant.
+    The paper's sigma_k fall from 49/255 on [0, 1] (the default of sigma_max) to sigma_y, in 8 steps for deblurring and
+    24 for super-resolution. Here they fall to sigma_min, and levels below sigma_y are raised to it, so that the path
+    does not depend on the measurement. The paper's code also flips and rotates the image between steps.
     """
 
     name: ClassVar[str] = "dpir"
@@ -49,10 +49,10 @@ class DPIR(Sampler):
     point: ClassVar[bool] = True
 
     steps: Steps = 16
-    lambda_: Annotated[float, Ge(0), "the prior's weight in the data step"] = 0.23
-    sigma_max: Annotated[float, Gt(0), "the first denoiser's noise, on the [-1, 1] scale"] = 0.384
-    sigma_min: Annotated[float, Gt(0), "the last one's, where sigma_y is not above it"] = 0.01
-    whiten: Annotated[bool, "where the operator rounds: add noise that makes the data step's error white"] = False
+    lambda_: Annotated[float, Ge(0), "weight of the prior in the data step"] = 0.23
+    sigma_max: Annotated[float, Gt(0), "noise level of the first denoising step, on the [-1, 1] scale"] = 0.384
+    sigma_min: Annotated[float, Gt(0), "noise level of the last denoising step, if sigma_y is not larger"] = 0.01
+    whiten: Annotated[bool, "if the operator rounds: add noise that makes the error of the data step white"] = False
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:

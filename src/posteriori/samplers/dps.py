@@ -15,16 +15,17 @@ from posteriori.samplers.guided import GuidedSampler
 @final
 @dataclass(frozen=True, kw_only=True)
 class DPS(GuidedSampler):
-    """Diffusion posterior sampling: each reverse step, then a step of one length down the residual's gradient.
+    """Diffusion posterior sampling: each reverse step, then a step of fixed length down the residual's gradient.
 
-    x_{t-1} <- x_{t-1} - scale g / |g| with g = grad_{x_t} |r|, r = y - A(x0hat): the report's section 3.5, with 0.3
-    for deconvolution and 1.0 for inpainting at 256 x 256. With ``gradient`` "norm" it is x_{t-1} - scale g, which is
-    what the paper's code does: the algorithm's zeta_t grad |r|^2 with zeta_t = zeta' / |r| is 2 zeta' g, so that the
-    code's scale is 2 zeta'. With "square" the likelihood's own gradient has a constant factor:
-    x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g. The gradient goes through the clamp of x0hat.
+    x_{t-1} <- x_{t-1} - scale g / |g|, with g = grad_{x_t} |r| and r = y - A(x0hat). This is the report's section 3.5,
+    with scale 0.3 for deconvolution and 1.0 for inpainting at 256 x 256. The gradient includes the clamp of x0hat.
 
-    r is the likelihood's ``misfit``, in the units of A(x) and not of the noise, so that ``scale`` means the same at any
-    sigma_y, and without noise. Under Poisson noise each entry is weighed by its own variance.
+    With ``gradient`` "norm", the step is x_{t-1} - scale g, as in the paper's code. Algorithm 1 of the paper has zeta_t
+    grad |r|^2 with zeta_t = zeta' / |r|, which is 2 zeta' g: the code's scale is 2 zeta'. With ``gradient`` "square",
+    the step is x_{t-1} - scale grad_{x_t} |r|^2 = x_{t-1} - 2 scale |r| g, a constant times the likelihood's gradient.
+
+    r is the likelihood's ``misfit``, in the units of A(x) and not of the noise. So ``scale`` means the same at any
+    sigma_y, and without noise. For Poisson noise, each entry is weighted by its own variance.
 
     Operators and noise: any. Cost: one network call and one vjp a step.
 
@@ -38,7 +39,8 @@ class DPS(GuidedSampler):
     scale: Annotated[float, Ge(0), "length of the step, L2 over the whole image on the [-1, 1] scale"] = 1.0
     gradient: Annotated[
         Literal["unit", "norm", "square"],
-        "what scale multiplies: the gradient of |r| at unit length, that of |r| (the paper's code), or that of |r|^2",
+        "what scale multiplies: unit, the normalised gradient of |r|; norm, the gradient of |r| (the paper's code); "
+        "square, the gradient of |r|^2",
     ] = "unit"
 
     def correction(self, g: Tensor, norm: Tensor, residual: Tensor, u: float) -> Tensor:

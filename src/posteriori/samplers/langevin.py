@@ -1,4 +1,4 @@
-"""Langevin steps to the measurement, from an image that x is near to: shared by DAPS and PnP-DM."""
+"""Langevin steps towards the measurement, starting near the answer: DAPS and PnP-DM share them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from posteriori.rng import Rng
 
 
 def langevin(centre: Tensor, std: float, like: Likelihood, eta: float, steps: int, rng: Rng) -> Tensor:
-    """x of about p(y | x) N(x; centre, std^2 I), by ``steps`` from ``centre``, (B, *shape):
+    """A sample of about p(y | x) N(x; centre, std^2 I), by ``steps`` Langevin steps from ``centre``, (B, *shape):
 
     x <- x + eta ((centre - x) / std^2 + grad log p(y | x)) + sqrt(2 eta) eps.
     """

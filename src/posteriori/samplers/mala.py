@@ -1,4 +1,4 @@
-"""MALA: annealed Langevin steps on the posterior, accepted or rejected."""
+"""MALA: annealed Langevin steps on the posterior, with Metropolis acceptance."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class MALA(Sampler):
-    """Metropolis-adjusted Langevin steps at one noise level after the other, towards p_t(x) p(y | x_t = x).
+    """Metropolis-adjusted Langevin steps on p_t(x) p(y | x_t = x), at one noise level after the other.
 
-    Levels are variance exploding, spread geometrically over the schedule. With x0 = E[x_0 | x_t = x], J its Jacobian,
-    p(y | x_t = x) is taken as N(y; A x0, sigma_y^2 I + r^2 A A^T), r^2 = sigma_t^2 w^T J w / |w|^2, w = V S e with one
-    e ~ N(0, I) a level: what y tells of has a variance of r^2 given x_t, on average. Each of ``inner`` steps proposes
+    Levels are variance exploding, and spaced geometrically over the schedule. With x0 = E[x_0 | x_t = x] and its
+    Jacobian J, p(y | x_t = x) is approximated by N(y; A x0, sigma_y^2 I + r^2 A A^T). Here r^2 = sigma_t^2 w^T J w /
+    |w|^2 estimates the mean variance of the measured coordinates given x_t, by w = V S e with one e ~ N(0, I) per
+    level. Each of ``inner`` steps proposes
 
         x' = x + eta_t (score(x) + grad_x log p(y | x)) + sqrt(2 eta_t) z,    eta_t = step_size sigma_t^2
 
-    with r^2 held in the gradient, and takes it as Metropolis and Hastings do. A denoiser knows the score, not p_t: its
-    log-ratio is the line integral of the score from x to x' by the trapezoid rule, which takes no further call.
+    with r^2 held fixed in the gradient, and accepts by Metropolis and Hastings. The prior has a score but no density:
+    the log-ratio of p_t is the line integral of the score from x to x', by the trapezoid rule, without a further call.
 
     Paper: Roberts and Tweedie 1996, "Exponential convergence of Langevin distributions and their discrete
     approximations"; Sjoberg et al. 2023, "MCMC-correction of score-based diffusion models for model composition".
 
     Operators: with an SVD. Cost: inner + 1 network calls and twice as many vjps a level.
 
-    Exact in the limit of levels and inner steps: what is approximate in p(y | x_t) vanishes with sigma_t, and the error
-    of the trapezoid rule, exact for a Gaussian, with the step. Modes keep the weights of the lowest level at which the
-    chain still moves between them, and where that is a high one, for y cuts between them, the limit is far.
+    Exact in the limit of many levels and inner steps: the error of p(y | x_t) vanishes with sigma_t, and that of the
+    trapezoid rule (0 for a Gaussian) with the step. Modes keep the weights of the lowest level at which the chain still
+    moves between them. If y separates the modes already at high noise, convergence is slow.
     """
 
     name: ClassVar[str] = "mala"
@@ -57,8 +58,8 @@ class MALA(Sampler):
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
         x, t, shape = state.x, state.level, state.x.shape[1:]
         eta = self.step_size * t.sigma**2
-        std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s, and without noise the same for all
-        w = like.V(rng.normal(std.shape) / std)  # the level's own, or the target would change under the chain
+        std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s; without noise equal for all
+        w = like.V(rng.normal(std.shape) / std)  # fixed within a level, so that the chain has one target
         at, accepted = self.target(x, w, t, prior, like), x.new_zeros(len(x))
         for _ in range(self.inner):
             (_, score, log_y, g), z = at, rng.normal(shape)

@@ -1,4 +1,4 @@
-"""MCGDiff: sequential Monte Carlo along the forward path that the measurement is a point of."""
+"""MCGDiff: sequential Monte Carlo along a forward path that passes through the measurement."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class MCGDiff(SteppedSampler):
-    """Monte Carlo guided diffusion: n particles that pass, in every measured coordinate, through y at its own noise.
+    """Monte Carlo guided diffusion: n particles pass through y, each measured coordinate at the level of its noise.
 
-    In the operator's singular basis c = V^T x / alpha, c0 = V^T E[x_0 | x_t], with y_i = (U^T y)_i / s_i of noise
-    std_i = sigma_y / s_i and sigma = sigma_t / alpha_t: y_i has the law of c_i at the level sigma = std_i. Above it
-    particles are held near y by N(c_i; y_i, sigma^2 - std_i^2), what the forward process says of c_i after y_i; a
-    reverse step from t to s, N(m, v) with the small variance, ends at e = max(sigma_s, std_i):
+    In the operator's singular basis, c = V^T x / alpha, c0 = V^T E[x_0 | x_t] and sigma = sigma_t / alpha_t. Coordinate
+    i is measured as y_i = (U^T y)_i / s_i, with noise std_i = sigma_y / s_i. So y_i has the law of c_i at the level
+    sigma = std_i. Above this level, N(c_i; y_i, sigma^2 - std_i^2), the forward process from y_i, keeps particles near
+    y. A reverse step N(m, v) from t to s, with the small variance, goes to e = max(sigma_s, std_i):
 
         weight N(y_i; m, v + e^2 - std_i^2) / N(c_i; y_i, sigma_t^2 - std_i^2)
         draw c_i ~ N(m, v) N(c_i; y_i, e^2 - std_i^2)
 
-    and goes on to sigma_s, from c_i = y_i, where e is above it. Below std_i coordinate i follows the prior alone.
+    If e > sigma_s, the step continues from c_i = y_i to sigma_s. Below std_i, coordinate i follows the prior alone.
 
     Paper: Cardoso et al. 2024, "Monte Carlo guided denoising diffusion models for Bayesian linear inverse problems",
     algorithms 1 and 2.
 
     Operators: with an SVD. Cost: one network call a step and particle, no gradients.
 
-    Exact in the limit of n and steps: on the forward path y is c, at each coordinate's own level. A coordinate whose
-    std_i is above the first level is not used, and one within 1e-4 of a level is on it.
+    Exact in the limit of many particles and steps. A coordinate whose std_i is above the first level is not used. One
+    within 1e-4 of a level is moved to that level.
 
-    The code rounds each std_i to a level of the path, adds kappa = 1e-4 to the variance about y and resamples at every
-    step by independent draws. It divides by N(c; y, kappa) at every crossing: that weighs a particle by its own draw
-    about y, and a few outweigh all others. Particles at y itself need no such weight. Here the step that crosses std_i
-    stops there, and particles are resampled where fewer than half are effective.
+    The paper's code rounds each std_i to a level, adds kappa = 1e-4 to the variance about y, and resamples at every
+    step by independent draws. It divides by N(c; y, kappa) at every crossing, which depends on each particle's own draw
+    about y, so that a few particles outweigh all others. Here the step that crosses std_i stops exactly at y, which
+    needs no such weight, and particles are resampled if fewer than half are effective.
     """
 
     name: ClassVar[str] = "mcgdiff"
@@ -73,7 +73,7 @@ class MCGDiff(SteppedSampler):
         e2 = std.clamp(min=sigma_s).square()
         share = (e2 / sigma_t**2).clamp(max=1)
         m, v, held = c0 + share * (c - c0), e2 * (1 - share), e2 - std.square()
-        # without noise the last step puts y in: its kernel has no density, and weighs nothing
+        # without noise the last step sets y: its kernel has no density, and gives no weight
         weighed = active & (v + held > 0)
         before, after = (variance.where(weighed, 1.0) for variance in (sigma_t**2 - std.square(), v + held))
         weight = ((y - c).square() / before - (y - m).square() / after + (before / after).log()) / 2
@@ -84,14 +84,14 @@ class MCGDiff(SteppedSampler):
         x_s, z = reverse(x, x0, t, s, lambda: noise), like.Vt(noise)
         gain = torch.where(weighed, v / (v + held), 1.0)
         at_e = m + gain * (y - m) + (held * gain).sqrt() * z
-        on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s with the same x0
+        on = torch.where(std > sigma_s, sigma_s**2 / e2, 1.0)  # from e to s, with the same x0
         c_s = c0 + on * (at_e - c0) + sigma_s * (1 - on).sqrt() * z
         x_s = x_s + like.V((s.alpha * c_s - like.Vt(x_s)).where(active, 0.0))
         return State(x_s, s, state.n, x0, Stats(ess=lambda: ess), log_w)
 
 
 def _measured(like: Spectral, *sigmas: float) -> tuple[Tensor, Tensor]:
-    """y and std, which is put on a level that it nearly equals: float32 leaves no variance between the two."""
+    """y and std, moved to a level that it nearly equals: in float32 there would be no variance left between the two."""
     y, std = like.spectrum()
     for sigma in sigmas:
         std = torch.where((std - sigma).abs() < 1e-4 * sigma, sigma, std)

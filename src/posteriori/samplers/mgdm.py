@@ -1,4 +1,4 @@
-"""MGDM: Gibbs steps between x_t, x_0 and a point x_tau below them, where y is looked at."""
+"""MGDM: Gibbs steps between x_t, x_0 and a cleaner x_tau, which sees y."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ _LEAST, _LATE, _EARLY = 0.01, 0.28, 0.87
 @final
 @dataclass(frozen=True, kw_only=True)
 class MGDM(SteppedSampler):
-    """Mixture-guided diffusion: p(y | x_t) is a mixture over times tau < t of p(y | x0hat(x_tau)), by Gibbs sampling.
+    """Mixture-guided diffusion: p(y | x_t) as a mixture over times tau < t of p(y | x0hat(x_tau)), by Gibbs sampling.
 
-    At each level t, below r and above s, ``repeats`` times, with q(x_b | x_a, x_c) the forward process's bridge:
+    With q the forward process's bridge, ``repeats`` times at each level t, between the levels r above and s below:
 
-        x_tau ~ q(x_tau | x_t, x_0) p(y | x0hat(x_tau))    as N(m, e^2 I), e of each entry its own: ``gradient_steps``
-                                                           of Adam on the KL divergence, from q's mean and deviation
+        x_tau ~ q(x_tau | x_t, x_0) p(y | x0hat(x_tau))    approximated by N(m, diag(e^2)), fitted from q's mean and
+                                                           deviation in ``gradient_steps`` of Adam on the KL divergence
         x_0 ~ p(x_0 | x_tau)                               DDPM, ``denoising_steps`` network calls
         x_t ~ q(x_t | x_r, x_tau)
 
-    and then x_s ~ q(x_s | x_t, x_0). The first step goes to the second level without y; the result is the last x_0.
+    and then x_s ~ q(x_s | x_t, x_0). The first step goes to the second level without y. The result is the last x_0.
 
     Paper: Janati et al. 2025, "A mixture-based framework for guiding diffusion models".
 
     Operators and noise: any with a density. Cost: ``gradient_steps`` network calls and vjps, and ``denoising_steps``
     calls, a step: about 2,800 calls and 900 vjps by default.
 
-    Defaults are the code's for FFHQ. It draws tau uniformly from a hundredth of the schedule up to s, takes tau = s
-    and 20 gradient steps below 0.28, and a third of the rate above 0.87; so does this, by the time s where the code
-    counts steps. Its tau is one for all samples. So it is here, as the network takes one level, but by van der Corput's
-    sequence, so that no sample depends on its batch. Its 20 denoising steps are 19 calls, and it does not clamp.
+    Defaults are those of the paper's code for FFHQ. It draws tau uniformly from a hundredth of the schedule up to s,
+    with tau = s and 20 gradient steps in the last 28% of the steps, and a third of the learning rate in the first 13%.
+    Here these shares are of the time s. tau is one for all samples, as in the code, but follows van der Corput's
+    sequence, so that no sample depends on its batch. The code's 20 denoising steps are 19 calls, and it does not clamp.
     """
 
     name: ClassVar[str] = "mgdm"
     strength: ClassVar[str] = "learning_rate"
     steps: Steps = 100
     repeats: Annotated[int, Ge(1), "Gibbs steps at each level"] = 1
-    gradient_steps: Annotated[int, Ge(1), "of Adam, at each x_tau"] = 5
-    late_steps: Annotated[int, Ge(1), "gradient_steps in the last 28% of the schedule"] = 20
-    denoising_steps: Annotated[int, Ge(1), "network calls from x_tau to x_0, no more than it has levels"] = 20
-    learning_rate: Annotated[float, Gt(0), "Adam's, on the [-1, 1] scale and of log deviations"] = 0.03
+    gradient_steps: Annotated[int, Ge(1), "Adam steps at each x_tau"] = 5
+    late_steps: Annotated[int, Ge(1), "Adam steps at each x_tau in the last 28% of the schedule"] = 20
+    denoising_steps: Annotated[int, Ge(1), "network calls from x_tau to x_0, at most one per level"] = 20
+    learning_rate: Annotated[float, Gt(0), "Adam's, for means on the [-1, 1] scale and for log deviations"] = 0.03
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
@@ -96,5 +96,5 @@ class MGDM(SteppedSampler):
 
 
 def _between(share: float, k: int) -> float:
-    """The k-th point of van der Corput's sequence, k's binary digits behind the point, last first, up to s."""
+    """The k-th point of van der Corput's sequence, scaled to s: k's binary digits, mirrored at the point."""
     return _LEAST + int(f"{k:b}"[::-1], 2) / 2 ** k.bit_length() * (share - _LEAST)

@@ -1,4 +1,4 @@
-"""Weighted particles: what the samplers share that draw a measurement's n samples together."""
+"""Weighted particles: for samplers that draw a measurement's n samples together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from posteriori.rng import Rng
 
 
 class Resampled(NamedTuple):
-    """``rows`` (B,) says which row each row is from now on, ``log_w`` (B,) with what weight; ``ess`` (B,) as it was."""
+    """``rows`` (B,): the row that replaces each; ``log_w`` (B,): new weights; ``ess`` (B,): effective size before."""
 
     rows: Tensor
     log_w: Tensor
@@ -19,18 +19,19 @@ class Resampled(NamedTuple):
 
 
 def resample(log_w: Tensor, n: int, rng: Rng, *, last: bool) -> Resampled:
-    """Particles in proportion to their weights, which are then equal, where fewer than n / 2 are effective.
+    """Resamples the particles of a measurement if fewer than n / 2 are effective; their weights are then equal.
 
-    ``log_w`` is (B,), the n particles of a measurement side by side; only differences within a measurement count.
-    At the ``last`` step every measurement's particles are resampled, so that samples need no weights, and begin at a
-    random one of them, so that each sample alone has their law.
+    ``log_w`` is (B,), with the n particles of a measurement side by side. Only differences within a measurement count.
+
+    At the ``last`` step the particles of every measurement are resampled, so that samples need no weights. They start
+    at a random particle, so that each sample alone has their law.
     """
     grouped = log_w.unflatten(0, (-1, n))
     ess = effective_size(grouped)
     due = (ess < n / 2)[:, None] | last
     own = torch.arange(n, device=log_w.device)
     chosen = torch.where(due, systematic(grouped, rng.resampling.uniform()), own)
-    if last:  # systematic resampling keeps the order, and its first sample alone would not have the particles' law
+    if last:  # systematic resampling is ordered: without the shift, the first sample would not have the particles' law
         start = (n * rng.resampling.uniform()).long()[:, None]
         chosen = chosen.gather(1, (start + own) % n)
     first = n * torch.arange(len(grouped), device=log_w.device)[:, None]
@@ -44,10 +45,10 @@ def effective_size(log_w: Tensor) -> Tensor:
 
 
 def systematic(log_w: Tensor, u: Tensor) -> Tensor:
-    """n indices for each measurement, (N, n), rising: k comes floor(n w_k) or ceil(n w_k) times, n w_k in the mean.
+    """n indices for each measurement, (N, n), rising. k appears floor(n w_k) or ceil(n w_k) times, n w_k on average.
 
-    ``u``, (N,), is one number of [0, 1) for each: the points (i + u) / n, i = 0..n-1, in the cumulated weights
-    (Carpenter et al. 1999, "Improved particle filter for nonlinear problems"). Equal weights change nothing.
+    ``u``, (N,), is one number in [0, 1) for each: the points (i + u) / n, i = 0..n-1, in the cumulative weights
+    (Carpenter et al. 1999, "Improved particle filter for nonlinear problems"). With equal weights nothing changes.
     """
     n = log_w.shape[1]
     points = (torch.arange(n, device=log_w.device) + u.to(log_w.dtype)[:, None]) / n

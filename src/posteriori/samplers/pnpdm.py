@@ -1,4 +1,4 @@
-"""PnP-DM: Gibbs sampling between the measurement and the prior, which an annealed coupling holds together."""
+"""PnP-DM: Gibbs sampling between the prior and the measurement, with an annealed coupling."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class PnPDM(Sampler):
-    """Split Gibbs: x of the prior and z of the likelihood in turn, N(z; x, rho^2 I) between them, with rho falling.
+    """Split Gibbs sampling: x from the prior and z from the likelihood in turn, coupled by N(z; x, rho^2 I); rho falls.
 
-    x_t is z, and rho its level (variance exploding):
+    The state x_t is z, and its level is rho (variance exploding):
 
         x ~ p(x_0 = x | z = x + rho eps)         the reverse process from rho to 0, ``inner`` steps
-        z ~ p(y | z) N(z; x, rho^2 I)            with the next rho: exactly, through the SVD; else by Langevin steps
+        z ~ p(y | z) N(z; x, rho^2 I)            with the next rho: exactly by the SVD, or else by Langevin steps
 
-    The result is the last x. At one rho the chain's x has the law p(x) N(y; A x, sigma_y^2 I + rho^2 A A^T).
+    The result is the last x. At fixed rho the chain's x has the law p(x) N(y; A x, sigma_y^2 I + rho^2 A A^T).
 
-    Paper: Wu et al. 2024, "Principled probabilistic imaging using diffusion models as plug-and-play priors",
-    algorithm 1 and eq. 4 to 7.
+    Paper: Wu et al. 2024, "Principled probabilistic imaging using diffusion models as plug-and-play priors", algorithm
+    1 and eq. 4 to 7.
 
-    Operators and noise: any. Cost: ``inner`` network calls a step, 2,000 by default; gradients through A alone, and
-    those only without an SVD or with other than Gaussian noise.
+    Operators and noise: any. Cost: ``inner`` network calls a step, 2,000 by default. There are gradients through A only
+    without an SVD or with noise that is not Gaussian.
 
-    Without an SVD z starts at x, the first one at noise, and takes ``langevin_steps`` of
-    z <- z + eta (grad log p(y | z) + (x - z) / rho^2) + sqrt(2 eta) eps: the code's form for nonlinear operators, with
-    its 100 steps of eta = 1e-4. Stable where eta is below twice the variance that y and rho leave in any direction.
+    Without an SVD, z starts at x (the first one at noise) and takes ``langevin_steps`` of z <- z + eta (grad log p(y |
+    z) + (x - z) / rho^2) + sqrt(2 eta) eps, as the paper's code does for nonlinear operators, with its 100 steps of eta
+    = 1e-4. They are stable if eta is below twice the smallest variance of y and rho together.
 
-    Exact in the limit of rho_min to 0, of inner steps, and of steps the faster the more modes lie apart: a chain that
-    is to move between modes D apart needs about exp(D^2 / (8 rho^2)) steps at rho, and what it settled at larger rho
-    it keeps. 20 inner steps leave the covariance of x given z 20 to 26% short, 100 leave it 5 to 6%.
+    Exact in the limit of rho_min to 0, many inner steps and many steps. To move between modes at a distance D, the
+    chain needs about exp(D^2 / (8 rho^2)) steps at rho; below, it keeps the weights that it reached at larger rho. With
+    20 inner steps the covariance of x given z is 20 to 26% too small, with 100 it is 5 to 6%.
 
-    The paper's rho falls by a fixed factor to its least value and stays there; here the factor is such that the last
-    step is at rho_min. The code's default prior step is the probability-flow ODE, which draws nothing: its x is one
-    that z tells, not a sample given z. Here it is stochastic (the code's "sde" modes). Its levels are EDM's.
+    The paper's rho falls by a fixed factor to rho_min and stays there. Here the factor is such that the last step is at
+    rho_min. By default the code's prior step is the probability-flow ODE, which is deterministic given z and so no
+    sample. Here it is stochastic, as in the code's "sde" modes, on EDM's levels.
     """
 
     name: ClassVar[str] = "pnpdm"
     requires: ClassVar[type[Likelihood]] = Likelihood
 
     steps: Annotated[int, Ge(1), "Gibbs steps, from rho_max to rho_min"] = 100
-    inner: Annotated[int, Ge(1), "network calls of a prior step"] = 20
-    rho_max: Annotated[float, Gt(0), "the first coupling, on the [-1, 1] scale"] = 10.0
-    rho_min: Annotated[float, Gt(0), "the last coupling, on the [-1, 1] scale"] = 0.1
-    langevin_steps: Annotated[int, Ge(1), "steps to y at each rho, where there is no SVD"] = 100
-    step_size: Annotated[float, Gt(0), "length eta of such a step; at most rho^2 / 2 is taken"] = 1e-4
+    inner: Annotated[int, Ge(1), "network calls in each prior step"] = 20
+    rho_max: Annotated[float, Gt(0), "coupling rho of the first step, on the [-1, 1] scale"] = 10.0
+    rho_min: Annotated[float, Gt(0), "coupling rho of the last step, on the [-1, 1] scale"] = 0.1
+    langevin_steps: Annotated[int, Ge(1), "Langevin steps towards y at each rho, without an SVD"] = 100
+    step_size: Annotated[float, Gt(0), "length eta of a Langevin step, limited to rho^2 / 2"] = 1e-4
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""RePaint: the known part is put into every state, and the process goes back up again and again."""
+"""RePaint: pastes the known part into every state, and repeatedly goes back to higher noise."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class RePaint(SteppedSampler):
-    """Inpainting by replacement: what is known is noised and pasted into every state, with jumps back up.
+    """Inpainting by replacement: the known part is noised and pasted into every state, with jumps back to more noise.
 
-    x_s ~ p(x_s | x_t), then its known part becomes alpha_s y + sigma_s eps. After every ``jump`` steps the state
-    is diffused up by as many, x_t ~ q(x_t | x_s), ``repeats`` - 1 times, so that the unknown part comes to fit the
-    known one. The measurement is taken to be free of noise, and ends up in the sample as it is.
+    x_s ~ p(x_s | x_t), then its known part is set to alpha_s y + sigma_s eps. After every ``jump`` steps the state is
+    diffused up by as many, x_t ~ q(x_t | x_s), ``repeats`` - 1 times, so that the unknown part can adapt to the known
+    part. y is assumed to be noiseless, and is copied to the sample.
 
     Paper: Lugmayr et al. 2022, "RePaint: inpainting using denoising diffusion probabilistic models", algorithm 1,
     section 4.2 and appendix.
 
-    Operators: linear. The paper's are masks; another A has A^+ (alpha_s y + sigma_s A eps) in the place of A^+ A x_s.
-    Cost: 2,410 network calls by default, steps + jump (repeats - 1) ceil((steps - jump) / jump) in all; no gradients.
+    Operators: linear. The paper has masks only. For another A, A^+ (alpha_s y + sigma_s A eps) replaces A^+ A x_s.
+    Cost: steps + jump (repeats - 1) ceil((steps - jump) / jump) network calls, 2,410 by default; no gradients.
 
-    The code pastes at the start of a step, so before the network call, with new noise, which is the same law, and not
-    into the last image. Its index of beta in the jump is right; the algorithm's, beta_{t-1}, is one too low.
+    The paper's code pastes before the network call, with new noise, which gives the same law, but not into the last
+    image. In the jump, the code's index of beta is right, and the paper's beta_{t-1} is off by one.
     """
 
     name: ClassVar[str] = "repaint"
     requires: ClassVar[type[Likelihood]] = Linear
 
-    steps: Annotated[int, Ge(1), "levels, without the jumps"] = 250
+    steps: Annotated[int, Ge(1), "levels, not counting the jumps"] = 250
     jump: Annotated[int, Ge(1), "length of a jump upwards, in levels"] = 10
-    repeats: Annotated[int, Ge(1), "how often each stretch is gone through; 1 is without jumps"] = 10
+    repeats: Annotated[int, Ge(1), "passes through each stretch of jump levels; 1 means no jumps"] = 10
     variance: Annotated[Variance, "variance of a DDPM step; auto: learned where the network has it"] = "auto"
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 

@@ -1,4 +1,4 @@
-"""Reverse: any estimate of E[x_0 | x_t, y], any integrator."""
+"""Reverse: combines any estimate of E[x_0 | x_t, y] with any integrator."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class Reverse(Around):
-    """The estimate of E[x_0 | x_t, y] of another sampler under an integrator of one's own.
+    """Another sampler's estimate of E[x_0 | x_t, y], with an integrator of your choice.
 
-    ``guidance`` gives the estimate, its steps and its levels; its own noise (eta, zeta, variance, PiGDM's weight) does
-    not count. ``ddim`` as guidance is the prior without data. Of the integrators, "ancestral" draws DDPM's noise;
-    "ddim" (first order), "heun" and "dpm-solver++" (second order) solve the probability-flow ODE, in which nothing is
-    drawn after the first state.
+    ``guidance`` determines the estimate, the steps and the levels. Its own noise settings (eta, zeta, variance, PiGDM's
+    weight) have no effect. ``ddim`` as guidance is the prior without data. The integrator "ancestral" is DDPM. "ddim"
+    (first order), "heun" and "dpm-solver++" (second order) solve the probability-flow ODE, which is deterministic after
+    the first state.
 
     Paper: Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", algorithm 1; Lu et
     al. 2022, "DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models", algorithm 2.
 
-    Operators: those of the guidance. Cost: the guidance's, a step; with "heun" twice that but for the last.
+    Operators: as for the guidance. Cost: as for the guidance, and twice that in all but the last step with "heun".
 
-    With the posterior's own mean every integrator leads to the posterior; for a Gaussian prior MMPS has it. Other
-    estimates leave too little variance where nothing is drawn, in any number of steps.
+    With the exact posterior mean, every integrator converges to the posterior. MMPS has it for a Gaussian prior. With
+    other estimates, deterministic integrators give too little variance, in any number of steps.
     """
 
     name: ClassVar[str] = "reverse"
     inside: ClassVar[str] = "guidance"
 
-    guidance: Annotated[Guidance, "the sampler whose estimate of E[x_0 | x_t, y] it is"] = field(default_factory=MMPS)
-    integrator: Annotated[Integrator, "the way from one level to the next"] = "heun"
+    guidance: Annotated[Guidance, "the sampler whose estimate of E[x_0 | x_t, y] is used"] = field(default_factory=MMPS)
+    integrator: Annotated[Integrator, "how to step from one level to the next"] = "heun"
 
     def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
         x, denoised, carry = INTEGRATORS[self.integrator](

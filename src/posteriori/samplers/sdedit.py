@@ -1,4 +1,4 @@
-"""SDEdit: start the reverse process, or any sampler that steps down from noise, at the noised measurement."""
+"""SDEdit: starts the reverse process, or another sampler, at the noised measurement."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SDEdit(Around):
-    """The measurement noised up to t_start, and the reverse process from there.
+    """Noises the measurement to the time t_start, and runs the reverse process from there.
 
-    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate, then ``base``. A
-    small t* keeps the measurement and its damage, a large one follows the prior; the report's is 500.
+    x_t* = alpha A~(y) + sigma eps at t* = ``t_start``, where A~(y) is the operator's initial estimate. Then ``base``
+    runs. A small t* keeps the measurement and its degradation, a large one follows the prior. The report uses 500.
 
-    A ``base`` that looks at the measurement repairs the damage, and a start below noise saves it calls (Chung et al.
-    2022, "Come-closer-diffuse-faster: accelerating conditional diffusion models for inverse problems through stochastic
-    contraction"): its steps are over the whole schedule, and those above t* are left out. x_t* is a sample of its level
-    only where sigma / alpha there is well above the error of A~(y): with faces-64 three times it, where it is largest,
-    was enough.
+    A ``base`` that uses the measurement removes the degradation. Starting below full noise then saves network calls
+    (Chung et al. 2022, "Come-closer-diffuse-faster: accelerating conditional diffusion models for inverse problems
+    through stochastic contraction"): its steps are spread over the whole schedule, and those above t* are skipped. x_t*
+    is close to a state of its level only if sigma / alpha at t* is well above the error of A~(y). With faces-64, three
+    times the largest error was enough.
 
-    Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential
-    equations", algorithm 1.
+    Paper: Meng et al. 2022, "SDEdit: guided image synthesis and editing with stochastic differential equations",
+    algorithm 1.
     """
 
     name: ClassVar[str] = "sdedit"
@@ -45,7 +45,7 @@ class SDEdit(Around):
         super().__post_init__()
         if type(self.base).init is not Sampler.init:
             raise PosterioriError(
-                f"base is {self.base.name}, which starts in a way of its own: give another, like ddim"
+                f"base is {self.base.name}, which does not start from a noised image: give another, like ddim"
             )
 
     def path(self, schedule: Schedule) -> list[Level]:

@@ -1,4 +1,4 @@
-"""SITCOM: at each level the input of the network is moved until its estimate of x_0 explains y."""
+"""SITCOM: at each level, the network's input is optimised until its estimate of x_0 explains y."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ from posteriori.schedule import Level, Spacing
 @final
 @dataclass(frozen=True, kw_only=True)
 class SITCOM(SteppedSampler):
-    """Step-wise triple consistency: x_0 is the network's estimate at an input near x_t that explains y; noise again.
+    """Step-wise triple consistency: x_0 is the network's estimate at an input near x_t that explains y.
 
     At each level, with x0hat(v) = E[x_0 | x_t = v]:
 
         v ~ argmin |y - A(x0hat(v))|^2 + lambda |v - x_t|^2    Adam from v = x_t, at most ``inner`` network calls
         x_s = alpha_s x0hat(v) + sigma_s eps
 
-    The minimisation ends where the residual is as large as the noise, |y - A(x0hat)|^2 <= ``tolerance``^2 sigma_y^2 m
-    over the m measured entries, so that noise is not fitted; without noise it takes all ``inner`` calls. The gradient
-    goes through the network and the clamp of x0hat. Each sample ends on its own.
-
-    y - A(x) is the likelihood's ``misfit``, and the residual is whitened by its own noise where that is not Gaussian.
+    To avoid fitting noise, the minimisation of each sample stops when |y - A(x0hat)|^2 <= ``tolerance``^2 sigma_y^2 m,
+    over the m entries of y. Without noise it takes all ``inner`` calls. The gradient goes through the network and the
+    clamp of x0hat. y - A(x) is the likelihood's ``misfit``; if the noise is not Gaussian, the residual is whitened by
+    its variance.
 
     Paper: Alkhouri et al. 2025, "SITCOM: step-wise triple-consistent diffusion sampling for inverse problems",
     algorithm 1.
 
     Operators and noise: any. Cost: up to ``inner`` network calls and as many vjps a step: 600 by default.
 
-    Defaults are those of the code's README for noise 0.05. Its lambda is 0, and Adam then does not feel the loss's
-    scale. It ends at (sigma_y + 0.001)^2 times the number of all entries, which at 0.05 is the tolerance here. As
-    there, the x0hat of the last call is taken, not the step after it. Not taken over: the code reports the level
-    whose x0hat is nearest to the truth, which nobody has, and for inpainting replaces the observed pixels of x0hat by
-    y's at the end of a level (a step down |y - A x0hat|^2, scale 0.5); neither is in the algorithm.
+    Defaults are those of the README of the paper's code for noise 0.05. Its lambda is 0, so that Adam does not depend
+    on the scale of the loss. It stops at (sigma_y + 0.001)^2 times the number of entries, which at 0.05 is the
+    tolerance here. As in the code, the x0hat of the last call is used, not the step after it. Two things are not taken
+    over, since the algorithm does not have them: the code reports the level whose x0hat is nearest to the truth, and
+    for inpainting it copies y into the observed pixels of x0hat at the end of a level.
 
-    x0hat(v) is fitted to y, not drawn given y: samples are narrower than the posterior's. Where A rounds, no small step
-    explains the noise of y, and Adam adds it to v step by step: a photograph behind JPEG of quality 10 and noise 0.05
-    comes out noisier than the decoder's picture, 22.6 dB to 25.9. Take another sampler there.
+    x0hat(v) is fitted to y, not sampled, so that samples vary less than the posterior. If A rounds, no small step
+    explains the noise of y, and Adam fits it: for a photograph with JPEG of quality 10 and noise 0.05 the result is
+    noisier than the decoder's picture (22.6 dB against 25.9 dB). Take another sampler there.
     """
 
     name: ClassVar[str] = "sitcom"
@@ -55,10 +54,14 @@ class SITCOM(SteppedSampler):
 
     steps: Steps = 20
     spacing: Annotated[Spacing, "which levels, as in ddim"] = "leading"
-    inner: Annotated[int, Ge(1), "network calls at each level, at most"] = 30
-    learning_rate: Annotated[float, Gt(0), "Adam's: about the length of each entry's step, on the [-1, 1] scale"] = 0.02
-    lambda_: Annotated[float, Ge(0), "weight of |v - x_t|^2 beside |y - A(x0hat)|^2"] = 0.0
-    tolerance: Annotated[float, Ge(0), "residual that ends a level's minimisation, in standard deviations"] = 1.02
+    inner: Annotated[int, Ge(1), "maximum of network calls at each level"] = 30
+    learning_rate: Annotated[
+        float, Gt(0), "Adam's learning rate: about the step of each entry, on the [-1, 1] scale"
+    ] = 0.02
+    lambda_: Annotated[float, Ge(0), "weight of |v - x_t|^2 relative to |y - A(x0hat)|^2"] = 0.0
+    tolerance: Annotated[
+        float, Ge(0), "residual at which the minimisation stops, in standard deviations of the noise"
+    ] = 1.02
     clip: Annotated[bool, "clamp the estimate of x_0 to the prior's bounds"] = True
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:

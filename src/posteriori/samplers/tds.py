@@ -1,4 +1,4 @@
-"""TDS: sequential Monte Carlo towards the posterior, twisted by what the denoiser says of y."""
+"""TDS: sequential Monte Carlo towards the posterior, with the denoiser's likelihood as twist."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from posteriori.schedule import Level
 @final
 @dataclass(frozen=True, kw_only=True)
 class TDS(SteppedSampler):
-    """Twisted diffusion sampler: guided reverse steps of n particles, weighted so that the guidance does no harm.
+    """Twisted diffusion sampler: guided reverse steps of n particles, with weights that correct the guidance.
 
     With x0 = E[x_0 | x_t], sigma_bar = sigma_t / alpha_t and r_t^2 = v sigma_bar^2 / (v + sigma_bar^2), the twist is
 
         p~_t = log N(y; A x0, sigma_y^2 I + r_t^2 A A^T),    p~_0 = log N(y; A x_0, sigma_y^2 I).
 
-    Particles are resampled by w_t, move by q = reverse(x_t, x0 + sigma_t^2 / alpha_t grad_{x_t} p~_t) in the place of
-    p = reverse(x_t, x0), and weigh log w_s = p~_s - p~_t + log p(x_s | x_t) - log q(x_s | x_t). The samples of a
-    measurement are its particles: those that the last weights, with the likelihood itself, leave.
+    Particles are resampled by w_t. They move by q = reverse(x_t, x0 + sigma_t^2 / alpha_t grad_{x_t} p~_t) instead of p
+    = reverse(x_t, x0), and get the weights log w_s = p~_s - p~_t + log p(x_s | x_t) - log q(x_s | x_t). The samples of
+    a measurement are its particles, after a last resampling by the likelihood itself.
 
     Paper: Wu et al. 2023, "Practical and asymptotically exact conditional sampling in diffusion models", algorithm 1.
 
     Operators: with an SVD, and sigma_y > 0. Cost: one network call and one vjp a step and particle.
 
-    Exact in the limit of n for the prior that the reverse process of as many steps has, and so for the prior itself in
-    the limit of both, whatever v is: v only decides how many particles that takes.
+    Exact in the limit of many particles, but for the prior of the discretised reverse process: many steps are needed,
+    too. This holds for any v, which only changes how many particles are needed.
 
-    The code resamples at every step; here it is done where fewer than half of the particles are effective, which
-    keeps more of them different. Its inpainting has no sigma_y and sets the pixels to y at the end. Reverse steps have
-    the small variance, as in the paper; the code takes a learned one where the network has it.
+    The paper's code resamples at every step. Here particles are resampled if fewer than half are effective, which keeps
+    more distinct ones. The code's inpainting has no sigma_y, and sets the pixels to y at the end. Reverse steps have
+    the small variance, as in the paper; the code takes a learned one if the network has it.
     """
 
     name: ClassVar[str] = "tds"
@@ -48,7 +48,7 @@ class TDS(SteppedSampler):
     interacting: ClassVar[bool] = True
 
     steps: Steps = 100
-    data_var: Annotated[float, Gt(0), "variance v of the data that r_t takes, on the [-1, 1] scale"] = 1.0
+    data_var: Annotated[float, Gt(0), "assumed variance v of the data, on the [-1, 1] scale"] = 1.0
     clip: Annotated[bool, "clamp the estimates of x_0 to the prior's bounds"] = True
 
     def init(self, t: Level, prior: Prior, like: Marginal, rng: Rng, n: int) -> State:
@@ -76,5 +76,5 @@ class TDS(SteppedSampler):
         return State(x_s, s, state.n, x0, stats, log_w - twist + log_ratio)
 
     def twist_var(self, t: Level, s: Level) -> float:
-        """r_t^2; 0 where the step from t ends in x0 itself."""
+        """r_t^2; 0 if the step from t ends in x0 itself."""
         return 1 / (1 / self.data_var + (t.alpha / t.sigma) ** 2) if s.sigma else 0.0
