@@ -1,7 +1,7 @@
 """What every reader keeps to, whatever it is given: it reads, or raises PosterioriError with one line.
 
 ``make test`` gives each reader a few inputs, the same ones every time. ``POSTERIORI_FUZZ=120 pytest tests/fuzz`` gives
-each test random ones for 120 seconds, and reports every different error.
+each test random ones for 120 seconds of the processor, and reports every different error.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 import resource
 import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ from hypothesis import strategies as st
 
 from posteriori.errors import PosterioriError
 
-#: seconds for which each test goes on with random inputs; none for the few of every day
+#: seconds of the processor for which each test goes on with random inputs; none for the few of every day
 SECONDS = float(os.environ.get("POSTERIORI_FUZZ", 0))
+#: of the processor, that a reader may take for an input
+LIMIT = 10.0
 #: bytes that a reader may ask for beyond what the process has
 ROOM = 2**30
 
 _QUICK = {"max_examples": 15, "derandomize": True, "deadline": None, "phases": [Phase.generate]}
-_LONG = {"max_examples": 100, "deadline": timedelta(seconds=10), "phases": [Phase.generate]}
+_LONG = {"max_examples": 100, "deadline": None, "phases": [Phase.generate]}
 _SETTINGS = settings(
     **(_LONG if SECONDS else _QUICK), database=None, suppress_health_check=list(HealthCheck), print_blob=False
 )
@@ -39,23 +41,34 @@ def fuzz(*args: Any, **kwargs: Any) -> Callable[[Callable[..., None]], Callable[
     """Hypothesis' ``given``, quick or long."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        once = _SETTINGS(given(*args, **kwargs)(test))
-        return pytest.mark.timeout(2 * SECONDS + 60)(_long(once)) if SECONDS else once
+        counted, calls = _counted(test)
+        once = _SETTINGS(given(*args, **kwargs)(counted))
+        return pytest.mark.timeout(20 * SECONDS + 600)(_long(once, calls)) if SECONDS else once
 
     return decorate
 
 
-def _long(once: Callable[..., None]) -> Callable[..., None]:
+def _counted(test: Callable[..., None]) -> tuple[Callable[..., None], Iterator[int]]:
+    calls = count()
+
+    @wraps(test)
+    def counted(*args: Any, **kwargs: Any) -> None:
+        next(calls)
+        test(*args, **kwargs)
+
+    return counted, calls
+
+
+def _long(once: Callable[..., None], calls: Iterator[int]) -> Callable[..., None]:
     """``once`` again and again with other inputs; every different error at the end."""
 
     @wraps(once)
     def test(**chosen: Any) -> None:
-        end, found, rounds = time.monotonic() + SECONDS, {}, 0
-        start = time.time_ns()
-        while time.monotonic() < end:
+        start, first, found, rounds = time.process_time(), next(calls), {}, time.time_ns()
+        while time.process_time() < start + SECONDS:
             rounds += 1
             try:
-                seed(start + rounds)(once)(**chosen)
+                seed(rounds)(once)(**chosen)
             except Exception as error:
                 for own in getattr(error, "exceptions", [error]):
                     frames = [f for f in traceback.extract_tb(own.__traceback__) if "/posteriori/" in f.filename]
@@ -63,7 +76,8 @@ def _long(once: Callable[..., None]) -> Callable[..., None]:
                     if where not in found:
                         found[where] = own
                         traceback.print_exception(own)
-        print(f"{once.__name__} {chosen}: about {100 * rounds} inputs, {len(found)} errors")
+        took, n = time.process_time() - start, next(calls) - first - 1
+        print(f"{once.__name__} {chosen}: {n} inputs in {took:.0f} s of the processor, {len(found)} errors")
         if found:
             raise ExceptionGroup(once.__name__, list(found.values()))
 
@@ -72,14 +86,16 @@ def _long(once: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def contract() -> Generator[None]:
-    """The block reads what it is given, or says in one line what a user can mend, with no more memory than ``ROOM``."""
+    """The block reads what it is given, or says in one line what a user can mend, within ``ROOM`` and ``LIMIT``."""
     with _room():
+        start = time.process_time()
         try:
             yield
         except (PosterioriError, OSError) as error:
             said = str(error)
             assert said.isprintable(), f"more than a line, or what a terminal does not print: {said!r}"
             assert len(said) > 10, f"no clear line: {said!r}"
+        assert time.process_time() < start + LIMIT, "takes too long"
 
 
 @contextmanager
