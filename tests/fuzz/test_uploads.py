@@ -29,17 +29,18 @@ from posteriori.web.form import _mask
 from posteriori.web.tasks import LOOKED, PREVIEW, Look
 
 LARGE = saved(Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "PNG")
-#: of names, what file systems take
-_NAMES = st.text(st.characters(exclude_characters="/\x00"), min_size=1, max_size=40).filter(
-    lambda name: name not in (".", "..")
-)
+#: of names, what file systems take: texts, and bytes that are none
+_NAMES = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="/\x00"), min_size=1, max_size=40),
+    st.binary(min_size=1, max_size=40).map(lambda name: os.fsdecode(name.translate(None, b"/\0")) + "x"),
+).filter(lambda name: name not in (".", ".."))
 
 
 @fuzz(data=st.data(), stem=st.one_of(_NAMES, st.sampled_from(["astronaut", "-", "--out", "CON", ".hidden", "a\nb"])))
 def test_uploads(data, stem):
     ending = data.draw(st.sampled_from([*PILLOW, ".npy", ".dcm", ""]))
     sound = [LARGE, *NPY] if ending in (".npy", "") else [*seeds()[ending], LARGE]
-    name = (stem + ending).encode("utf-8", "surrogateescape")[:200].decode("utf-8", "surrogateescape")
+    name = os.fsdecode(os.fsencode(stem + ending)[:200])
     with TemporaryDirectory() as folder:
         session, upload = Session(Path(folder)), Path(folder, name)
         upload.write_bytes(data.draw(damaged(sound, first=200)))

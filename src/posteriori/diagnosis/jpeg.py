@@ -30,7 +30,7 @@ def find_jpeg(data: bytes) -> FoundJPEG | None:
     square, which is that of the Laplacian within q / 2 of zero.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
             tables = getattr(picture, "quantization", None)
             if picture.format not in ("JPEG", "MPO") or not tables:
                 return None

@@ -260,10 +260,11 @@ class Blur(Convolution):
         values = self.kernel.values
         if values.ndim != 2 or not values.size:
             raise PosterioriError(f"the kernel has shape {values.shape}: give two dimensions, (height, width)")
-        total = values.sum()
-        if abs(total) < 1e-6 * np.abs(values).max() or not total:
+        largest = np.abs(values).max() or 1.0  # of numbers up to it the sum could be too large to be one
+        total = (values / largest).sum()
+        if abs(total) < 1e-6:
             raise PosterioriError("the kernel sums to zero, and is to be divided by its sum: give one that does not")
-        return values / total
+        return values / largest / total
 
 
 @final

@@ -1,0 +1,24 @@
+"""What long campaigns found, each in its smallest form."""
+
+from contextlib import chdir
+
+import numpy as np
+import pytest
+
+from posteriori.errors import PosterioriError
+from posteriori.operators import Blur
+from tests.fuzz.test_pictures import COLOURS, saved
+
+
+def test_a_kernel_whose_sum_is_no_number():
+    kernel = np.full((2, 2), 1e308)
+    assert np.array_equal(Blur((1, 8, 8), kernel).weights, np.full((2, 2), 0.25))
+
+
+def test_a_picture_whose_head_raises(tmp_path):
+    pytest.importorskip("gradio", reason="gradio is not installed: posteriori[web] has it")
+    from posteriori.web.tasks import Look
+
+    (tmp_path / "a.avif").write_bytes(saved(COLOURS, "AVIF").replace(b"av01", b"ab01"))
+    with chdir(tmp_path), pytest.raises(PosterioriError, match=r"a\.avif is damaged or of an unsupported kind"):
+        Look(str(tmp_path), "a.avif", 10**6).do(lambda *_: None)
