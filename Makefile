@@ -4,9 +4,11 @@ BIN := .venv/bin
 DATA ?= ../shared/data
 # for make bench, e.g. BENCH="--official CLONE --site DIR --note 'the machine was idle'"; --help lists them
 BENCH ?=
+# for make fuzz
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test processors lint golden bench guide docs clean
+.PHONY: help demo test fuzz processors lint golden bench guide docs clean
 # what has to hold on every processor, for other arithmetic is another one's
 ANYWHERE := tests/test_rng.py tests/studies/test_verification.py
 
@@ -18,6 +20,10 @@ demo: .venv/installed ## run the report's experiment on a bundled picture (a min
 
 test: .venv/installed-test lint ## lint, check types and run the tests (6 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist worksteal
+
+fuzz: .venv/installed-test ## damaged files for the readers of binary formats, guided by coverage; SECONDS each (on Linux)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	$(BIN)/python -m tests.fuzz.guided $(SECONDS) out/fuzz
 
 processors: .venv/installed-test ## the verification again with the arithmetic of two other processors (2 minutes)
 	MKL_CBWR=COMPATIBLE $(BIN)/pytest -n auto --dist worksteal $(ANYWHERE)

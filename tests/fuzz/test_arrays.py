@@ -66,8 +66,7 @@ def test_archives(data):
         assert read_array(data, "a.npz", "biuf").dtype.kind in "biuf"
 
 
-@fuzz(data=arrays, scale=ranges)
-def test_measurements(data, scale):
+def read_measurement(data: bytes, scale: str | None) -> None:
     with TemporaryDirectory() as folder, contract():
         path = Path(folder, "y.npy")
         path.write_bytes(data)
@@ -76,14 +75,23 @@ def test_measurements(data, scale):
         assert x.ndim >= 3
 
 
-@fuzz(data=arrays)
-def test_kernels(data):
+def read_kernel(data: bytes) -> None:
     with TemporaryDirectory() as folder, contract():
         path = Path(folder, "k.npy")
         path.write_bytes(data)
         kernel = Array(str(path))
         assert np.isfinite(kernel.values).all()
         assert parse_operator(f"blur(kernel={kernel})", (3, 16, 16)) == Blur((3, 16, 16), kernel)
+
+
+@fuzz(data=arrays, scale=ranges)
+def test_measurements(data, scale):
+    read_measurement(data, scale)
+
+
+@fuzz(data=arrays)
+def test_kernels(data):
+    read_kernel(data)
 
 
 @pytest.mark.parametrize("invert", [False, True])

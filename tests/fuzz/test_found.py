@@ -7,6 +7,7 @@ import pytest
 
 from posteriori.errors import PosterioriError
 from posteriori.operators import Blur
+from posteriori.settings.text import parse_operator
 from tests.fuzz.test_pictures import COLOURS, saved
 
 
@@ -22,3 +23,8 @@ def test_a_picture_whose_head_raises(tmp_path):
     (tmp_path / "a.avif").write_bytes(saved(COLOURS, "AVIF").replace(b"av01", b"ab01"))
     with chdir(tmp_path), pytest.raises(PosterioriError, match=r"a\.avif is damaged or of an unsupported kind"):
         Look(str(tmp_path), "a.avif", 10**6).do(lambda *_: None)
+
+
+def test_lines_without_end():
+    with pytest.raises(PosterioriError, match="count is 2754997: give a whole number from 1 up to 10000"):
+        parse_operator("line-mask(count=2754997)", (3, 32, 32))

@@ -52,7 +52,7 @@ def headers(draw) -> bytes:
     return len(text).to_bytes(8, "little") + text.encode() + draw(st.binary(max_size=64))
 
 
-def given(name: str, data: bytes) -> None:
+def read(name: str, data: bytes) -> None:
     with TemporaryDirectory() as folder, contract():
         path = Path(folder, name)
         path.write_bytes(data)
@@ -61,16 +61,20 @@ def given(name: str, data: bytes) -> None:
 
 @fuzz(data=st.one_of(headers(), damaged(SAFE, first=200)))
 def test_safetensors(data):
-    given("a.safetensors", data)
+    read("a.safetensors", data)
 
 
 @fuzz(data=damaged(PICKLES, first=1500))
 def test_pickles(data):
-    given("a.bin", data)
+    read("a.bin", data)
 
 
 @fuzz(data=damaged(PICKLES, first=1500))
 def test_checkpoints(data):
+    read_checkpoint(data)
+
+
+def read_checkpoint(data: bytes) -> None:
     with TemporaryDirectory() as folder, contract():
         path = Path(folder, "a.pt")
         path.write_bytes(data)

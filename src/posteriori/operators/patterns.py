@@ -86,7 +86,7 @@ class LineMask(_Drawn):
 
     name: ClassVar[str] = "line-mask"
 
-    count: Annotated[int, Ge(1), "lines"] = 8
+    count: Annotated[int, Ge(1), Le(10_000), "lines"] = 8
     width: Annotated[int, Ge(1), "of a line, in pixels"] = 2
     seed: Annotated[int, Ge(0), "of the draw"] = 0
 
