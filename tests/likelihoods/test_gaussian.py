@@ -42,7 +42,7 @@ def test_the_residual_is_whitened_and_the_misfit_is_not(operator):
 def test_without_noise_there_is_a_misfit_and_no_residual():
     like = bound(Identity(IMAGE), sigma=0.0)
     assert torch.equal(like.misfit(like.y), torch.zeros(3, 192))
-    with pytest.raises(ValueError, match="without noise the residual has no unit; take the misfit"):
+    with pytest.raises(ValueError, match="without noise the residual is not defined; take the misfit"):
         like.residual(like.y)
     with pytest.raises(ValueError, match="no density at sigma = 0"):
         like.log_prob(like.y)

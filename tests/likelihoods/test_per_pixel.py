@@ -194,5 +194,5 @@ def test_noise_behind_damage_is_that_of_what_is_seen_through_it():
     seen = (m[:4] * d) / (1 - m[:4]) + sigma * normal(100_000, 4, seed=1)
     torch.testing.assert_close(seen.std(0), noise.sigma[:4], atol=0, rtol=0.02)
     assert noise.sigma[4].isinf()
-    with pytest.raises(ValueError, match=r"are to be on \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"must be on \[0, 1\]"):
         PerPixelNoise.behind(m + 0.1, sigma)

@@ -68,8 +68,8 @@ def test_a_channel_is_missing():
         (lambda: RandomMask(SHAPE, share=1.2), "share is 1.2: give a finite number from 0 up to 1"),
         (lambda: Outpaint(SHAPE, margin=12), "the mask hides every pixel"),
         (lambda: LineMask(SHAPE, width=500), "the mask hides every pixel"),
-        (lambda: Grey((1, 8, 8)), r"grey is for colours, and the images are \(1, 8, 8\)"),
-        (lambda: Bayer((6,)), r"bayer is for colours, and the images are \(6,\)"),
+        (lambda: Grey((1, 8, 8)), r"grey takes colour images, and these are \(1, 8, 8\)"),
+        (lambda: Bayer((6,)), r"bayer takes colour images, and these are \(6,\)"),
         (lambda: ChannelLoss(SHAPE, "cyan"), "channel is 'cyan': give one of red, green, blue"),
     ],
 )

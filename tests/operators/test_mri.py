@@ -111,7 +111,7 @@ def test_simulated_maps_are_sigpys():
         (lambda: MRI((1, 8, 8), mask="spiral"), "mask is 'spiral': give one of random, equispaced"),
         (lambda: MulticoilMRI((1, 8, 8), maps=torch.ones(2, 8, 8)), "of float32; images of .* need complex"),
         (lambda: MulticoilMRI((1, 8, 8), maps=torch.ones(8, 8) + 0j), r"the maps are \(8, 8\) of complex64"),
-        (lambda: MulticoilMRI((1, 8, 8), maps=torch.zeros(2, 8, 8) + 0j), "nothing but zeros"),
+        (lambda: MulticoilMRI((1, 8, 8), maps=torch.zeros(2, 8, 8) + 0j), "only zeros"),
         (lambda: MulticoilMRI((1, 8, 8), maps=torch.full((2, 8, 8), torch.nan) + 0j), "NaN"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_model_has_its_parameters(text, noise):
         ("poison(peak=30)", r"no noise is called 'poison': there are poisson, "),
         (
             "poisson",
-            r"poisson has no default: give poisson\(peak=VALUE, a number, the mean count where A\(x\) is white\)",
+            r"poisson has no default: give poisson\(peak=VALUE, a number, mean count where A\(x\) is white\)",
         ),
         ("poisson(peak=0)", "peak is 0.0: give a finite number above 0"),
         ("poisson(peak=30", r"this \( is never closed"),

@@ -1,6 +1,6 @@
-"""p(y | x): the likelihoods that ship, and the noise models that they are simulated with.
+"""p(y | x): the likelihoods that ship, and the noise models that simulate their measurements.
 
-A noise model's line is all that a new one needs: the text form of ``--noise`` and its listing follow.
+A new noise model needs only its line here: the text form of ``--noise`` and its listing follow.
 """
 # ruff: noqa: F401
 

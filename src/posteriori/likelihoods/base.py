@@ -1,4 +1,4 @@
-"""p(y | x): measurements, the operator and the noise; what all likelihoods have, and what only some have."""
+"""p(y | x): measurements, operator and noise. What all likelihoods have, and what only some have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from posteriori.rng import Purpose, Rng, image_key
 
 
 class Likelihood(ABC):
-    """The likelihood of N measurements, one a row. Images are (B, *shape) with B = len(self).
+    """The likelihood of N measurements, one per row. Images are (B, *shape) with B = len(self).
 
     Samplers name the type that they need in ``requires``: this one, or one of those below.
     """
@@ -33,7 +33,7 @@ class Likelihood(ABC):
     @property
     @abstractmethod
     def about(self) -> str:
-        """What its noise and its operator are, for messages."""
+        """The noise and the operator, for messages."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -48,11 +48,11 @@ class Likelihood(ABC):
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Self:
-        """The same on ``device``, in the floating-point ``dtype``."""
+        """The same likelihood on ``device``, in the floating-point ``dtype``."""
 
     @abstractmethod
     def keys(self) -> list[int]:
-        """A key of each measurement's random streams, from its content."""
+        """A key for the random streams of each measurement, from its content."""
 
     @abstractmethod
     def initial_estimate(self) -> Tensor:
@@ -60,16 +60,16 @@ class Likelihood(ABC):
 
     @abstractmethod
     def residual(self, x: Tensor) -> Tensor:
-        """(y - E[y | x]) over its standard deviation, (B, m), of the m observed entries: unit variance for the truth.
+        """(y - E[y | x]) / its standard deviation, (B, m), in the m observed entries: of unit variance for the truth.
 
-        PosterioriError where there is no noise.
+        PosterioriError if there is no noise.
         """
 
     @abstractmethod
     def misfit(self, x: Tensor) -> Tensor:
         """The residual in the units of A(x), (B, m): times a typical standard deviation of the row's noise.
 
-        Where the noise has one standard deviation it is y - A(x), without noise as well. Step lengths are for it.
+        If the noise has one standard deviation this is y - A(x), also without noise. Step lengths refer to it.
         """
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Likelihood(ABC):
 
 
 class Additive(Likelihood):
-    """y = A(x) + n, with noise n of one standard deviation that a sampler may change."""
+    """y = A(x) + n, with noise n of one standard deviation, which a sampler may change."""
 
     needs: ClassVar[str] = "Gaussian noise"
 
@@ -102,16 +102,16 @@ class Additive(Likelihood):
 
 
 class Conditional(Additive):
-    """What y makes of a Gaussian about x is known, exactly or nearly."""
+    """E[x | y] is known for a Gaussian x, exactly or nearly."""
 
     needs: ClassVar[str] = "a linear operator and Gaussian noise, or an operator that rounds and no noise"
 
     @abstractmethod
     def conditional_mean(self, z: Tensor, std: float) -> Tensor:
-        """E[x | y] of x ~ N(z, std^2 I), (B, *shape); ``std`` may be infinite."""
+        """E[x | y] for x ~ N(z, std^2 I), (B, *shape); ``std`` may be infinite."""
 
     def whitening(self, n: Tensor, z: Tensor, std: float, sigma: float) -> Tensor | None:
-        """Noise of variance sigma^2 less that of x | y, made of ``n`` ~ N(0, I); None where that is not known."""
+        """Noise of variance sigma^2 less that of x | y, made of ``n`` ~ N(0, I); None if that variance is unknown."""
         return None
 
 
@@ -125,7 +125,7 @@ class Linear(Conditional):
 
     @abstractmethod
     def prox(self, z: Tensor, rho: float) -> Tensor:
-        """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape); at rho = 0 the solution nearest to z."""
+        """argmin_x |y - A x|^2 + rho |x - z|^2, (B, *shape); at rho = 0, the solution nearest to z."""
 
 
 class Spectral(Linear):
@@ -135,15 +135,15 @@ class Spectral(Linear):
 
     @abstractmethod
     def spectrum(self) -> tuple[Tensor, Tensor]:
-        """(y, std) in the r coordinates c = V^T x that are measured: y_i ~ N(c_i, std_i^2), (B, r) and (r,).
+        """(y, std) in the r measured coordinates c = V^T x: y_i ~ N(c_i, std_i^2), (B, r) and (r,).
 
-        y = S^-1 U^T y and std = sigma_y / s. With noise that is over all singular values, since std says how little
-        the small ones tell; without noise, and where ``truncated``, over those above the operator's cut-off.
+        y = S^-1 U^T y and std = sigma_y / s. With noise, all singular values are included, since std says how little
+        the small ones tell. Without noise, or if ``truncated``, only those above the operator's cut-off are.
         """
 
     @abstractmethod
     def truncated(self) -> Self:
-        """This likelihood with no more coordinates than the pseudo-inverse has."""
+        """This likelihood with only the coordinates that the pseudo-inverse has."""
 
     @abstractmethod
     def Vt(self, x: Tensor) -> Tensor:
@@ -155,20 +155,20 @@ class Spectral(Linear):
 
 
 class Marginal(Likelihood):
-    """What y says of a Gaussian about x is known in closed form."""
+    """p(y) is known in closed form for a Gaussian x."""
 
     needs: ClassVar[str] = Spectral.needs
 
     @abstractmethod
     def log_prob(self, x: Tensor, var: float = 0.0) -> Tensor:
-        """log p(y | x), (B,), where x_0 ~ N(x, var I) is integrated out: N(y; A x, sigma_y^2 I + var A A^T)."""
+        """log p(y | x), (B,), with x_0 ~ N(x, var I) integrated out: N(y; A x, sigma_y^2 I + var A A^T)."""
 
 
 class Measured(Likelihood):
-    """A likelihood that has data: ``y`` is (N, ...), zero in the entries that the operator does not observe.
+    """A likelihood with data: ``y`` is (N, ...), zero in entries that the operator does not observe.
 
-    ``y`` is a tensor or an array of floating-point numbers; half precision becomes float32. PosterioriError where it
-    holds anything else, has another shape than the operator gives, or is not finite.
+    ``y`` is a tensor or an array of floating-point numbers. Half precision is converted to float32. PosterioriError for
+    other types, for another shape than the operator gives, and for numbers that are not finite.
     """
 
     #: the kind of noise, for messages
@@ -191,7 +191,7 @@ class Measured(Likelihood):
         return f"{self.noise} and {self.operator.kind} ({type(self.operator).__name__})"
 
     def with_y(self, y: Tensor) -> Self:
-        """This likelihood of other measurements."""
+        """This likelihood with other measurements."""
         like = copy.copy(self)
         like.y = y
         return like
@@ -221,9 +221,9 @@ M = TypeVar("M", bound=Measured, covariant=True)
 
 @dataclass(frozen=True)
 class Noise(ABC, Generic[M]):
-    """A noise model: what is random in y given A(x). Its fields are its parameters."""
+    """A noise model: the distribution of y given A(x). Its fields are its parameters."""
 
-    #: what ``--noise`` and manifests call it; one that holds an array has none
+    #: its name in ``--noise`` and manifests; none if it holds an array
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -232,15 +232,15 @@ class Noise(ABC, Generic[M]):
     @property
     @abstractmethod
     def level(self) -> float:
-        """A standard deviation on the [-1, 1] scale, that of middle grey where it depends on A(x): for presets."""
+        """A standard deviation on the [-1, 1] scale, for presets. If it depends on A(x), that of middle grey."""
 
     def averaged(self, left: float) -> Noise[M]:
-        """This once a picture was resized, which left the share ``left`` of white noise's standard deviation.
+        """This noise after resizing, which leaves the share ``left`` of the standard deviation of white noise.
 
-        PosterioriError where it then is another kind of noise.
+        PosterioriError if it becomes another kind of noise.
         """
         raise PosterioriError(
-            f"{self.name} is of the file's pixels, and is another noise once they are averaged: take a prior of any "
+            f"{self.name} refers to the file's pixels, and resizing changes its kind: take a prior of any "
             "size, like photo, or --fit crop"
         )
 
@@ -250,16 +250,16 @@ class Noise(ABC, Generic[M]):
 
     @abstractmethod
     def draw(self, clean: Tensor, rng: Rng) -> Tensor:
-        """y of ``clean`` A(x), (B, ...); never clipped."""
+        """y for ``clean`` A(x), (B, ...); never clipped."""
 
     def simulate(
         self, x: Tensor, operator: Operator, *, seed: int | Sequence[int] = 0, keys: Sequence[int] | None = None
     ) -> M:
-        """The likelihood of one measurement of each clean image ``x``, (N, *shape), whose noise has its own streams.
+        """The likelihood of one measurement of each clean image ``x``, (N, *shape), with a random stream for each.
 
-        ``seed`` is one for all rows, or each row's own. ``keys`` names the rows' streams and is taken from the images'
-        content where it is not given. A(x) is computed in float64 and rounded once: y's content names the samplers'
-        streams, and no processor's float32 is to decide it.
+        ``seed`` is one for all rows, or one for each. ``keys`` names the streams of the rows; by default they come from
+        the content of the images. A(x) is computed in float64 and rounded once, so that y, whose content names the
+        streams of samplers, does not depend on the processor's float32.
         """
         if tuple(x.shape[1:]) != operator.shape:
             raise PosterioriError(

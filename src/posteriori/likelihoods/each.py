@@ -1,4 +1,4 @@
-"""Measurements with an operator each: a mask a picture, or a kernel a picture, in one batch."""
+"""Measurements with an operator each: a mask or a kernel for every picture, in one batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from posteriori.likelihoods.base import Additive, Conditional, Likelihood, Linea
 
 
 class Each(Likelihood):
-    """Likelihoods of images of one shape one below the other, each with an operator of its own, such as a mask.
+    """Likelihoods of images of one shape, in one batch, each with its own operator, such as a mask.
 
-    ``parts`` have one measurement each, or more. What it can do is what all of them can, but for an SVD: ``Each`` of
-    linear ones is an ``EachLinear``. Additive ones have one sigma. ``residual`` and ``misfit`` end with zeros in rows
-    that observe fewer entries than others. PosterioriError where the parts do not go together.
+    ``parts`` have one or more measurements each. ``Each`` can do what all its parts can, except for an SVD: of linear
+    likelihoods it is an ``EachLinear``. Additive ones must have the same sigma. ``residual`` and ``misfit`` are padded
+    with zeros in rows that observe fewer entries than others. PosterioriError if the parts do not fit together.
     """
 
     def __new__(cls, parts: Sequence[Likelihood]) -> Each:
@@ -70,7 +70,7 @@ class Each(Likelihood):
         return torch.cat(self._each(lambda part: part.initial_estimate()))
 
     def _rows(self, of: Callable[..., Tensor], *images: Tensor) -> Tensor:
-        """``of`` (part, its rows of the images), one below the other, with zeros where one is shorter."""
+        """``of`` (part, its rows of the images), concatenated, with zeros where one is shorter."""
         own = zip(self.parts, *(image.split([len(part) for part in self.parts]) for image in images), strict=True)
         found = [of(*given) for given in own]
         if found[0].ndim == 2:
@@ -89,7 +89,7 @@ class Each(Likelihood):
 
 
 class EachAdditive(Each, Additive):
-    """Of Gaussian noise."""
+    """With Gaussian noise."""
 
     def __init__(self, parts: Sequence[Additive]):
         super().__init__(parts)
@@ -105,7 +105,7 @@ class EachAdditive(Each, Additive):
 
 
 class EachConditional(EachAdditive, Conditional):
-    """Of Gaussian noise and operators whose conditional mean is known."""
+    """With Gaussian noise and operators whose conditional mean is known."""
 
     def conditional_mean(self, z: Tensor, std: float) -> Tensor:
         return self._rows(lambda part, own: part.conditional_mean(own, std), z)
@@ -119,7 +119,7 @@ class EachConditional(EachAdditive, Conditional):
 
 
 class EachLinear(EachConditional, Linear):
-    """Of Gaussian noise and linear operators."""
+    """With Gaussian noise and linear operators."""
 
     conditional_mean = Linear.conditional_mean
     whitening = Linear.whitening

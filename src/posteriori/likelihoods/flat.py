@@ -14,7 +14,7 @@ from posteriori.likelihoods.base import Marginal, Spectral
 
 @final
 class Flat(Spectral, Marginal):
-    """No data: the posterior is the prior. ``n`` rows of ``shape``, each with streams of its own."""
+    """No data: the posterior is the prior. ``n`` rows of ``shape``, each with its own random streams."""
 
     about = "no data"
     device = torch.device("cpu")

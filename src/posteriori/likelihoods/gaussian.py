@@ -27,16 +27,16 @@ Sigma = float | Tensor | np.ndarray
 
 
 class Gaussian(Measured, Additive):
-    """y = A(x) + sigma n, n ~ N(0, I): ``y`` is (N, ...) of the operator's output, ``sigma`` on the [-1, 1] scale.
+    """y = A(x) + sigma n, n ~ N(0, I). ``y`` is (N, ...), as the operator gives it; ``sigma`` is on the [-1, 1] scale.
 
-    What it can do is decided by its operator: ``Gaussian(y, operator, sigma)`` of a linear one is a ``LinearGaussian``
-    and of one with an SVD an ``SVDGaussian``; of one that rounds, without noise, it is ``Rounded``. PosterioriError for
-    a ``y`` as in ``Measured``, and where sigma is no finite number from 0 up.
+    The operator determines the class: ``Gaussian(y, operator, sigma)`` is a ``LinearGaussian`` for a linear operator,
+    an ``SVDGaussian`` for one with an SVD, and ``Rounded`` for one that rounds, without noise. PosterioriError for a
+    ``y`` as in ``Measured``, and if sigma is not a finite number from 0 up.
 
-    ``sigma`` may be an array that broadcasts to A(x), one sigma_i for each entry, infinite where y says nothing. That
-    is white noise on W A(x) with W = diag(s / sigma_i), and every sampler sees it so: ``misfit`` is W (y - A(x)), and
-    ``sigma`` is s, 1 / s^2 being the mean of 1 / sigma_i^2. ``sigma`` scales all of the noise. An SVD is kept by the
-    operators whose coefficients have an entry each (``SVDOperator.selects``): masks, and means of blocks.
+    ``sigma`` may be an array that broadcasts to A(x), with one sigma_i for each entry, infinite where y says nothing.
+    This is treated as white noise on W A(x) with W = diag(s / sigma_i): ``misfit`` is W (y - A(x)), and ``sigma`` is s,
+    with 1 / s^2 the mean of 1 / sigma_i^2. ``sigma`` scales all of the noise. Operators whose coefficients have an
+    entry each keep their SVD (``SVDOperator.selects``): masks, and means of blocks.
     """
 
     noise: ClassVar[str] = "Gaussian noise"
@@ -68,7 +68,7 @@ class Gaussian(Measured, Additive):
             self.y = self.white.zero_filled(self.y)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What copies and pickles call ``__new__`` with."""
+        """The arguments with which copies and pickles call ``__new__``."""
         return self.y, self.operator, self.sigma
 
     @classmethod
@@ -91,7 +91,7 @@ class Gaussian(Measured, Additive):
 
     def residual(self, x: Tensor) -> Tensor:
         if not self.sigma:
-            raise PosterioriError("sigma is 0: without noise the residual has no unit; take the misfit, y - A(x)")
+            raise PosterioriError("sigma is 0: without noise the residual is not defined; take the misfit, y - A(x)")
         return self.misfit(x) / self.sigma
 
     def misfit(self, x: Tensor) -> Tensor:
@@ -103,12 +103,12 @@ class Gaussian(Measured, Additive):
 
     @property
     def white_y(self) -> Tensor:
-        """W y, which is ``white`` of x and noise of one standard deviation, ``sigma``."""
+        """W y: ``white`` applied to x, plus noise of one standard deviation, ``sigma``."""
         return self.y if self._weights is None else self._weights.to(self.y) * self.y
 
     @property
     def _log_volume(self) -> float:
-        """log |W|: of the density of y over that of W y."""
+        """log |W|: the density of y relative to that of W y."""
         if self._weights is None:
             return 0.0
         return self.white.observed_entries(self._weights[None]).double().log().sum().item()
@@ -116,10 +116,10 @@ class Gaussian(Measured, Additive):
 
 @final
 class Rounded(Gaussian, Conditional):
-    """No noise on the output of an operator that rounds: x lies in the cells of y."""
+    """An operator that rounds, without noise on its output: x lies in the cells of y."""
 
     def conditional_mean(self, z: Tensor, std: float) -> Tensor:
-        assert isinstance(self.operator, Rounding)  # Gaussian.__new__ sees to it
+        assert isinstance(self.operator, Rounding)  # Gaussian.__new__ ensures it
         return self.operator.conditional_mean(z, self.y, std)
 
     def whitening(self, n: Tensor, z: Tensor, std: float, sigma: float) -> Tensor:
@@ -131,7 +131,7 @@ class LinearGaussian(Gaussian, Linear):
     """Gaussian noise on a linear operator's output."""
 
     def prox(self, z: Tensor, rho: float) -> Tensor:
-        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ sees to it
+        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ ensures it
         return self.white.prox(z, self.white_y, rho)
 
 
@@ -148,7 +148,7 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
         spectral, observed = self._svd.Ut(r), self.white.observed_entries(r)
         variance = (self.sigma**2 + var * self._svd.s.to(r).square()).expand(spectral.shape[1:]).flatten()
         c = spectral.flatten(1)
-        rest = observed.square().sum(1) - c.square().sum(1)  # what A cannot reach: noise alone
+        rest = observed.square().sum(1) - c.square().sum(1)  # outside the range of A: noise alone
         m = observed.shape[1] - c.shape[1]
         inside = -0.5 * (c.square() / variance + variance.log() + math.log(2 * math.pi)).sum(1)
         return inside + (_log_normal(rest.clamp(min=0), m, self.sigma**2) if m else 0.0) + self._log_volume
@@ -179,7 +179,7 @@ class SVDGaussian(LinearGaussian, Spectral, Marginal):
 
     @property
     def _svd(self) -> SVDOperator:
-        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ sees to both
+        assert isinstance(self.white, LinearOperator)  # Gaussian.__new__ ensures both
         svd = self.white.svd
         assert isinstance(svd, SVDOperator)
         return svd
@@ -213,8 +213,8 @@ class GaussianNoise(Noise[Gaussian]):
 class PerPixelNoise(Noise[Gaussian]):
     """Gaussian noise with a standard deviation for each entry: y_i = A(x)_i + sigma_i n_i.
 
-    ``sigma`` is on the [-1, 1] scale, above 0, and infinite where y says nothing: y is 0 there. It broadcasts to A(x).
-    PosterioriError for anything else.
+    ``sigma`` is on the [-1, 1] scale, above 0, and infinite where y says nothing, with y = 0 there. It broadcasts to
+    A(x). PosterioriError for anything else.
     """
 
     sigma: Tensor | np.ndarray
@@ -224,20 +224,20 @@ class PerPixelNoise(Noise[Gaussian]):
         object.__setattr__(self, "sigma", each)
         if not (each > 0).all() or not each.isfinite().any():
             raise PosterioriError(
-                "sigma is to be above 0 in every entry, on the [-1, 1] scale: give infinity where y says nothing"
+                "sigma must be above 0 in every entry, on the [-1, 1] scale: give infinity where y says nothing"
             )
 
     @classmethod
     def behind(cls, share: Tensor | np.ndarray, sigma: float) -> PerPixelNoise:
-        """The noise of a picture behind damage of opacity m = ``share``, on [0, 1], and noise of ``sigma`` above 0.
+        """The noise of a picture behind damage of opacity m = ``share``, on [0, 1], with noise of ``sigma`` above 0.
 
-        y = (1 - m) x + m d + sigma n, with damage d that nobody knows. Divided by 1 - m it is x and noise of m d, so
-        that sigma_i^2 = sigma^2 + (m / (1 - m))^2 where d has unit variance: m = 0.1 is noise of 0.11, a half is
-        noise of 1, which says next to nothing, and 1 is infinite. PosterioriError where a share is not on [0, 1].
+        y = (1 - m) x + m d + sigma n, with unknown damage d. Divided by 1 - m this is x with noise m d, so that
+        sigma_i^2 = sigma^2 + (m / (1 - m))^2 if d has unit variance. m = 0.1 is noise of 0.11; m = 0.5 is noise of 1,
+        which says next to nothing; m = 1 is infinite noise. PosterioriError if a share is not on [0, 1].
         """
         m = torch.as_tensor(share).double()
         if not ((m >= 0) & (m <= 1)).all():
-            raise PosterioriError("the shares of a soft mask are to be on [0, 1]: 0 is kept, and 1 is hidden")
+            raise PosterioriError("a soft mask must be on [0, 1]: 0 is kept, 1 is hidden")
         return cls((sigma**2 + (m / (1 - m)).square()).sqrt())
 
     @property
@@ -264,7 +264,7 @@ class PerPixelNoise(Noise[Gaussian]):
 
 
 def gaussian_noise(sigma: Sigma) -> GaussianNoise | PerPixelNoise:
-    """The noise of ``sigma``, one for all entries or one each; PosterioriError where it is none."""
+    """The noise of ``sigma``, one for all entries or one for each. PosterioriError if it is no valid sigma."""
     if isinstance(sigma, Tensor | np.ndarray):
         return PerPixelNoise(sigma) if sigma.ndim else GaussianNoise(float(sigma))
     return GaussianNoise(sigma)

@@ -1,4 +1,4 @@
-"""Salt and pepper: some entries say nothing, and nobody knows which."""
+"""Salt and pepper: some entries are black or white, and it is unknown which."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from posteriori.rng import Rng
 
 @final
 class SaltAndPepper(Independent):
-    """y = v + sigma n: v is A(x), or with the probability ``share`` black or white, -1 or 1, as likely.
+    """y = v + sigma n, where v is A(x), or with probability ``share`` black or white, -1 or 1, equally likely.
 
-    The density is that mixture. Its score is (y - A(x)) / sigma^2 times the probability w, given y and x, that the
-    entry is no impulse: what is far off has no pull. The residual is sqrt(w / (1 - share)) (y - A(x)) / sigma with w
-    held, whose square is 1 on average for the truth and has that score, times 1 / (1 - share): iteratively reweighted
-    least squares, and EM.
+    The density is this mixture. Its score is (y - A(x)) / sigma^2 times w, the probability given y and x that the entry
+    is no impulse: outliers have no effect. The residual is sqrt(w / (1 - share)) (y - A(x)) / sigma with w held fixed.
+    Its square is 1 on average for the truth, and it has this score, times 1 / (1 - share): iteratively reweighted least
+    squares, and EM.
 
     Source: Huber 1964, "Robust estimation of a location parameter", for contaminated normal noise.
     """
@@ -63,12 +63,14 @@ class SaltAndPepper(Independent):
 @final
 @dataclass(frozen=True)
 class SaltAndPepperNoise(Noise[SaltAndPepper]):
-    """Salt and pepper: a share of the entries is black or white instead, and all have Gaussian noise."""
+    """Salt and pepper: a share of the entries is replaced by black or white, and all have Gaussian noise."""
 
     name: ClassVar[str] = "salt-and-pepper"
 
-    share: Annotated[float, Gt(0), Le(0.99), "of the entries that are black or white whatever the picture"]
-    sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian noise of all, on the [-1, 1] scale"] = 0.05
+    share: Annotated[float, Gt(0), Le(0.99), "share of the entries that are replaced by black or white"]
+    sigma: Annotated[float, Gt(0), "standard deviation of the Gaussian noise of all entries, on the [-1, 1] scale"] = (
+        0.05
+    )
 
     @property
     def level(self) -> float:

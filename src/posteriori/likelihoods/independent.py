@@ -1,4 +1,4 @@
-"""What noises share whose entries are independent given A(x): their mean, variance and density, entry by entry."""
+"""What noise models share if entries are independent given A(x): mean, variance and density, entry by entry."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DARK = 1e-3
 class Independent(Measured):
     """y_i depends on a_i = A(x)_i alone.
 
-    The residual is Pearson's, (y - E[y | a]) over its standard deviation, which is held in the gradient: iteratively
-    reweighted least squares (McCullagh and Nelder 1989, "Generalized linear models", section 2.5).
+    The residual is Pearson's, (y - E[y | a]) divided by its standard deviation, which is held fixed in the gradient:
+    iteratively reweighted least squares (McCullagh and Nelder 1989, "Generalized linear models", section 2.5).
     """
 
     @abstractmethod
@@ -47,13 +47,13 @@ class Independent(Measured):
 
 
 def intensity(clean: Tensor) -> Tensor:
-    """I = (A(x) + 1) / 2 of ``clean`` A(x), at least ``DARK``."""
+    """I = (A(x) + 1) / 2 for ``clean`` A(x), at least ``DARK``."""
     return ((clean + 1) / 2).clamp(min=DARK)
 
 
 def normals(clean: Tensor, rng: Rng) -> np.ndarray:
-    """The normal numbers z that Gaussian noise on ``clean`` would have, float64: other noises are quantiles at Phi(z).
+    """The normal numbers z that Gaussian noise on ``clean`` would have, float64. Other noises are quantiles at Phi(z).
 
-    So no processor decides a draw.
+    So draws do not depend on the processor.
     """
     return rng.normal(clean.shape[1:]).cpu().double().numpy()

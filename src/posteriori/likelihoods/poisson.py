@@ -1,4 +1,4 @@
-"""Poisson noise: photons are counted, and where the sensor adds its own, read noise."""
+"""Poisson noise: photon counts, optionally with the read noise of a sensor."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from posteriori.rng import Rng
 
 @final
 class Poisson(Independent):
-    """Counts of photons: k ~ Poisson(peak I) with the intensity I = (A(x) + 1) / 2, at least 0.001; y = 2 k / peak - 1.
+    """Photon counts: k ~ Poisson(peak I) with the intensity I = (A(x) + 1) / 2, at least 0.001; y = 2 k / peak - 1.
 
-    ``y`` is (N, ...) of the operator's output, -1 for no photon, and about 1 where A(x) is white. The noise of an entry
-    has the standard deviation 2 sqrt(I / peak). A is to give A(x) on the [-1, 1] scale, as one does whose entries are
-    weighted means of x's. PosterioriError for a ``y`` as in ``Measured`` or below -1 where it is observed, and where
-    peak is no finite number above 0.
+    ``y`` is (N, ...), as the operator gives it: -1 for no photon, and about 1 where A(x) is white. The noise of an
+    entry has standard deviation 2 sqrt(I / peak). A(x) must be on the [-1, 1] scale, which holds if its entries are
+    weighted means of those of x. PosterioriError for a ``y`` as in ``Measured``, for an observed y below -1, and if
+    peak is not a finite number above 0.
 
-    The residual has unit variance at every intensity; one that is stabilised, 2 sqrt(k + 3/8) (Anscombe 1948), has less
-    than that below about four counts. The gradient of -|residual|^2 / 2 is the one of ``log_prob``.
+    The residual has unit variance at every intensity. (A variance-stabilised one, 2 sqrt(k + 3/8), Anscombe 1948, has
+    less below about four counts.) The gradient of -|residual|^2 / 2 equals that of ``log_prob``.
 
     Source: McCullagh and Nelder 1989, "Generalized linear models", sections 2.4.1 and 2.5. Chung et al. 2023,
-    "Diffusion posterior sampling for general noisy inverse problems", section 3.2, weigh by y where I stands here.
+    "Diffusion posterior sampling for general noisy inverse problems", section 3.2, weight by y instead of I.
     """
 
     noise: ClassVar[str] = "Poisson noise"
@@ -70,10 +70,10 @@ class Poisson(Independent):
 
 @final
 class PoissonGaussian(Independent):
-    """Counts and read noise: y = 2 k / peak - 1 + sigma n with k as in ``Poisson`` and n ~ N(0, 1).
+    """Counts with read noise: y = 2 k / peak - 1 + sigma n, with k as in ``Poisson`` and n ~ N(0, 1).
 
-    The density is the normal one of that mean and variance, 4 I / peak + sigma^2: near the true one from about 10
-    counts on, or where sigma is a count or more.
+    The density is approximated by a normal one with the same mean and variance, 4 I / peak + sigma^2. This is accurate
+    from about 10 counts on, or if sigma is at least one count.
 
     Source: Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data", eq. 5
     and section II-C.
@@ -98,11 +98,11 @@ class PoissonGaussian(Independent):
 @final
 @dataclass(frozen=True)
 class PoissonNoise(Noise[Poisson]):
-    """Photons counted: y = 2 k / peak - 1, k ~ Poisson(peak I), I = (A(x) + 1) / 2, at least 0.001."""
+    """Photon counts: y = 2 k / peak - 1, k ~ Poisson(peak I), I = (A(x) + 1) / 2, at least 0.001."""
 
     name: ClassVar[str] = "poisson"
 
-    peak: Annotated[float, Gt(0), "the mean count where A(x) is white"]
+    peak: Annotated[float, Gt(0), "mean count where A(x) is white"]
 
     @property
     def level(self) -> float:
@@ -121,11 +121,11 @@ class PoissonNoise(Noise[Poisson]):
 @final
 @dataclass(frozen=True)
 class PoissonGaussianNoise(Noise[PoissonGaussian]):
-    """Photons counted by a sensor with read noise: that of poisson, and sigma n, n ~ N(0, I), added."""
+    """Photon counts with the read noise of a sensor: as poisson, plus sigma n, n ~ N(0, I)."""
 
     name: ClassVar[str] = "poisson-gaussian"
 
-    peak: Annotated[float, Gt(0), "the mean count where A(x) is white"]
+    peak: Annotated[float, Gt(0), "mean count where A(x) is white"]
     sigma: Annotated[float, Gt(0), "standard deviation of the read noise, on the [-1, 1] scale"]
 
     @property
@@ -144,7 +144,7 @@ class PoissonGaussianNoise(Noise[PoissonGaussian]):
 
 
 def _counts(clean: Tensor, peak: float, rng: Rng) -> Tensor:
-    """Counts at ``clean`` A(x), float64: the quantile at Phi(z), with z the normal number of Gaussian noise."""
+    """Counts for ``clean`` A(x), float64: the quantile at Phi(z), with z the normal number of Gaussian noise."""
     z = normals(clean, rng)
     rate, u = peak * intensity(clean.cpu().double()).numpy(), ndtr(z)
     count = np.maximum(np.rint(rate + np.sqrt(rate) * z + (z**2 - 1) / 6), 0)  # Cornish and Fisher's, 1 or 2 off

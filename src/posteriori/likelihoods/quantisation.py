@@ -1,4 +1,4 @@
-"""Quantisation: a measurement is known to its last digit, and no further."""
+"""Quantisation: a measurement is rounded to a fixed number of bits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from posteriori.rng import Rng
 class Quantised(Independent):
     """y = Q(A(x) + step n / 2): rounded to a multiple of step = 2 / (2^bits - 1) from -1, n ~ N(0, 1).
 
-    Levels go on beyond [-1, 1]. The probability of y is that of its cell, Phi((y + step / 2 - a) / s) -
-    Phi((y - step / 2 - a) / s), s = step / 2. That noise before the rounding is what makes a converter linear: with it
-    the mean of y is A(x) to 0.3% of a step and its variance s^2 + step^2 / 12, to 3% (they are periodic in A(x), of
-    amplitude exp(-2 pi^2 s^2 / step^2) and smaller harmonics). Pictures of 8 bits have that much noise as a rule.
-    Where a picture was rounded without noise, the operator ``bit-depth`` is for it.
+    Levels continue beyond [-1, 1]. The probability of y is that of its cell, Phi((y + step / 2 - a) / s) - Phi((y -
+    step / 2 - a) / s), with s = step / 2. The noise before rounding makes the quantiser linear: with it, the mean of y
+    is A(x) to 0.3% of a step, and its variance is s^2 + step^2 / 12 to 3% (the errors are periodic in A(x), with
+    amplitude exp(-2 pi^2 s^2 / step^2) and smaller harmonics). Most 8-bit pictures have that much noise. For a picture
+    that was rounded without noise, use the operator ``bit-depth``.
 
     Source: Widrow and Kollar 2008, "Quantization noise", chapters 4, 11 and 19.
     """
@@ -53,7 +53,7 @@ class QuantisationNoise(Noise[Quantised]):
 
     name: ClassVar[str] = "quantisation"
 
-    bits: Annotated[int, Ge(1), Le(16), "bits of a value over [-1, 1]"]
+    bits: Annotated[int, Ge(1), Le(16), "number of bits for the range [-1, 1]"]
 
     @property
     def step(self) -> float:

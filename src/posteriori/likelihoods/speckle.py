@@ -1,4 +1,4 @@
-"""Speckle: noise that multiplies, as in radar, ultrasound and laser light."""
+"""Speckle: multiplicative noise, as in radar, ultrasound and laser light."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from posteriori.rng import Rng
 class Speckle(Independent):
     """y = 2 I g - 1 with the intensity I = (A(x) + 1) / 2, at least 0.001, and g ~ Gamma(looks), of mean 1.
 
-    ``y`` is on the [-1, 1] scale, -1 for no light and without an upper end. The noise of an entry has the standard
-    deviation 2 I / sqrt(looks); one look is fully developed speckle, exponential. PosterioriError for a ``y`` as in
-    ``Measured`` or below -1 where it is observed, and where looks is no finite number above 0.
+    ``y`` is on the [-1, 1] scale: -1 for no light, and without an upper limit. The noise of an entry has standard
+    deviation 2 I / sqrt(looks). One look is fully developed speckle, which is exponential. PosterioriError for a ``y``
+    as in ``Measured``, for an observed y below -1, and if looks is not a finite number above 0.
 
     Source: Goodman 2007, "Speckle phenomena in optics", sections 3.2 and 4.2.
     """
@@ -46,7 +46,7 @@ class Speckle(Independent):
 
     def log_density(self, y: Tensor, a: Tensor) -> Tensor:
         looks, light, mean = self.looks, ((y + 1) / 2).clamp(min=1e-12), intensity(a)
-        shape = looks * math.log(looks) - math.lgamma(looks) - math.log(2)  # y is 2 wide
+        shape = looks * math.log(looks) - math.lgamma(looks) - math.log(2)  # the range of y is 2
         return shape + (looks - 1) * light.log() - looks * mean.log() - looks * light / mean
 
 
@@ -57,7 +57,7 @@ class SpeckleNoise(Noise[Speckle]):
 
     name: ClassVar[str] = "speckle"
 
-    looks: Annotated[float, Gt(0), "images that were averaged; the relative noise is 1 / sqrt(looks)"]
+    looks: Annotated[float, Gt(0), "number of images averaged; the relative noise is 1 / sqrt(looks)"]
 
     @property
     def level(self) -> float:

@@ -1,6 +1,6 @@
-"""The operators that ship, a line each, in the order of every list.
+"""The operators that ship, one line each, in the order of every list.
 
-Its line is all that a new one needs: the exports, the listing, the text form and the protocol tests follow.
+A new operator needs only its line here: the exports, the listing, the text form and the protocol tests follow.
 """
 # ruff: noqa: F401, I001
 

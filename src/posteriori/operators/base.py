@@ -19,31 +19,33 @@ from posteriori.errors import PosterioriError
 from posteriori.operators.drawing import in_rows
 
 
-@dataclass(frozen=True, eq=False)  # its subclasses' fields count too, and those that hold an array are no other's equal
+@dataclass(
+    frozen=True, eq=False
+)  # subclasses' fields count too; operators that hold an array are equal only to themselves
 class Operator(ABC):
     """A forward operator A for images of one ``shape``, (C, H, W) or (d,).
 
-    Batches are (B, *shape), float32 or float64; A(x) is (B, *measured_shape). It knows nothing of noise.
+    Batches are (B, *shape), float32 or float64. A(x) is (B, *measured_shape). The operator has no noise.
     """
 
     #: what the command line, presets and manifests call it
     name: ClassVar[str]
     #: what kind of operator it is, for messages
     kind: ClassVar[str] = "a nonlinear operator"
-    #: whether every observed entry of A(x) is on [-1, 1] where x is: a weighted mean of x's entries, or a tone of one
+    #: whether A(x) stays on [-1, 1] if x does: entries are weighted means of x's entries, or tones of them
     averages: ClassVar[bool] = False
-    #: how far beyond [-1, 1] the entries of one that averages may lie all the same
+    #: how far beyond [-1, 1] entries of such an operator may still lie
     overshoot: ClassVar[float] = 0.0
-    #: whether pictures far apart may explain one measurement, so that the mean of samples is none of them
+    #: whether very different pictures may explain a measurement, so that the mean of samples is meaningless
     ambiguous: ClassVar[bool] = False
 
-    #: values of fields for measurements that are not simulated, where they are to be others than the defaults
+    #: values of fields for measurements that are not simulated, if they differ from the defaults
     for_files: ClassVar[Mapping[str, Any]] = {}
 
     #: the fields that are lengths in pixels of the picture; None where a resized picture has no such operator
     pixel_fields: ClassVar[tuple[str, ...] | None] = None
 
-    #: the field that can be found in a picture, where a text says ``auto``; None where there is none
+    #: the field that can be estimated from a picture, as ``auto``; None if there is none
     findable: ClassVar[str | None] = None
 
     shape: tuple[int, ...]
@@ -53,14 +55,14 @@ class Operator(ABC):
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
-        """The shape of the images whose measurements, by an operator with these ``fields``, are ``measured``."""
+        """The shape of the images whose measurements by an operator with these ``fields`` have shape ``measured``."""
         return measured
 
     @classmethod
     def of_resized(cls, factor: float, **fields: Any) -> dict[str, Any]:
-        """The ``fields`` of this operator once ``factor`` pixels of a picture, along a side, have become one.
+        """The ``fields`` of the same operator on the picture made smaller by ``factor`` along each side.
 
-        PosterioriError where it has no counterpart in the resized picture.
+        PosterioriError if the resized picture has no such operator.
         """
         if cls.pixel_fields is None:
             raise PosterioriError(
@@ -72,19 +74,19 @@ class Operator(ABC):
 
     @classmethod
     def seen(cls, **fields: Any) -> float:
-        """The share of an image's entries that an operator with these ``fields`` takes anything of."""
+        """The share of an image's entries that affect the measurement, for an operator with these ``fields``."""
         return 1.0
 
     @property
     def frame(self) -> tuple[int, int, int, int]:
-        """(top, left, height, width) of the part of an image (C, H, W) that y shows; the rest is what reaches into it.
+        """(top, left, height, width) of the part of an image (C, H, W) that y shows. The rest only reaches into it.
 
-        Whole numbers of pixels, also where y has fewer.
+        In whole pixels of the image, also if y has fewer.
         """
         return 0, 0, self.shape[-2], self.shape[-1]
 
     def __matmul__(self, other: Operator) -> Operator:
-        """A @ B: x is measured by B, and that by A. Raises PosterioriError where A takes another shape than B gives."""
+        """A @ B applies B first, then A. Raises PosterioriError if A does not take the shape that B gives."""
         return Composition(other.shape, (*parts(self), *parts(other)))
 
     @cached_property
@@ -98,7 +100,7 @@ class Operator(ABC):
 
     @abstractmethod
     def initial_estimate(self, y: Tensor) -> Tensor:
-        """An image from the measurements ``y`` alone, (B, *shape): what SDEdit and RED-diff start from."""
+        """An image from the measurements ``y`` alone, (B, *shape). SDEdit and RED-diff start from it."""
 
     def zero_filled(self, y: Tensor) -> Tensor:
         """``y`` with zeros in the entries that are not observed."""
@@ -109,15 +111,15 @@ class Operator(ABC):
         return y.flatten(1)
 
     def drawing(self, y: Tensor) -> tuple[str, Tensor] | None:
-        """What ``y`` is and how it is drawn for people, (B, 3, h, w) on [-1, 1]; None where y shows what x shows."""
+        """What ``y`` is, and a drawing of it, (B, 3, h, w) on [-1, 1]; None if y looks like x."""
         return None if len(self.measured_shape) == 3 else ("measurement", in_rows(y))
 
 
 @dataclass(frozen=True)
 class Composition(Operator):
-    """Operators one after the other, A = A_1 A_2 ... A_k: the last of ``parts`` takes the image, the first gives y.
+    """A composition A = A_1 A_2 ... A_k. The last of ``parts`` is applied first.
 
-    Made by ``A_1 @ A_2``. Its name is theirs, joined by @.
+    Made by ``A_1 @ A_2``. Its name joins their names with @.
     """
 
     parts: tuple[Operator, ...]
@@ -166,5 +168,5 @@ class Composition(Operator):
 
 
 def parts(operator: Operator) -> tuple[Operator, ...]:
-    """The operators that ``operator`` is composed of, the one that gives y first; itself where it is not composed."""
+    """The operators of a composition, in the order in which they are written; ``operator`` itself if it is none."""
     return operator.parts if isinstance(operator, Composition) else (operator,)

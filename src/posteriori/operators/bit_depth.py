@@ -15,20 +15,20 @@ from posteriori.operators.rounding import Rounding, mean_within, rest_within, ro
 @final
 @dataclass(frozen=True)
 class BitDepth(Rounding):
-    """Dequantisation: every value is rounded to one of 2^bits levels, which reach from -1 to 1.
+    """Dequantisation: every value is rounded to one of 2^bits levels from -1 to 1.
 
-    With L = 2^bits - 1 it is y = 2 round(L (x + 1) / 2) / L - 1, clipped to [-1, 1]. The cells of the first and the
-    last level are taken to end three steps beyond. Gradients pass the rounding and the clipping.
+    With L = 2^bits - 1, y = 2 round(L (x + 1) / 2) / L - 1, clipped to [-1, 1]. The cells of the first and last level
+    are taken to extend three steps beyond it. Gradients pass through the rounding and the clipping unchanged.
     """
 
     name: ClassVar[str] = "bit-depth"
     averages: ClassVar[bool] = True
 
-    bits: Annotated[int, Ge(1), Le(16), "bits of a value of a channel; 8 is what pictures have"] = 3
+    bits: Annotated[int, Ge(1), Le(16), "bits per channel; ordinary pictures have 8"] = 3
 
     @property
     def step(self) -> float:
-        """From one level to the next, on the [-1, 1] scale."""
+        """The distance of two levels, on the [-1, 1] scale."""
         return 2 / (2**self.bits - 1)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Blurs whose kernel is a product, K = k k^T: A X = K_h X K_w^T with small dense matrices that hold the border."""
+"""Blurs with a product kernel, K = k k^T: A X = K_h X K_w^T, with small dense matrices that include the border."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LARGE = 1024
 
 @dataclass(frozen=True)
 class _SeparableBlur(Bordered, Separable):
-    """By one kernel along the height and along the width."""
+    """One kernel along the height and along the width."""
 
     averages: ClassVar[bool] = True
     cutoff: ClassVar[float] = 3e-2
 
     @cached_property
     def _fourier(self) -> Outer | None:
-        """The same by the Fourier transform, where that is quicker."""
+        """The same by the Fourier transform, if that is faster."""
         return Outer(self.shape, self.kernel, border=self.border) if max(self.shape[-2:]) > LARGE else None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ class _SeparableBlur(Bordered, Separable):
 class GaussianBlur(_SeparableBlur):
     """Deconvolution: the picture is convolved with a Gaussian.
 
-    The report's deconvolution is sigma = 3, size = 61 at 256 x 256. As in the official DPS code the
-    kernel ends at four sigma and the border is reflected without repeating the edge. Separable, so two
-    one-dimensional SVDs give the whole one; it is neither symmetric nor diagonal in the Fourier basis. The cut-off of
-    the pseudo-inverse is on the product of the two singular values; DDRM's and DDNM's code has it on each.
+    The report has sigma = 3, size = 61 at 256 x 256. As in the official DPS code, the kernel ends at four sigma, and
+    the border is reflected without repeating the edge. The blur is separable, so that two one-dimensional SVDs give the
+    full one; it is neither symmetric nor diagonal in the Fourier basis. The cut-off of the pseudo-inverse applies to
+    the product of the two singular values; in DDRM's and DDNM's code it applies to each.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", section 4.
     """
@@ -102,9 +102,9 @@ class GaussianBlur(_SeparableBlur):
 @final
 @dataclass(frozen=True)
 class BoxBlur(_SeparableBlur):
-    """Deconvolution: every pixel is replaced by the mean of the square around it.
+    """Deconvolution: every pixel is replaced by the mean of a square around it.
 
-    y = k * x with k = 1 / size^2 on size x size pixels; of an even size, the square reaches further down and right.
+    y = k * x with k = 1 / size^2 on size x size pixels. A square of even size reaches one pixel further down and right.
     """
 
     name: ClassVar[str] = "box-blur"

@@ -1,4 +1,4 @@
-"""What a convolution takes to lie beyond the frame."""
+"""What a convolution assumes beyond the frame."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.operators.linear import LinearOperator
 
-#: the picture mirrored without its edge, repeated, its edge repeated, or nothing: y has only what the picture decides
+#: the picture mirrored without its edge, the picture repeated, its edge repeated, or nothing: y is smaller
 Border = Literal["reflect", "circular", "replicate", "valid"]
-MEANING = "beyond the frame: the picture mirrored, repeated, or its edge; or valid, where y is smaller than the picture"
+MEANING = "beyond the frame: the picture mirrored, the picture or its edge repeated; valid: y is smaller than x"
 
 _PAD: dict[str, Literal["reflect", "wrap", "edge"]] = {"reflect": "reflect", "circular": "wrap", "replicate": "edge"}
 
 
 def reach(length: int) -> tuple[int, int]:
-    """(before, after) each pixel, how many a kernel of ``length`` needs; its middle is at length // 2."""
+    """(before, after): how many pixels a kernel of ``length`` needs on each side; its middle is at length // 2."""
     return (length - 1) // 2, length // 2
 
 
 def columns(side: int, length: int, border: Border) -> np.ndarray:
-    """Which of the ``side`` pixels stands at each place that a kernel of ``length`` passes over."""
+    """Which of the ``side`` pixels stands at each position that a kernel of ``length`` covers."""
     if border == "valid":
         return np.arange(side)
     return np.pad(np.arange(side), reach(length), mode=_PAD[border])
@@ -44,10 +44,11 @@ def convolution(kernel: np.ndarray, side: int, border: Border) -> Tensor:
 
 @dataclass(frozen=True)
 class Bordered(LinearOperator):
-    """A convolution, with what it takes to lie beyond the frame; its y has what the picture shows, or less.
+    """A convolution with an assumption about what lies beyond the frame. y has the size of the picture, or is smaller.
 
-    A photograph's blur takes in light from beyond its frame, which no mirror image has. With border=valid, x is larger
-    than y by what the kernel reaches, and nothing is said about the rest: what is not simulated is restored so.
+    The blur of a photograph also takes in light from beyond its frame, which no mirror image reproduces. With
+    border=valid, x is larger than y by the reach of the kernel, and nothing is assumed beyond. Measurements that are
+    not simulated are restored this way.
     """
 
     for_files: ClassVar[Mapping[str, Any]] = {"border": "valid"}
@@ -96,7 +97,7 @@ class Bordered(LinearOperator):
         return reach(rows)[0], reach(columns)[0], self.shape[-2] - rows + 1, self.shape[-1] - columns + 1
 
     def initial_estimate(self, y: Tensor) -> Tensor:
-        """y, with its edge repeated around it where x is larger."""
+        """y, with its edge repeated around it if x is larger."""
         (height, width), (top, left, rows, columns) = self.shape[-2:], self.frame
         if (rows, columns) == (height, width):
             return y

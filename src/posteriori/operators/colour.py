@@ -1,4 +1,4 @@
-"""Colour that is lost: greys, one colour a pixel, and a channel that is missing."""
+"""Lost colour: grey pictures, one colour per pixel, and a missing channel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OfColours(LinearOperator):
         super().__post_init__()
         if len(self.shape) != 3 or self.shape[0] != 3:
             raise PosterioriError(
-                f"{self.name} is for colours, and the images are {self.shape}: give (3, height, width)"
+                f"{self.name} takes colour images, and these are {self.shape}: give (3, height, width)"
             )
 
 
@@ -35,7 +35,7 @@ class OfColours(LinearOperator):
 class Grey(OfColours, Orthogonal):
     """Colourisation: y = w_r R + w_g G + w_b B, (B, 1, H, W).
 
-    The mean has the weights of DDRM's and DDNM's code, (.3333, .3334, .3333); rec601 is luma, (.299, .587, .114).
+    The mean has the weights of DDRM's and DDNM's code, (.3333, .3334, .3333). rec601 is luma, (.299, .587, .114).
 
     Paper: Kawar et al. 2022, "Denoising diffusion restoration models", section 5.
     """
@@ -45,7 +45,7 @@ class Grey(OfColours, Orthogonal):
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
 
-    weights: Annotated[Literal["mean", "rec601"], "of the three channels"] = "mean"
+    weights: Annotated[Literal["mean", "rec601"], "weights of the three channels"] = "mean"
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ class Grey(OfColours, Orthogonal):
         return c * (self._w / self._w.norm()).to(c)
 
     def initial_estimate(self, y: Tensor) -> Tensor:
-        """The greys, as colours."""
+        """The grey picture, in three equal channels."""
         return y.expand(-1, 3, -1, -1).contiguous()
 
     def drawing(self, y: Tensor) -> tuple[str, Tensor]:
@@ -79,7 +79,7 @@ class Grey(OfColours, Orthogonal):
 class Bayer(OfColours, Masking):
     """Demosaicing: every pixel has one colour, as on a camera's sensor.
 
-    Counted from 0, red is at odd rows and odd columns, blue at even ones of both, and green at the others.
+    Counted from 0, red is at odd rows and odd columns, blue at even rows and even columns, and green at the others.
 
     Paper: Bayer 1976, "Color imaging array", US patent 3971065.
     """
@@ -103,7 +103,7 @@ class ChannelLoss(OfColours, Masking):
     name: ClassVar[str] = "channel-loss"
     pixel_fields: ClassVar[tuple[str, ...] | None] = ()
 
-    channel: Annotated[Channel, "the one that is missing"] = "blue"
+    channel: Annotated[Channel, "the missing channel"] = "blue"
 
     @cached_property
     @torch.inference_mode(False)

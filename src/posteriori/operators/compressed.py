@@ -17,8 +17,8 @@ from posteriori.operators.kspace import KSpace, pixels
 from posteriori.operators.svd import Orthogonal
 from posteriori.rng import Purpose, generator
 
-Share = Annotated[float, Gt(0), Le(1), "share of the coefficients that is measured"]
-Seed = Annotated[int, Ge(0), "which of them: the seed of a random order"]
+Share = Annotated[float, Gt(0), Le(1), "share of the coefficients that are measured"]
+Seed = Annotated[int, Ge(0), "seed of their random order"]
 
 
 @final
@@ -26,14 +26,14 @@ Seed = Annotated[int, Ge(0), "which of them: the seed of a random order"]
 class WalshHadamard(Orthogonal):
     """Compressed sensing: a random share of each channel's Walsh-Hadamard coefficients.
 
-    y = (H vec(x))[first m of an order], (C, m) for m = round(share H W), where the n x n matrix H of entries
-    +-1 / sqrt(n) is the Hadamard matrix in natural order, of the n = H W pixels row by row. H is orthonormal, so that
-    noise of sigma on a coefficient is noise of sigma on a pixel. The order is one for all channels: coefficient 0,
-    which is the picture's mean, and the others at random. Without the mean, nothing tells how bright a picture is.
-    H W is a power of two.
+    y = (H vec(x))[first m of an order], (C, m), with m = round(share H W). The n x n matrix H has entries +-1 / sqrt(n)
+    and is the Hadamard matrix in natural order, for the n = H W pixels row by row. H is orthonormal, so that noise of
+    sigma on a coefficient is noise of sigma on a pixel. All channels share one order: coefficient 0, the mean of the
+    picture, comes first and the others at random. Without it, the brightness of the picture would be unknown. H W must
+    be a power of two.
 
-    Paper: Kawar et al. 2022, "Denoising diffusion restoration models", appendix D; its code draws
-    coefficient 0 with the others, and divides by the side of a square picture.
+    Paper: Kawar et al. 2022, "Denoising diffusion restoration models", appendix D. Its code draws coefficient 0 like
+    the others, and divides by the side of a square picture.
     """
 
     name: ClassVar[str] = "walsh-hadamard"
@@ -43,7 +43,7 @@ class WalshHadamard(Orthogonal):
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
-        """Of square pictures."""
+        """For square pictures."""
         channels, m = measured
         side = math.isqrt(round(m / fields.get("share", cls.share)))
         return channels, side, side
@@ -77,7 +77,7 @@ class WalshHadamard(Orthogonal):
         return fwht(self._placed(c)).unflatten(2, self.shape[1:])
 
     def _placed(self, c: Tensor) -> Tensor:
-        """All n coefficients, with zeros for those that are not measured."""
+        """All n coefficients, with zeros for those not measured."""
         full = c.new_zeros(*c.shape[:2], math.prod(self.shape[1:]))
         full[..., self.chosen.to(c.device)] = c
         return full
@@ -92,11 +92,13 @@ class WalshHadamard(Orthogonal):
 class Fourier(KSpace):
     """Compressed sensing: a random share of the points of each channel's Fourier transform.
 
-    y = M F x, (C, 2, H, W): real and imaginary part, zero where M measures nothing, with the zero frequency in the
-    middle; F is the orthonormal discrete Fourier transform. M keeps a block of low frequencies and draws the other
-    points uniformly, round(share H W) in all, the same for all channels. A picture of two channels is a complex one:
-    y is (2, H, W). A real picture has the conjugate value at the mirrored frequency: where one of the two is measured,
-    the other is known, with the same noise; where both are, the noise is halved in variance.
+    y = M F x, (C, 2, H, W), with real and imaginary part, zero where M measures nothing, and the zero frequency in the
+    middle. F is the orthonormal discrete Fourier transform. M keeps a block of low frequencies and draws the other
+    points uniformly, round(share H W) in all, the same for all channels. A picture of two channels is complex: y is (2,
+    H, W).
+
+    A real picture has conjugate values at mirrored frequencies. If one of the two is measured, the other is known, with
+    the same noise. If both are measured, the variance of the noise is halved.
 
     Paper: Lustig, Donoho and Pauly 2007, "Sparse MRI", Magnetic Resonance in Medicine 58, for random points of k-space
     with a dense middle.
@@ -136,7 +138,7 @@ class Fourier(KSpace):
 
 
 def fwht(x: Tensor) -> Tensor:
-    """The orthonormal Walsh-Hadamard transform of the last dimension, a power of two, in natural order: its inverse."""
+    """The orthonormal Walsh-Hadamard transform in natural order, its own inverse: (..., n), n a power of two."""
     n, h = x.shape[-1], 1
     while h < n:
         a, b = x.unflatten(-1, (-1, 2, h)).unbind(-2)

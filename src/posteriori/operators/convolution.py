@@ -20,16 +20,16 @@ from posteriori.operators.border import Bordered, columns, convolution
 from posteriori.operators.separable import Separable
 from posteriori.operators.svd import SVDOperator
 
-#: a kernel is a product of two where its second singular value is below this share of the first
+#: a kernel counts as a product of two if its second singular value is below this share of the first
 _PRODUCT = 1e-9
 
 
 @dataclass(frozen=True)
 class Convolution(Bordered):
-    """y(i) = sum_j k(j) x(i + c - j), with c the middle of the kernel, at half its sides; for every channel alike.
+    """y(i) = sum_j k(j) x(i + c - j), the same for every channel, with the kernel's middle c at half its sides.
 
-    k is turned by 180 degrees where a network's layer has it: there its weights are correlated. The SVD is known where
-    the border is circular, and where k is a product of two.
+    This is a true convolution: networks' layers correlate instead, with k rotated by 180 degrees. The SVD is known for
+    a circular border, and for a k that is a product of two.
     """
 
     def __post_init__(self) -> None:
@@ -64,16 +64,16 @@ class Convolution(Bordered):
 
     @cached_property
     def _grid(self) -> tuple[int, int]:
-        """The sides on which the Fourier transform is taken: those of the padded picture, or a little more."""
+        """The sides on which the Fourier transform is taken: those of the padded picture, or slightly more."""
         if self.border == "circular":
             return self.shape[-2], self.shape[-1]
         height, width = (len(padding) for padding in self._padding)
         return next_fast_len(height, real=True), next_fast_len(width, real=True)
 
     @cached_property
-    @torch.inference_mode(False)  # they outlive it, and gradients pass by them
+    @torch.inference_mode(False)  # they outlive inference mode, and no gradient goes through them
     def _padding(self) -> tuple[Tensor, Tensor]:
-        """Which pixel stands at each place of the padded picture, along the height and the width."""
+        """Which pixel stands at each position of the padded picture, along the height and the width."""
         sides, lengths = self.shape[-2:], self.weights.shape
         height, width = (
             torch.from_numpy(columns(side, length, self.border)) for side, length in zip(sides, lengths, strict=True)
@@ -122,27 +122,27 @@ class Convolution(Bordered):
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
         if self.svd:
             return self.svd.prox(z, y, rho)
-        if not rho:  # which asks for the solution nearest to z
+        if not rho:  # for the solution nearest to z
             return super().prox(z, y, rho)
         if self.border == "valid":
             return z + self._within(y - self(z), rho)
         factor = 1 / (self._transfer.abs().square() + rho)
 
-        def near(r: Tensor) -> Tensor:  # the inverse, but for the border
+        def near(r: Tensor) -> Tensor:  # the inverse, except at the border
             return self._filtered(r, factor)[..., : r.shape[-2], : r.shape[-1]]
 
         misfit = self.adjoint(y - self(z))
         return z + cg(lambda d: self.adjoint(self(d)) + rho * d, misfit, self.tolerance, self.iterations, near=near)
 
     def _within(self, misfit: Tensor, rho: float) -> Tensor:
-        """The d with the least |A d - misfit|^2 + rho |d|^2, where y is smaller than the picture.
+        """The d that minimises |A d - misfit|^2 + rho |d|^2, if y is smaller than the picture.
 
-        On a periodic grid that holds the picture the convolution is C, and diagonal; y sees a frame of it. With w for
-        what C d is outside, 0 in the frame as misfit is outside,
+        On a periodic grid that contains the picture, the convolution is C, which is diagonal. y sees a frame of it.
+        With w for C d outside the frame (w is 0 in the frame, and misfit is 0 outside),
 
             d = C^T v / (C C^T + rho),  v = misfit + w,
 
-        so that w = C d outside is a system for w, solved by conjugate gradients, of one filter a step, until its
+        so that w = C d outside is a system for w. Conjugate gradients solve it, with one filter a step, until its
         residual is ``tolerance`` of |misfit|.
         """
         (rows, cols), (height, width) = self.weights.shape, misfit.shape[-2:]
@@ -167,7 +167,7 @@ class Convolution(Bordered):
 class Outer(Convolution):
     """The convolution with the product of ``kernel`` along the height and along the width.
 
-    By the Fourier transform alone: in large pictures that is quicker than by matrices, whose size is the picture's.
+    By the Fourier transform only: for large pictures this is faster than matrices of the picture's size.
     """
 
     tolerance: ClassVar[float] = 1e-3
@@ -197,7 +197,7 @@ class _Circular(SVDOperator):
     """A circular convolution, which is diagonal in the Fourier basis.
 
     V is the real basis of Hartley's transform, cos + sin of every frequency, which is orthonormal and its own inverse
-    (Bracewell 1983); s = |k^|, and U turns each frequency by the phase of k^.
+    (Bracewell 1983). s = |k^|, and U rotates each frequency by the phase of k^.
     """
 
     cutoff: ClassVar[float] = 3e-2
@@ -207,7 +207,7 @@ class _Circular(SVDOperator):
     @cached_property
     @torch.inference_mode(False)
     def s(self) -> Tensor:
-        """|k^| at all frequencies: the real transform has half of them, and the others are their mirror images."""
+        """|k^| at all frequencies. The real transform has half of them; the others are mirror images."""
         height, width = self.shape[-2:]
         half = self.transfer.abs()
         mirrored = half[(-torch.arange(height)) % height]
@@ -238,14 +238,14 @@ class _Circular(SVDOperator):
 class Blur(Convolution):
     """Deconvolution: the picture is convolved with any kernel, from a file or an array.
 
-    A file is what numpy.save wrote, or a picture of the kernel, white on black. It is divided by its sum, and its
-    middle is the pixel at half its sides.
+    The file is either an array from numpy.save, or a picture of the kernel, white on black. The kernel is divided by
+    its sum. Its middle is the pixel at half its sides.
     """
 
     name: ClassVar[str] = "blur"
     findable: ClassVar[str | None] = "kernel"
 
-    kernel: Annotated[Array | None, "the kernel; none is a binomial one of 5 x 5, near sigma = 1"] = None
+    kernel: Annotated[Array | None, "the kernel; none: a 5 x 5 binomial kernel, about sigma = 1"] = None
 
     def __post_init__(self) -> None:
         if self.kernel is not None:
@@ -263,7 +263,7 @@ class Blur(Convolution):
         largest = np.abs(values).max() or 1.0  # of numbers up to it the sum could be too large to be one
         total = (values / largest).sum()
         if abs(total) < 1e-6:
-            raise PosterioriError("the kernel sums to zero, and is to be divided by its sum: give one that does not")
+            raise PosterioriError("the kernel sums to zero, and cannot be divided by its sum: give another kernel")
         return values / largest / total
 
 
@@ -272,13 +272,13 @@ class Blur(Convolution):
 class Defocus(Convolution):
     """Deconvolution: every point is spread over a disc, as by a lens out of focus.
 
-    k is 1 / (pi radius^2) inside the disc. A pixel at its edge has the share of it that lies inside.
+    k is 1 / (pi radius^2) inside the disc. A pixel at the edge counts by the share of its area inside.
     """
 
     name: ClassVar[str] = "defocus"
     pixel_fields: ClassVar[tuple[str, ...] | None] = ("radius",)
 
-    radius: Annotated[float, Gt(0), "of the disc, in pixels"] = 3.0
+    radius: Annotated[float, Gt(0), "radius of the disc, in pixels"] = 3.0
 
     @property
     def lengths(self) -> tuple[int, int]:

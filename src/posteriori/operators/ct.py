@@ -20,7 +20,7 @@ from posteriori.operators.drawing import in_colour
 from posteriori.operators.kspace import pixels
 from posteriori.operators.linear import LinearOperator
 
-#: what the matrix and its transpose may take, in bytes
+#: largest size of the matrix and its transpose, in bytes
 LARGEST = 8 * 2**30
 #: bytes for each pixel and view: 2.2 entries of a weight and a column in both
 _BYTES = 36
@@ -29,30 +29,30 @@ _BYTES = 36
 @final
 @dataclass(frozen=True)
 class CT(LinearOperator):
-    """Computed tomography: the picture's mean along parallel lines, from several sides.
+    """Computed tomography: the picture's mean along parallel lines, from several directions.
 
-    y(t, theta) = (1 / N) sum_s x(t cos theta + s sin theta, ...), the sinogram (C, M, views) of a detector with
-    M = ceil(sqrt(2) N) bins, one pixel wide, which sees the whole picture; N is the longer side and x is 0 outside.
-    The views are at equal angles from 0 to ``span`` degrees, less than 180 for limited-angle tomography. As
-    scikit-image's ``radon(x, theta, circle=False) / N``: the picture is turned by bilinear interpolation, and its
-    columns are added. Line integrals p of attenuations mu on [0, 1], x = 2 mu - 1, are
-    y = (2 p - radon(1)) / N. The initial estimate is filtered back-projection with the ramp filter.
+    y(t, theta) = (1 / N) sum_s x(t cos theta + s sin theta, ...), the sinogram (C, M, views), where N is the longer
+    side. The detector has M = ceil(sqrt(2) N) bins of one pixel, and sees the whole picture; x is 0 outside. The views
+    are at equal angles from 0 to ``span`` degrees; limited-angle tomography has less than 180. The result equals
+    scikit-image's ``radon(x, theta, circle=False) / N``, which rotates the picture by bilinear interpolation and adds
+    its columns. Line integrals p of attenuations mu on [0, 1], with x = 2 mu - 1, are y = (2 p - radon(1)) / N. The
+    initial estimate is filtered back-projection with the ramp filter.
 
-    The weights are a sparse matrix, made once for a shape, and its transpose: the adjoint is exact, and ten times
-    faster on a processor than turning the picture (64 x 64, 60 views: 1.6 ms against 19 ms, and 1.4 against 50 back).
-    It takes 36 bytes for each pixel and view.
+    The weights are a sparse matrix and its transpose, computed once for a shape. So the adjoint is exact, and ten times
+    faster on a processor than rotating the picture (64 x 64, 60 views: 1.6 ms against 19 ms, and 1.4 ms against 50 ms
+    for the adjoint). They take 36 bytes for each pixel and view.
 
     Paper: Kak and Slaney 1988, "Principles of computerized tomographic imaging", chapter 3.
     """
 
     name: ClassVar[str] = "ct"
 
-    views: Annotated[int, Ge(1), "projections, at equal angles"] = 60
-    span: Annotated[float, Gt(0), Le(180), "what the angles cover, in degrees"] = 180.0
+    views: Annotated[int, Ge(1), "number of projections, at equal angles"] = 60
+    span: Annotated[float, Gt(0), Le(180), "range of the angles, in degrees"] = 180.0
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
-        """Of square pictures."""
+        """For square pictures."""
         side = int(measured[1] / math.sqrt(2))
         return measured[0], side, side
 
@@ -62,8 +62,8 @@ class CT(LinearOperator):
         if (need := _BYTES * height * width * self.views) > LARGEST:
             most = LARGEST // (_BYTES * height * width)
             raise PosterioriError(
-                f"{self.views} views of {height} x {width} pixels need {need / 2**30:.3g} GiB, up to "
-                f"{LARGEST / 2**30:.0f} are taken: give smaller pictures, or views up to {most}"
+                f"{self.views} views of {height} x {width} pixels need {need / 2**30:.3g} GiB, and at most "
+                f"{LARGEST / 2**30:.0f} are possible: give smaller pictures, or views up to {most}"
             )
 
     @property
@@ -76,7 +76,7 @@ class CT(LinearOperator):
 
     @property
     def angles(self) -> np.ndarray:
-        """Of the views, in degrees."""
+        """The angles of the views, in degrees."""
         return self.span / self.views * np.arange(self.views)
 
     @cached_property
@@ -87,7 +87,7 @@ class CT(LinearOperator):
         return _csr(matrix), _csr(matrix.T.tocsr())
 
     def _rows(self) -> Iterator[sparse.csr_matrix]:
-        """A's rows of one view after another."""
+        """The rows of A, one view after another."""
         height, width = self.shape[1:]
         bins = np.arange(self._bins)
         middle = self._bins // 2
@@ -148,6 +148,6 @@ class _Product(torch.autograd.Function):
 
 def _csr(matrix: sparse.csr_matrix) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse")  # that they are new, and not checked unless asked for
+        warnings.filterwarnings("ignore", "Sparse")  # that sparse tensors are new, and not checked unless asked for
         parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
         return torch.sparse_csr_tensor(*parts, size=matrix.shape, check_invariants=False)

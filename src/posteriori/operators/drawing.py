@@ -1,4 +1,4 @@
-"""Measurements that are no pictures of the scene, drawn for people to look at: (B, 3, h, w) on [-1, 1]."""
+"""Drawings of measurements that do not look like the scene: (B, 3, h, w) on [-1, 1]."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ DARKEST = 1e-3
 
 
 def decades(magnitude: Tensor) -> Tensor:
-    """Magnitudes (B, ..., h, w) by their logarithm: white is a row's largest, black a thousandth of it or less."""
+    """Magnitudes (B, ..., h, w) on a logarithmic scale: white is a row's largest, black a thousandth of it or less."""
     largest = magnitude.flatten(1).amax(1).clamp(min=torch.finfo(magnitude.dtype).tiny)
     share = magnitude / largest.view(-1, *[1] * (magnitude.ndim - 1))
     return 1 - 2 * share.clamp(min=DARKEST).log10() / math.log10(DARKEST)
 
 
 def in_colour(panels: Tensor) -> Tensor:
-    """(B, C, h, w) as (B, 3, h, w): three channels as they are, any other number as greys side by side."""
+    """(B, C, h, w) as (B, 3, h, w): three channels unchanged, any other number as greys side by side."""
     if panels.shape[1] == 3:
         return panels
     return torch.cat(panels.unbind(1), -1)[:, None].expand(-1, 3, -1, -1)
 
 
 def in_rows(y: Tensor) -> Tensor:
-    """Any numbers (B, ...) in the rows of a square, grey: 0 is the middle, the largest magnitude black or white."""
+    """Any numbers (B, ...) in the rows of a grey square: 0 is mid-grey, the largest magnitude black or white."""
     flat = y.flatten(1)
     side = math.ceil(math.sqrt(flat.shape[1]))
     flat = flat / flat.abs().amax(1, keepdim=True).clamp(min=torch.finfo(y.dtype).tiny)

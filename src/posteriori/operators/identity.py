@@ -13,7 +13,7 @@ from posteriori.operators.svd import Orthogonal
 @final
 @dataclass(frozen=True)
 class Identity(Orthogonal):
-    """Denoising: y is the picture and the noise."""
+    """Denoising: y is the picture with noise."""
 
     name: ClassVar[str] = "identity"
     pixel_fields: ClassVar[tuple[str, ...] | None] = ()

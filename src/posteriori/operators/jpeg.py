@@ -34,17 +34,18 @@ _YCBCR = [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418
 @final
 @dataclass(frozen=True)
 class JPEG(Rounding):
-    """JPEG compression: 8 x 8 blocks of the discrete cosine transform, rounded more the lower the quality.
+    """JPEG compression: rounded cosine coefficients of 8 x 8 blocks, in coarser steps at lower quality.
 
-    On [0, 255]: to YCbCr, chroma averaged over 2 x 2 pixels (4:2:0), orthonormal DCT of 8 x 8 blocks, division by
-    the tables of Annex K, rounding, and all of that back, chroma by the triangle filter of the reference decoder
-    ("fancy upsampling"). The tables are scaled by s = 5000 / quality below 50 and 200 - 2 quality from 50 on,
-    floor((s Q + 50) / 100) in [1, 255]. Sides that 16 does not divide are continued by their last pixels. y is the
-    decoded picture, not clipped: a real decoder (Pillow) gives the same up to its rounding to bytes, and its files are
-    read as y. Measurements have no noise after that: ``--noise 0``.
+    On [0, 255]: conversion to YCbCr, chroma averaged over 2 x 2 pixels (4:2:0), orthonormal DCT of 8 x 8 blocks,
+    division by the tables of Annex K, rounding, and the inverse of all that, with chroma by the triangle filter of the
+    reference decoder ("fancy upsampling"). The tables are scaled by s = 5000 / quality below 50 and 200 - 2 quality
+    from 50 on, floor((s Q + 50) / 100) in [1, 255]. Pictures are extended by their last pixels to multiples of 16. y is
+    the decoded picture, not clipped. A real decoder (Pillow) gives the same up to its rounding to bytes, so that JPEG
+    files can be read as y. No noise is added after that: use ``--noise 0``.
 
-    Gradients pass the rounding. The coefficients of y follow from y. To ``conditional_mean`` those of x are
-    independent, with the planes' variances, and what moves them is made of as little YCbCr as can be.
+    Gradients pass through the rounding unchanged. The coefficients can be recovered from y. ``conditional_mean`` treats
+    the coefficients of x as independent, with the variances of their planes, and changes as little of YCbCr as
+    possible.
 
     Paper: ITU-T T.81 (1992); Kawar et al. 2022, "JPEG artifact correction using denoising diffusion restoration
     models", whose decoder repeats chroma instead.
@@ -52,9 +53,9 @@ class JPEG(Rounding):
 
     name: ClassVar[str] = "jpeg"
     averages: ClassVar[bool] = True
-    overshoot: ClassVar[float] = 1.0  # y is not clipped, and at low quality rings
+    overshoot: ClassVar[float] = 1.0  # y is not clipped, and rings at low quality
 
-    quality: Annotated[int, Ge(1), Le(100), "the encoder's quality, as Pillow and libjpeg count it"] = 30
+    quality: Annotated[int, Ge(1), Le(100), "quality setting of the encoder, on the scale of Pillow and libjpeg"] = 30
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,27 +86,27 @@ class JPEG(Rounding):
     @cached_property
     @torch.inference_mode(False)
     def _sharpened(self) -> tuple[Tensor, Tensor]:
-        """From means over pairs of rows of what the triangle filter gives to what it was given; and of columns."""
+        """Inverses of the triangle filter, from means over pairs of rows to its input, and the same for columns."""
         rows, columns = (torch.linalg.inv(own.unflatten(0, (-1, 2)).mean(1)) for own in self._triangles)
         return rows, columns
 
     def _planes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Luminance (B, 1, H, W), 128 less, and chrominance (B, 2, H / 2, W / 2) of ``x``, continued to 16s."""
+        """Luminance - 128, (B, 1, H, W), and chrominance, (B, 2, H / 2, W / 2), of ``x`` in multiples of 16."""
         height, width = self.shape[-2:]
         x = F.pad(127.5 * (x + 1), (0, -width % 16, 0, -height % 16), mode="replicate")
         planes = torch.einsum("ij,bjhw->bihw", self._colours[0].to(x), x)
         return planes[:, :1] - 128, F.avg_pool2d(planes[:, 1:], 2)
 
     def _encoded(self, planes: tuple[Tensor, Tensor]) -> list[Tensor]:
-        """Coefficients over their steps, of luminance and of chrominance."""
+        """Coefficients divided by their steps, of luminance and of chrominance."""
         return [_dct(plane) / _tiled(q, plane) for plane, q in zip(planes, self._tables, strict=True)]
 
     def _unrounded(self, coefficients: list[Tensor]) -> list[Tensor]:
-        """The planes of coefficients over their steps."""
+        """The planes of coefficients divided by their steps."""
         return [_idct(c * _tiled(q, c)) for c, q in zip(coefficients, self._tables, strict=True)]
 
     def _picture(self, luminance: Tensor, chrominance: Tensor) -> Tensor:
-        """The picture of these planes, (B, 3, H, W); of a difference where luminance is 128 less."""
+        """The picture of these planes, (B, 3, H, W); of a difference if luminance is less 128."""
         x = torch.einsum("ij,bjhw->bihw", self._colours[1].to(luminance), torch.cat([luminance, chrominance], 1))
         return x[..., : self.shape[-2], : self.shape[-1]] / 127.5
 
@@ -115,7 +116,7 @@ class JPEG(Rounding):
         return self._picture(luminance + 128, rows @ chrominance @ columns.T) - 1
 
     def coefficients(self, y: Tensor) -> list[Tensor]:
-        """The whole numbers that the decoded pictures ``y`` are of: luminance and chrominance."""
+        """The whole numbers that the decoded pictures ``y`` come from: luminance and chrominance."""
         luminance, chrominance = self._planes(y)
         rows, columns = (own.to(y) for own in self._sharpened)
         return [c.round() for c in self._encoded((luminance, rows @ chrominance @ columns.T))]
@@ -134,7 +135,7 @@ class JPEG(Rounding):
         return sigma * (n + self._change(moves))
 
     def _cells(self, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Coefficients of ``z`` over their steps, their bounds by ``y``, and the std of each where pixels have 1."""
+        """Coefficients of ``z`` divided by their steps, their bounds by ``y``, and their std if pixels have std 1."""
         # pixels are independent; a mean of four has half the std of one
         luminance, *chrominance = (127.5 * self._colours[0].norm(dim=1)).tolist()
         stds = torch.tensor(luminance), torch.tensor(chrominance)[:, None, None] / 2
@@ -142,7 +143,7 @@ class JPEG(Rounding):
         return [(c, k - 0.5, k + 0.5, own.to(c) / _tiled(q, c)) for c, k, q, own in found]
 
     def _change(self, moves: list[Tensor]) -> Tensor:
-        """The least change of a picture that moves its coefficients by so many steps."""
+        """The smallest change of a picture that moves its coefficients by so many steps."""
         luminance, chrominance = self._unrounded(moves)
         return self._picture(luminance, chrominance.repeat_interleave(2, -1).repeat_interleave(2, -2))
 
@@ -156,7 +157,7 @@ def quantisation_tables(quality: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _dct(plane: Tensor) -> Tensor:
-    """The coefficients of each 8 x 8 block, in its place."""
+    """The coefficients of each 8 x 8 block, in place."""
     basis = torch.from_numpy(dct(np.eye(8), norm="ortho", axis=0)).to(plane)
     blocks = plane.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8))  # B, C, h, 8, w, 8
     return torch.einsum("ui,bchiwj,vj->bchuwv", basis, blocks, basis).flatten(-2).flatten(-3, -2)

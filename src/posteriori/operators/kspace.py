@@ -25,12 +25,12 @@ def pixels(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def is_complex(shape: tuple[int, ...]) -> bool:
-    """Whether images of ``shape`` (C, H, W) are complex: two channels are the real and the imaginary part."""
+    """Whether images of ``shape`` (C, H, W) are complex, with real and imaginary part as two channels."""
     return shape[0] == 2
 
 
 def transform(z: Tensor) -> Tensor:
-    """F z, (..., H, W) complex: the orthonormal Fourier transform, the origin of both in the middle, at side // 2."""
+    """F z, (..., H, W) complex: the orthonormal Fourier transform, with both origins in the middle, at side // 2."""
     dim = (-2, -1)
     return torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(z, dim), norm="ortho"), dim)
 
@@ -53,11 +53,11 @@ def parts(z: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class KSpace(SVDOperator):
-    """y = M F x, the points of k-space under a mask M: (C, 2, H, W), or (2, H, W) of complex images, zero elsewhere.
+    """y = M F x, the points of k-space under a mask M: (C, 2, H, W), or (2, H, W) for complex images, zero elsewhere.
 
-    Of a complex image the measured points are coordinates, with singular values of 1. Of a real one with transform X,
-    the coordinates are those of the Hartley transform, Re X - Im X, which is real, symmetric and its own inverse: with
-    m(k) in {0, 1} for the mask, A^T A multiplies coordinate k by (m(k) + m(-k)) / 2 = s^2.
+    For a complex image, the measured points are coordinates with singular values of 1. For a real image with transform
+    X, the coordinates are those of the Hartley transform, Re X - Im X, which is real, symmetric and its own inverse.
+    With the mask m(k) in {0, 1}, A^T A multiplies coordinate k by s^2 = (m(k) + m(-k)) / 2.
     """
 
     @cached_property
@@ -116,7 +116,7 @@ class KSpace(SVDOperator):
         return self.zero_filled(full if is_complex(self.shape) else torch.stack([_even(full), -_odd(full)], -3))
 
     def _placed(self, c: Tensor) -> Tensor:
-        """The coordinates in their places, (B, C, H, W), zero where nothing is measured."""
+        """The coordinates in their positions, (B, C, H, W), zero where nothing is measured."""
         full = c.new_zeros(*c.shape[:-1], *self.shape[1:])
         full[..., self._known.to(c.device)] = c
         return full
@@ -126,7 +126,7 @@ class KSpace(SVDOperator):
 
 
 def draw(y: Tensor, shape: tuple[int, ...]) -> tuple[str, Tensor]:
-    """k-space (B, ..., 2, H, W) of images of ``shape`` by its magnitude; coils, where there are any, in a grid."""
+    """The magnitude of k-space (B, ..., 2, H, W) of images of ``shape``; several coils in a grid."""
     magnitude = y.square().sum(-3).sqrt()
     magnitude = magnitude[:, None] if is_complex(shape) else magnitude
     if magnitude.ndim == 5:

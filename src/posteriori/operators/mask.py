@@ -1,4 +1,4 @@
-"""Inpainting: A keeps the pixels under a mask. y has the image's shape and is zero where hidden."""
+"""Inpainting: A keeps the pixels under a mask. y has the image's shape, and is zero where pixels are hidden."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from posteriori.operators.svd import SVDOperator
 
 @dataclass(frozen=True)
 class Masking(SVDOperator):
-    """A keeps the entries of x where ``keep`` is true."""
+    """A keeps the entries of x for which ``keep`` is true."""
 
     averages: ClassVar[bool] = True
     selects: ClassVar[bool] = True
@@ -61,17 +61,17 @@ class Masking(SVDOperator):
 class BoxMask(Masking):
     """Inpainting: a square is hidden.
 
-    The report hides 50 x 50 of 256 x 256. Where nothing is given the box is centred and takes
-    round(50 H / 256) pixels; what is given is never rescaled.
+    The report hides 50 x 50 of 256 x 256. By default the square is centred and has a side of round(50 H / 256) pixels.
+    Values that you give are not rescaled.
 
     Paper: the report, "Diffusion Models for Solving Inverse Problems", section 3.2.
     """
 
     name: ClassVar[str] = "box-mask"
 
-    size: Annotated[int | None, Ge(1), "side of the hidden square, in pixels; none is round(50 H / 256)"] = None
-    top: Annotated[int | None, Ge(0), "its first row, in pixels from 0; none centres it"] = None
-    left: Annotated[int | None, Ge(0), "its first column, in pixels from 0; none centres it"] = None
+    size: Annotated[int | None, Ge(1), "side of the hidden square, in pixels; none: round(50 H / 256)"] = None
+    top: Annotated[int | None, Ge(0), "first row of the square, counted from 0; none: centred"] = None
+    left: Annotated[int | None, Ge(0), "first column of the square, counted from 0; none: centred"] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,7 +103,7 @@ class BoxMask(Masking):
 class Mask(Masking):
     """Inpainting: the pixels where a mask is false are hidden.
 
-    It is a tensor or an array of booleans, or of zeros and one other number.
+    The mask is a tensor or an array, of booleans or of zeros and one other number.
     """
 
     name: ClassVar[str] = "mask"

@@ -23,28 +23,28 @@ _SHIFTS = 100
 @final
 @dataclass(frozen=True)
 class MotionBlur(Convolution):
-    """Deconvolution: the picture is convolved with a random path, that of a camera that is moved while it exposes.
+    """Deconvolution: the picture is convolved with a random path, as of a camera that moves during the exposure.
 
-    The kernels are drawn as those of the official DPS code, with a seed of their own. On a canvas of twice the size,
-    with diagonal D, a path has the length 0.75 D (U(0, 1) + U(0, intensity^2)), in steps of
-    Beta(1, 30) (1.1 - intensity) D. Its steps turn by angles up to U(0, pi intensity), whose sign changes with a
-    probability drawn from Beta(2, 20). Drawn as a line of D / 150 pixels, blurred by D / 100, brought to the size by
-    Lanczos resampling, and divided by its sum.
+    Kernels are drawn as in the official DPS code, with a seed. On a canvas of twice the size with diagonal D, the path
+    has the length 0.75 D (U(0, 1) + U(0, intensity^2)), in steps of Beta(1, 30) (1.1 - intensity) D. The steps turn by
+    angles up to U(0, pi intensity), whose sign changes with a probability drawn from Beta(2, 20). The path is drawn as
+    a line of D / 150 pixels, blurred by D / 100, reduced to the size by Lanczos resampling, and divided by its sum.
 
-    Two things differ from that code. Kernels below 61 pixels are drawn on a finer canvas, where the line has a width.
-    The code puts the mean of the path's points in the middle, and cuts off what lies beyond the kernel: what is left
-    may lie pixels off. Here the kernel is the part of the path whose mean lies in its middle, to half a canvas pixel.
+    Two things differ from that code. Kernels below 61 pixels are drawn on a finer canvas, on which the line has a
+    width. The code centres the mean of the path's points, and cuts off what lies beyond the kernel, so that the rest
+    may be off centre by pixels. Here the kernel is the part of the path whose mean is in its middle, to half a canvas
+    pixel.
 
     Paper: Borodenko 2020, "motionblur", the code that Chung et al. 2023 take their kernels from.
     """
 
     name: ClassVar[str] = "motion-blur"
 
-    intensity: Annotated[float, Ge(0), Le(1), "0 is a straight path, 1 one with many turns"] = 0.5
+    intensity: Annotated[float, Ge(0), Le(1), "0: a straight path; 1: a path with many turns"] = 0.5
     size: Annotated[
-        int | None, Ge(3), "side of the kernel, an odd number of pixels; none is the nearest to 61 H / 256, 61 at most"
+        int | None, Ge(3), "side of the kernel, an odd number of pixels; none: nearest to 61 H / 256, at most 61"
     ] = None
-    seed: Annotated[int, Ge(0), "of the path"] = 0
+    seed: Annotated[int, Ge(0), "seed of the path"] = 0
 
     def __post_init__(self) -> None:
         if self.size is None:
@@ -77,7 +77,7 @@ class MotionBlur(Convolution):
 
 
 def _centred(drawn: Image.Image, side: int) -> Image.Image:
-    """The square of ``drawn`` in whose middle the mean of what it holds lies, by mean shift from the middle."""
+    """A square of ``drawn`` that is centred at the mean of its contents, by mean shift from the middle."""
     left, top = ((whole - side) // 2 for whole in drawn.size)
     for _ in range(_SHIFTS):
         part = drawn.crop((left, top, left + side, top + side))

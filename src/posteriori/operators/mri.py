@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging: lines of k-space, seen by one coil or by several."""
+"""Magnetic resonance imaging: lines of k-space, measured by one coil or by several."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from posteriori.rng import Purpose, generator
 class _Lines(Operator):
     """Which columns of k-space are measured: fastMRI's Cartesian masks.
 
-    Of N columns the round(centre N) in the middle are measured, one at least. The others are drawn independently with
-    the probability that makes N / acceleration the expected number ("random"), or are equally spaced so that they are
-    as many, from a random one on ("equispaced").
+    Of N columns, the middle round(centre N) are measured, at least one. The others are drawn independently, such that N
+    / acceleration are expected in all ("random"), or are equally spaced with the same number, from a random first one
+    ("equispaced").
     """
 
-    mask: Annotated[Literal["random", "equispaced"], "how the columns outside of the middle are chosen"] = "random"
-    acceleration: Annotated[float, Ge(1), "columns of k-space for each that is measured"] = 4.0
+    mask: Annotated[Literal["random", "equispaced"], "how columns outside the middle are chosen"] = "random"
+    acceleration: Annotated[float, Ge(1), "columns of k-space per measured column"] = 4.0
     centre: Annotated[
-        float | None, Gt(0), Le(1), "share of the columns in the middle; none is 0.32 / acceleration: 0.08 at 4"
+        float | None, Gt(0), Le(1), "share of the columns in the middle; none: 0.32 / acceleration, 0.08 at 4"
     ] = None
-    seed: Annotated[int, Ge(0), "which columns"] = 0
+    seed: Annotated[int, Ge(0), "seed of the columns"] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,13 +71,13 @@ class _Lines(Operator):
 @final
 @dataclass(frozen=True)
 class MRI(_Lines, KSpace):
-    """Magnetic resonance imaging by one coil: columns of the image's Fourier transform.
+    """Magnetic resonance imaging with one coil: columns of the image's Fourier transform.
 
-    y = M F x, (2, H, W): real and imaginary part, zero where M measures nothing, with the zero frequency in the
-    middle; F is the orthonormal discrete Fourier transform. An image of two channels is complex, real and imaginary
-    part. The channels of any other are real images of their own, and y is (C, 2, H, W). M keeps columns as fastMRI's
-    masks do: round(centre N) of the N columns in the middle, and of the others as many as make N / acceleration,
-    random or equally spaced; centre is 8% at acceleration 4 and 4% at 8.
+    y = M F x, (2, H, W), with real and imaginary part, zero where M measures nothing, and the zero frequency in the
+    middle. F is the orthonormal discrete Fourier transform. An image of two channels is complex, with real and
+    imaginary part. The channels of other images are real images of their own, and y is (C, 2, H, W). M keeps columns as
+    fastMRI's masks do: round(centre N) of the N columns in the middle, and as many others as make N / acceleration,
+    random or equally spaced. The default centre is 8% at acceleration 4 and 4% at 8.
 
     Paper: Zbontar et al. 2018, "fastMRI: an open dataset and benchmarks for accelerated MRI", section 4.
     """
@@ -88,13 +88,12 @@ class MRI(_Lines, KSpace):
 @final
 @dataclass(frozen=True, eq=False)
 class MulticoilMRI(_Lines, LinearOperator):
-    """Magnetic resonance imaging by several coils, each with its own sensitivity.
+    """Magnetic resonance imaging with several coils, each with its own sensitivity.
 
-    y_c = M F (S_c x) for the coils c, (coils, 2, H, W) of a complex image (2, H, W), else (C, coils, 2, H, W); M and F
-    are those of ``mri``. The sensitivities S_c, complex (coils, H, W), are ``maps``; as measured ones are, they are to
-    be normalised to sum_c |S_c|^2 = 1. Where none are given they are simulated: the field of ``coils`` small loops at
-    equal angles on a circle of 1.5 times the radius of the field of view, |S_c| = 1 / distance with the phase of the
-    direction, normalised.
+    y_c = M F (S_c x) for the coils c, (coils, 2, H, W) for a complex image (2, H, W), else (C, coils, 2, H, W). M and F
+    are as for ``mri``. ``maps`` gives the sensitivities S_c, complex (coils, H, W). Normalise them to sum_c |S_c|^2 =
+    1, as measured ones usually are. Without maps, they are simulated: ``coils`` small loops at equal angles on a circle
+    of 1.5 times the radius of the field of view, with |S_c| = 1 / distance and the phase of the direction, normalised.
 
     Paper: Zbontar et al. 2018, "fastMRI: an open dataset and benchmarks for accelerated MRI", eq. 3; Pruessmann et al.
     1999, "SENSE: sensitivity encoding for fast MRI". The simulated maps are sigpy's birdcage_maps.
@@ -102,8 +101,8 @@ class MulticoilMRI(_Lines, LinearOperator):
 
     name: ClassVar[str] = "multicoil-mri"
 
-    coils: Annotated[int, Ge(1), "coils to simulate, where no maps are given"] = 4
-    maps: Annotated[Tensor | None, "sensitivities S_c, complex (coils, H, W); none simulates them"] = field(
+    coils: Annotated[int, Ge(1), "number of coils to simulate, without maps"] = 4
+    maps: Annotated[Tensor | None, "sensitivities S_c, complex (coils, H, W); none: simulated"] = field(
         default=None, repr=False
     )
 
@@ -122,7 +121,7 @@ class MulticoilMRI(_Lines, LinearOperator):
                 f"need complex (coils, {self.shape[1]}, {self.shape[2]})"
             )
         if not maps.isfinite().all() or not maps.any():
-            raise PosterioriError("the maps hold NaN or infinity, or nothing but zeros: give finite sensitivities")
+            raise PosterioriError("the maps hold NaN or infinity, or only zeros: give finite sensitivities")
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "coils", len(maps))
 
@@ -172,7 +171,7 @@ class MulticoilMRI(_Lines, LinearOperator):
 def birdcage(coils: int, height: int, width: int, radius: float = 1.5) -> Tensor:
     """Simulated sensitivities, (coils, height, width) complex128, with sum_c |S_c|^2 = 1.
 
-    Coil c lies at the angle 2 pi c / coils, ``radius`` times half the field of view from its middle.
+    Coil c is at the angle 2 pi c / coils, at ``radius`` times half the field of view from its middle.
     """
     angle = (2 * math.pi / coils * torch.arange(coils, dtype=torch.float64))[:, None, None]
     across, down = (2 * torch.arange(side, dtype=torch.float64) / side - 1 for side in (width, height))

@@ -1,4 +1,4 @@
-"""Inpainting with masks that are drawn: random pixels, the surroundings of the picture, and lines."""
+"""Inpainting with generated masks: random pixels, a frame, and lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Drawn(Masking):
 @final
 @dataclass(frozen=True)
 class RandomMask(_Drawn):
-    """Inpainting: a share of the pixels, drawn at random, is hidden in all channels.
+    """Inpainting: a random share of the pixels is hidden, in all channels.
 
     Paper: Zhang et al. 2025, "Improving diffusion inverse problem solving with decoupled noise annealing", section 4,
     hides 70%; Chung et al. 2023 hide 92%.
@@ -47,8 +47,8 @@ class RandomMask(_Drawn):
 
     name: ClassVar[str] = "random-mask"
 
-    share: Annotated[float, Ge(0), Le(1), "of the pixels, how much is hidden; rounded to whole pixels"] = 0.7
-    seed: Annotated[int, Ge(0), "of the draw"] = 0
+    share: Annotated[float, Ge(0), Le(1), "share of the pixels that is hidden, rounded to whole pixels"] = 0.7
+    seed: Annotated[int, Ge(0), "seed of the mask"] = 0
 
     @classmethod
     def seen(cls, **fields: Any) -> float:
@@ -62,11 +62,11 @@ class RandomMask(_Drawn):
 @final
 @dataclass(frozen=True)
 class Outpaint(_Drawn):
-    """Outpainting: the picture's surroundings are hidden, a frame of one width."""
+    """Outpainting: a frame of fixed width around the picture is hidden."""
 
     name: ClassVar[str] = "outpaint"
 
-    margin: Annotated[int | None, Ge(0), "width of the frame, in pixels; none is a quarter of the shorter side"] = None
+    margin: Annotated[int | None, Ge(0), "width of the frame, in pixels; none: a quarter of the shorter side"] = None
 
     def __post_init__(self) -> None:
         if self.margin is None:
@@ -82,13 +82,13 @@ class Outpaint(_Drawn):
 @final
 @dataclass(frozen=True)
 class LineMask(_Drawn):
-    """Inpainting: straight lines, as of scratches, are hidden; each goes from side to side at a random slant."""
+    """Inpainting: straight lines, like scratches, are hidden. Each crosses the picture at a random slant."""
 
     name: ClassVar[str] = "line-mask"
 
-    count: Annotated[int, Ge(1), Le(10_000), "lines"] = 8
-    width: Annotated[int, Ge(1), "of a line, in pixels"] = 2
-    seed: Annotated[int, Ge(0), "of the draw"] = 0
+    count: Annotated[int, Ge(1), Le(10_000), "number of lines"] = 8
+    width: Annotated[int, Ge(1), "width of a line, in pixels"] = 2
+    seed: Annotated[int, Ge(0), "seed of the mask"] = 0
 
     def hidden(self, height: int, width: int) -> np.ndarray:
         canvas = Image.new("1", (width, height))

@@ -15,7 +15,7 @@ from posteriori.errors import PosterioriError
 from posteriori.operators.base import Operator
 from posteriori.operators.drawing import decades, in_colour
 
-#: Fienup's feedback, and how often he goes round for an initial estimate: a multiple changes little at 64 pixels
+#: Fienup's feedback, and the rounds for an initial estimate: more change little at 64 pixels
 _BETA, _ROUNDS = 0.9, 200
 
 
@@ -24,13 +24,13 @@ _BETA, _ROUNDS = 0.9, 200
 class PhaseRetrieval(Operator):
     """Phase retrieval: y = |F(pad(x))|, the magnitudes of an oversampled Fourier transform of each channel.
 
-    F is the centred orthonormal 2-D FFT, and pad adds int(oversample / 8 side) black pixels at each side: 64 to 256 at
-    the default, so that y is (B, C, 1.5 H, 1.5 W). The picture is on [0, 1] first where ``values`` is "0..1", as in
-    DAPS and PnP-DM; DPS and InverseBench take it on [-1, 1]. The magnitudes do not tell a picture from the same
-    turned by 180 degrees, and rarely from one that is moved: several samples find several of them.
+    F is the centred orthonormal 2-D FFT. pad adds int(oversample / 8 side) black pixels at each side: by default 64 for
+    256, so that y is (B, C, 1.5 H, 1.5 W). With ``values`` "0..1" the picture is first mapped to [0, 1], as in DAPS and
+    PnP-DM; DPS and InverseBench keep it on [-1, 1]. The magnitudes do not determine the orientation (a picture turned
+    by 180 degrees has the same) and hardly the position, so that samples can differ widely.
 
-    The initial estimate is Fienup's hybrid input-output algorithm from fixed random phases, 200 rounds, with the
-    picture's frame and range as what is known. One such run often ends in a mixture of the picture and itself turned.
+    The initial estimate is Fienup's hybrid input-output algorithm from fixed random phases, in 200 rounds, with the
+    frame and the range as constraints. It often ends in a mixture of the picture and the turned picture.
 
     Paper: Chung et al. 2023, "Diffusion posterior sampling for general noisy inverse problems", section 4; Fienup 1982,
     "Phase retrieval algorithms: a comparison".
@@ -39,8 +39,8 @@ class PhaseRetrieval(Operator):
     name: ClassVar[str] = "phase-retrieval"
     ambiguous: ClassVar[bool] = True
 
-    oversample: Annotated[float, Ge(0), "black pixels added: oversample / 8 of the side at each end"] = 2.0
-    values: Annotated[Literal["0..1", "-1..1"], "the range of black to white that the picture has first"] = "0..1"
+    oversample: Annotated[float, Ge(0), "black padding: oversample / 8 of the side at each end"] = 2.0
+    values: Annotated[Literal["0..1", "-1..1"], "range of the picture before the transform, black to white"] = "0..1"
 
     def __post_init__(self) -> None:
         super().__post_init__()

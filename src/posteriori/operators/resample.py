@@ -1,4 +1,4 @@
-"""Super-resolution: A has fewer pixels, by a whole factor."""
+"""Super-resolution: A reduces the number of pixels by a whole factor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Smaller(Separable):
 
     pixel_fields: ClassVar[tuple[str, ...] | None] = ()  # the factor is a ratio
 
-    factor: Annotated[int, Ge(1), "side of a block, in pixels; it divides both sides of the picture"] = 4
+    factor: Annotated[int, Ge(1), "side of a block, in pixels; must divide both sides of the picture"] = 4
 
     @classmethod
     def image_shape(cls, measured: tuple[int, ...], **fields: Any) -> tuple[int, ...]:
@@ -71,10 +71,10 @@ class Downsample(Orthogonal, Smaller):
 @final
 @dataclass(frozen=True)
 class Bicubic(Smaller):
-    """Super-resolution: the picture is made smaller by bicubic interpolation, with its kernel stretched by the factor.
+    """Super-resolution: the picture is reduced by bicubic interpolation, with the kernel stretched by the factor.
 
     y_i = sum_j k((u_i - j) / factor) x_j with u_i = (i + 1/2) factor - 1/2, along the height and the width. k is Keys'
-    cubic with a = -1/2, divided by its sum at each i. The border is mirrored, with its edge repeated. That is Matlab's
+    cubic with a = -1/2, divided by its sum at each i. The border is mirrored, and its edge repeated. This is Matlab's
     imresize, and the x4 of the official codes.
 
     Paper: Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15.
@@ -82,9 +82,9 @@ class Bicubic(Smaller):
 
     name: ClassVar[str] = "bicubic"
     averages: ClassVar[bool] = True
-    overshoot: ClassVar[float] = 0.42  # the absolute weights add up to 1.188 along each side
+    overshoot: ClassVar[float] = 0.42  # the absolute weights sum to 1.188 along each side
 
-    factor: Annotated[int, Ge(1), "pixels that become one; it divides both sides of the picture"] = 4
+    factor: Annotated[int, Ge(1), "side of a block, in pixels; must divide both sides of the picture"] = 4
 
     @cached_property
     @torch.inference_mode(False)
@@ -97,8 +97,8 @@ class Bicubic(Smaller):
 class Decimate(Orthogonal, Smaller):
     """Super-resolution: one pixel of every block is kept, y_ij = x_(factor i, factor j).
 
-    After a blur by any kernel, this is the model of most super-resolution: decimate(factor=4) @ blur(kernel=FILE). By
-    itself it is nearest-neighbour interpolation.
+    After a blur this is the common model of super-resolution: decimate(factor=4) @ blur(kernel=FILE). Alone it is
+    nearest-neighbour interpolation.
     """
 
     name: ClassVar[str] = "decimate"

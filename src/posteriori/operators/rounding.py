@@ -1,4 +1,4 @@
-"""What operators that round share: gradients that pass the rounding, and a Gaussian within a measurement's cells."""
+"""What operators that round share: straight-through gradients, and a Gaussian within a measurement's cells."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from posteriori.operators.base import Operator
 
 
 class Rounding(Operator):
-    """An A that rounds. Many images give one y: those of its cells, a box in some coordinates.
+    """An A that rounds. Many images give the same y: those within its cells, a box in some coordinates.
 
-    Where A rounds, its gradient is the one without rounding: "straight-through" (Bengio et al. 2013), since the true
-    one is 0 almost everywhere.
+    The gradient is that of A without rounding, "straight-through" (Bengio et al. 2013), since the true one is 0 almost
+    everywhere.
     """
 
     kind = "an operator that rounds"
 
     @abstractmethod
     def conditional_mean(self, z: Tensor, y: Tensor, std: float) -> Tensor:
-        """E[x | A(x) = y] of x ~ N(z, std^2 I), (B, *shape); at std = 0 the image nearest to ``z`` that gives y.
+        """E[x | A(x) = y] for x ~ N(z, std^2 I), (B, *shape); at std = 0, the image nearest to ``z`` that gives y.
 
-        It goes from the middle of the cells, where std is infinite, to the projection onto them.
+        For infinite std it is the middle of the cells; as std falls, it tends to the projection onto them.
         """
 
     @abstractmethod
     def whitening(self, n: Tensor, z: Tensor, y: Tensor, std: float, sigma: float) -> Tensor:
-        """What makes the error of ``conditional_mean`` white: noise of variance sigma^2 less that of x | A(x) = y.
+        """Noise that makes the error of ``conditional_mean`` white: its variance is sigma^2 less that of x | A(x) = y.
 
-        Made of ``n`` ~ N(0, I), (B, *shape), coordinate by coordinate; none where x varies by more than sigma.
+        Made of ``n`` ~ N(0, I), (B, *shape), for each coordinate; zero where x varies by more than sigma.
         """
 
 
 def rounded(c: Tensor) -> Tensor:
-    """round(c), whose gradient is that of c."""
+    """round(c), with the gradient of c."""
     return c + (c.round() - c).detach()
 
 
 def mean_within(z: Tensor, low: Tensor, high: Tensor, std: Tensor | float) -> Tensor:
-    """The mean of N(z, std^2) between ``low`` and ``high``, entry by entry; at std = 0 the number nearest to z."""
+    """The mean of N(z, std^2) between ``low`` and ``high``, entry by entry; at std = 0, the nearest number to z."""
     inside, std = z.clamp(low, high), _double(std, z)
     turned, a, b = _tail(z, low, high, std)
     at_a, at_b = _densities(a, b)
@@ -51,9 +51,9 @@ def mean_within(z: Tensor, low: Tensor, high: Tensor, std: Tensor | float) -> Te
 
 
 def rest_within(z: Tensor, low: Tensor, high: Tensor, std: Tensor | float, sigma: Tensor | float) -> Tensor:
-    """sqrt(sigma^2 - v) for the variance v of N(z, std^2) between ``low`` and ``high``, over sigma; 0 where v is more.
+    """sqrt(sigma^2 - v) / sigma, with v the variance of N(z, std^2) between ``low`` and ``high``; 0 if v > sigma^2.
 
-    Where the bounds are a hundredth of std from each other or nearer, v is that of equal chances between them.
+    If the bounds are no more than std / 100 apart, v is that of a uniform distribution between them.
     """
     std = _double(std, z)
     _, a, b = _tail(z, low, high, std)
@@ -68,14 +68,14 @@ def _double(std: Tensor | float, near: Tensor) -> Tensor:
 
 
 def _tail(z: Tensor, low: Tensor, high: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Whether the bounds are turned about z, and they in units of std, where the tail is known to its digits."""
+    """(turned, a, b): the bounds in units of std, mirrored about z if that keeps the digits of the tail."""
     a, b = (low.double() - z) / std, (high.double() - z) / std
     turned = a + b > 0
     return turned, torch.where(turned, -b, a), torch.where(turned, -a, b)
 
 
 def _densities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Of N(0, 1) between a and b, at these."""
+    """The density of N(0, 1), truncated to [a, b], at a and at b."""
     log_b = torch.special.log_ndtr(b)
     log_mass = log_b + torch.log1p(-torch.exp(torch.special.log_ndtr(a) - log_b))
     density = lambda u: torch.exp(-u.square() / 2 - math.log(2 * math.pi) / 2 - log_mass)  # noqa: E731

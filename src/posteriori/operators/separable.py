@@ -1,4 +1,4 @@
-"""Operators that act on the rows and on the columns of a picture alike: A X = K_h X K_w^T."""
+"""Operators that act on rows and columns separately: A X = K_h X K_w^T."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from posteriori.operators.svd import SVDOperator, svd
 class Separable(SVDOperator):
     """A X = K_h X K_w^T for every channel of (C, H, W), by small dense matrices.
 
-    Two one-dimensional singular value decompositions give the whole one: its singular values are products of theirs.
+    Two one-dimensional singular value decompositions give the full one: its singular values are products of theirs.
     """
 
     @cached_property
@@ -26,7 +26,7 @@ class Separable(SVDOperator):
         """K_h and K_w, float64."""
 
     @cached_property
-    @torch.inference_mode(False)  # they outlive it, and gradients pass by them
+    @torch.inference_mode(False)  # they outlive inference mode, and no gradient goes through them
     def _factors(self) -> tuple[tuple[Tensor, ...], ...]:
         """(U, s, V^T) along the height and along the width, float32."""
         return tuple(tuple(factor.float() for factor in svd(matrix)) for matrix in self.matrices)
@@ -64,7 +64,7 @@ class Separable(SVDOperator):
 
 @dataclass(frozen=True)
 class SeparableComposition(Composition, Separable):
-    """Separable operators one after the other, which are one: K_h is the product of theirs, and so is K_w."""
+    """A composition of separable operators, which is separable: K_h and K_w are products of theirs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,16 +14,16 @@ from posteriori.operators.linear import LinearOperator
 
 
 class SVDOperator(LinearOperator):
-    """A = U diag(s) V^T in thin form; everything else follows.
+    """A = U diag(s) V^T in thin form. All other methods follow from it.
 
-    ``V``, ``Vt``, ``U`` and ``Ut`` map batches between images, measurements and the r spectral
-    coefficients, in whatever shape suits the operator; ``s`` broadcasts against the coefficients.
+    ``V``, ``Vt``, ``U`` and ``Ut`` map batches between images, measurements and the r spectral coefficients, in any
+    shape that suits the operator. ``s`` broadcasts against the coefficients.
     """
 
     kind: ClassVar[str] = "an operator with an SVD"
-    #: singular values up to this are dropped where y is divided by them: from the pseudo-inverse
+    #: the pseudo-inverse drops singular values up to this
     cutoff: ClassVar[float] = 1e-6
-    #: whether U puts every coefficient into an entry of y for itself, so that weights of the entries are theirs
+    #: whether U maps every coefficient to its own entry of y, so that weights of entries are weights of coefficients
     selects: ClassVar[bool] = False
 
     @property
@@ -44,7 +44,7 @@ class SVDOperator(LinearOperator):
     @cached_property
     @torch.inference_mode(False)
     def measured(self) -> Tensor:
-        """Which coefficients reach y, of the coefficients' shape: all but those that float32's rounding hides."""
+        """Which coefficients reach y, of the coefficients' shape: all but those below float32's rounding."""
         return self._above(SVDOperator.cutoff)
 
     def _above(self, least: float) -> Tensor:
@@ -84,7 +84,7 @@ class SVDOperator(LinearOperator):
 
 
 class Orthogonal(SVDOperator):
-    """A = s V^T: its rows are orthogonal and of one length s, 1 unless said otherwise, so that U = I."""
+    """A = s V^T: its rows are orthogonal and have one length s, 1 by default, so that U = I."""
 
     @property
     def s(self) -> Tensor:
@@ -101,11 +101,11 @@ class Orthogonal(SVDOperator):
 
 
 def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(U, s, V^T) of a matrix in thin form, float64, with bases that follow from the matrix alone.
+    """(U, s, V^T) of a matrix in thin form, float64, with bases that depend on the matrix alone.
 
-    LAPACK is free in the sign of a pair of singular vectors, and in their basis where singular values are equal; noise
-    in these coordinates would be another on another processor. Each such V is turned until V^T G is symmetric and
-    positive, with G of fixed numbers: for one vector, until its product with a fixed one is positive.
+    LAPACK may choose the sign of a pair of singular vectors, and their basis if singular values are equal, so that
+    noise in these coordinates would depend on the processor. Each such V is rotated until V^T G is symmetric and
+    positive, with G of fixed numbers; for one vector, until its product with a fixed one is positive.
     """
     u, s, vt = torch.linalg.svd(matrix.double(), full_matrices=False)
     fixed = torch.rand(vt.mT.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5

@@ -1,4 +1,4 @@
-"""Tone curves: clipped highlights and shadows, and a gamma."""
+"""Tone curves: clipped highlights and shadows, and gamma."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from posteriori.operators.base import Operator
 @final
 @dataclass(frozen=True)
 class HDR(Operator):
-    """High dynamic range: the contrast is scaled, and what leaves the range is clipped: y = clip(scale x, -1, 1).
+    """High dynamic range: the contrast is scaled, and values out of range are clipped: y = clip(scale x, -1, 1).
 
-    The true gradient is 0 where A(x) is clipped, as in the official codes: there y says only that x is beyond.
+    As in the official codes, the gradient is 0 where A(x) is clipped: there y only says that x is out of range.
 
-    Paper: Mardani et al. 2024, "A variational perspective on solving inverse problems with diffusion models",
-    section 5.
+    Paper: Mardani et al. 2024, "A variational perspective on solving inverse problems with diffusion models", section
+    5.
     """
 
     name: ClassVar[str] = "hdr"
     pixel_fields: ClassVar[tuple[str, ...] | None] = ()
     averages: ClassVar[bool] = True
 
-    scale: Annotated[float, Ge(1), "what x is multiplied by before it is clipped"] = 2.0
+    scale: Annotated[float, Ge(1), "factor of x before clipping"] = 2.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return (self.scale * x).clamp(-1, 1)
@@ -36,17 +36,17 @@ class HDR(Operator):
         return y.clamp(-1, 1) / self.scale
 
 
-#: the intensity below which a gamma goes on as its tangent: the power's own slope is 0 or infinite at black
+#: intensity below which the curve is its tangent, since the slope of a power is 0 or infinite at black
 _TOE = 1e-2
 
 
 @final
 @dataclass(frozen=True)
 class Gamma(Operator):
-    """Gamma correction: y = 2 I^gamma - 1 with the intensity I = (x + 1) / 2.
+    """Gamma correction: y = 2 I^gamma - 1, with the intensity I = (x + 1) / 2.
 
-    Below an intensity of 0.01 the curve is its tangent there, as in the standards for video, whose curves begin with a
-    straight toe: the slope is neither 0 nor infinite at black.
+    Below an intensity of 0.01 the curve is continued by its tangent, so that the slope at black is neither 0 nor
+    infinite. Video standards have such a straight toe, too.
 
     Source: ITU-R BT.709-6, item 1.2, for the toe; 2.2 is the gamma of displays.
     """

@@ -1,4 +1,4 @@
-"""W A for a diagonal W: what an operator is where the entries of y have weights, as whitened noise gives them."""
+"""W A for a diagonal W: an operator whose entries of y have weights, as for whitened noise."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from posteriori.operators.svd import SVDOperator
 
 @dataclass(frozen=True, eq=False)
 class Weighted(Operator):
-    """x -> W A(x): ``weights`` is the diagonal of W, at least 0, of A's ``measured_shape``.
+    """x -> W A(x). ``weights`` is the diagonal of W, at least 0, of A's ``measured_shape``.
 
-    Entries of weight 0 are not observed. ``weighted`` makes the kind that A admits.
+    Entries of weight 0 are not observed. ``weighted`` makes the subclass that A allows.
     """
 
     operator: Operator
@@ -26,7 +26,7 @@ class Weighted(Operator):
     @cached_property
     @torch.inference_mode(False)
     def _told(self) -> Tensor:
-        """Which of the entries that A observes have a weight, (m,)."""
+        """Which of the entries that A observes have a positive weight, (m,)."""
         return self.operator.observed_entries(self.weights[None])[0] > 0
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Weighted(Operator):
 
 
 class WeightedLinear(Weighted, LinearOperator):
-    """W A of a linear A."""
+    """W A for a linear A."""
 
     operator: LinearOperator
 
@@ -53,7 +53,7 @@ class WeightedLinear(Weighted, LinearOperator):
 
 
 class WeightedSVD(WeightedLinear, SVDOperator):
-    """W A = U diag(w s) V^T where every coefficient has an entry of y for itself (``SVDOperator.selects``)."""
+    """W A = U diag(w s) V^T, if every coefficient has its own entry of y (``SVDOperator.selects``)."""
 
     operator: SVDOperator
 
@@ -80,7 +80,7 @@ class WeightedSVD(WeightedLinear, SVDOperator):
 
 
 def weighted(operator: Operator, weights: Tensor) -> Weighted:
-    """W A: linear where A is, and with an SVD where A has one whose ``U`` selects entries."""
+    """W A: linear if A is, and with an SVD if A has one whose ``U`` selects entries."""
     svd = operator.svd if isinstance(operator, LinearOperator) else None
     if isinstance(svd, SVDOperator) and svd.selects:
         return WeightedSVD(operator.shape, svd, weights)
