@@ -40,15 +40,16 @@ def sample(
 ) -> Tensor:
     """Draws ``n`` posterior samples for each of the N measurements: (N, n, *shape), float32, on the prior's device.
 
-    ``seed`` and ``keys`` determine the random streams; the default keys come from the measurements' content. ``rng``
-    replaces these streams: it makes the draws for a chunk of measurements, with all samples of each, e.g. from a
-    ``Tape``. Seeded streams are float32, so that measurements in float64 are converted; with ``rng`` they are not.
-    ``batch`` is the number of rows of one network call (default: all). The samples of a measurement are split if there
-    are more, unless the sampler draws them together. ``callbacks`` are called at every step. ``progress`` shows a bar
-    on a terminal.
+    ``seed`` and ``keys`` determine the random streams. By default, keys come from the content of the measurements.
+    ``rng`` replaces these streams: it makes the draws for a chunk of measurements, with all samples of each, e.g. from
+    a ``Tape``. Seeded streams are float32, so that measurements in float64 are converted; with ``rng`` they are not.
 
-    Raises PosterioriError if prior, likelihood and sampler do not fit, and FloatingPointError at the first NaN or
-    infinity. On a GPU it is raised up to 16 steps later, and names the step at which it occurred.
+    ``batch`` is the number of rows of a network call (default: all). The samples of a measurement are split if they do
+    not fit, unless the sampler draws them together. ``callbacks`` are called at every step. ``progress`` shows a bar on
+    a terminal.
+
+    Raises PosterioriError if prior, likelihood and sampler do not fit together, and FloatingPointError at the first NaN
+    or infinity. On a GPU it is raised up to 16 steps later, and names the step at which it occurred.
     """
     N = len(likelihood)
     if n < 1:
@@ -91,7 +92,7 @@ def sample(
 
 
 def admit(sampler: Sampler, likelihood: Likelihood) -> None:
-    """Raises PosterioriError, which names the samplers that fit, where ``sampler`` takes no such ``likelihood``."""
+    """Raises PosterioriError, which names the samplers that fit, if ``sampler`` does not take such a ``likelihood``."""
     if isinstance(likelihood, sampler.requires):
         return
     fit = ", ".join(cls.name for cls in SAMPLERS if isinstance(likelihood, cls().requires))
@@ -102,7 +103,7 @@ def admit(sampler: Sampler, likelihood: Likelihood) -> None:
 
 
 class _Finite:
-    """Sees to it that the states of a chain are finite. Their norms stay on the device until it looks at several."""
+    """Checks that the states of a chain are finite. Their norms stay on the device until it reads several."""
 
     def __init__(self, sampler: Sampler, prior: Prior, path: Sequence[Level]):
         self.sampler, self.prior, self.path = sampler, prior, path
@@ -110,7 +111,7 @@ class _Finite:
         self.norms: list[Tensor] = []
 
     def check(self, x: Tensor, step: int) -> None:
-        """Notes the state ``x`` after ``step``. Raises FloatingPointError where one noted is not finite."""
+        """Notes the state ``x`` after ``step``. Raises FloatingPointError if a noted state is not finite."""
         self.norms.append(x.norm())  # NaN or infinity in any entry shows in it
         if step % self.every and step < len(self.path) - 1:
             return

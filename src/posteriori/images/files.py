@@ -25,13 +25,13 @@ _SAVED = tuple(s for kind, suffixes in FORMATS.items() if kind not in ("GIF", "H
 def load_image(source: str | Path, size: int | None = None) -> Tensor:
     """The picture ``source`` as (1, 3, H, W) float32 on [-1, 1].
 
-    ``source`` is a bundled name (``BUNDLED``) or else a path; "./coffee" is always a path. With ``size``
-    the centre square is brought to size x size pixels by Lanczos resampling, enlarged where it is smaller.
-    The EXIF rotation is applied, transparency is laid over white, and of several frames the first is taken. Colours of
-    an embedded profile are brought to sRGB, those of 16 bits and greys are not. 16 bits are kept (``read_picture``).
+    ``source`` is a bundled name (``BUNDLED``) or a path; "./coffee" is always a path. With ``size``, the centre square
+    is resampled to size x size pixels (Lanczos), and enlarged if it is smaller. The EXIF rotation is applied.
+    Transparency is laid over white. The first of several frames is taken. 8-bit colours with an embedded profile are
+    converted to sRGB; 16-bit colours and greys are not. 16 bits are kept (``read_picture``).
 
-    Raises OSError where the file cannot be opened, PosterioriError where it is no such picture, is damaged, or
-    declares more pixels than Pillow deems safe (``PIL.Image.MAX_IMAGE_PIXELS``), and where ``size`` < 1.
+    Raises OSError if the file cannot be opened. Raises PosterioriError if it is not a picture, is damaged, or declares
+    more pixels than Pillow considers safe (``PIL.Image.MAX_IMAGE_PIXELS``), and if ``size`` < 1.
     """
     if size is not None and size < 1:
         raise PosterioriError(f"size is {size}: give at least 1 pixel")
@@ -40,7 +40,7 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
 
 
 def read_bytes(source: str | Path) -> bytes:
-    """The file behind ``source``, a bundled name, "-" (standard input) or a path. OSError where it cannot be read."""
+    """The file ``source``: a bundled name, "-" (standard input) or a path. OSError if it cannot be read."""
     if source == STANDARD_INPUT:
         return _standard_input()
     if isinstance(source, str) and source in BUNDLED:
@@ -53,7 +53,7 @@ def read_bytes(source: str | Path) -> bytes:
 
 @cache
 def _standard_input() -> bytes:
-    """Which can be read once."""
+    """Standard input, which can be read only once."""
     return sys.stdin.buffer.read()
 
 
@@ -78,15 +78,15 @@ def to_uint8(x: Tensor) -> np.ndarray:
 
 
 def save_grey(values: np.ndarray, path: str | Path) -> None:
-    """Writes ``values``, (H, W), of which 0 is black and 1 is white, as a picture: see ``save_image``."""
+    """Writes ``values``, (H, W), 0 for black and 1 for white, as a picture: see ``save_image``."""
     save_image(2 * torch.from_numpy(values).float().expand(3, -1, -1) - 1, path)
 
 
 def save_image(x: Tensor, path: str | Path) -> None:
-    """Writes one image (see ``to_uint8``) as 8-bit RGB; the suffix of ``path`` names the format, and PNG is lossless.
+    """Writes one image, (3, H, W) or (1, 3, H, W) on [-1, 1], clamped, as 8-bit RGB.
 
-    The file appears whole or not at all. Raises PosterioriError on an unknown suffix, OSError where it cannot be
-    written.
+    The suffix of ``path`` names the format; PNG is lossless. The file is written completely or not at all. Raises
+    PosterioriError on another shape, NaN or an unknown suffix, and OSError if the file cannot be written.
     """
     if Path(path).suffix.lower() not in _SAVED:
         raise PosterioriError(f"{path} does not end like a picture: take one of {', '.join(_SAVED)}")

@@ -1,4 +1,4 @@
-"""How close a reconstruction is to the truth (PSNR, SSIM, LPIPS) and how sure, and sets of pictures to others (KID)."""
+"""How close a reconstruction is to the truth (PSNR, SSIM, LPIPS), how sure it is, and how alike sets are (KID)."""
 
 from posteriori.metrics.calibration import Interval, credible_interval, standardized
 from posteriori.metrics.fidelity import psnr, ssim

@@ -1,4 +1,4 @@
-"""How sure a set of posterior samples is of every pixel, and whether it may be."""
+"""How sure a set of posterior samples is of every pixel, and whether it is right."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Interval(NamedTuple):
 
 
 def credible_interval(x: Tensor, level: float, *, widen: float = 1.0, bounds: tuple[float, float] | None) -> Interval:
-    """Where each pixel's true value lies with a probability of ``level``, from n samples x (n, ...): (...) each.
+    """Intervals for each pixel that hold the truth with probability ``level``, from n samples x (n, ...): (...).
 
-    mean +- widen t std sqrt(1 + 1/n), t the quantile of Student's distribution with n - 1 degrees of freedom: the
-    prediction interval for one more draw of a Gaussian of which n are known (Gelman et al. 2013, "Bayesian data
-    analysis", section 3.2), so that a few samples are enough, and few give wider intervals instead of wrong ones. The
-    ends are clamped to ``bounds``. Raises PosterioriError for fewer than 2 samples, and a level outside (0, 1).
+    mean +- widen t std sqrt(1 + 1/n), with t the quantile of Student's distribution with n - 1 degrees of freedom. This
+    is the prediction interval for one more draw of a Gaussian of which n are known (Gelman et al. 2013, "Bayesian data
+    analysis", section 3.2): few samples give wider intervals, not wrong ones. The ends are clamped to ``bounds``.
+    Raises PosterioriError for fewer than 2 samples, and for a level outside (0, 1).
     """
     if len(x) < 2:
         raise PosterioriError(f"got {len(x)} sample: an interval needs at least 2")
@@ -42,9 +42,9 @@ def credible_interval(x: Tensor, level: float, *, widen: float = 1.0, bounds: tu
 
 
 def standardized(x: Tensor, truth: Tensor) -> Tensor:
-    """|truth - mean| / (std sqrt(1 + 1/n)) of the n samples x (n, ...); infinite where they are all the same.
+    """|truth - mean| / (std sqrt(1 + 1/n)) for the n samples x (n, ...); infinite where all are equal.
 
-    ``credible_interval`` at a level covers a pixel if this is at most ``t_quantile`` of that level, times ``widen``.
+    ``credible_interval`` covers a pixel if this is at most ``t_quantile`` of its level, times ``widen``.
     """
     off, std = (truth - x.mean(0)).abs(), x.std(0) * (1 + 1 / len(x)) ** 0.5
     return torch.where(off == 0, 0.0, off / std)

@@ -26,10 +26,10 @@ def pair(a: Tensor, b: Tensor, smallest: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite where they agree.
+    """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite if they are equal.
 
-    Both are clamped to [-1, 1] first, as they would be in a picture: bring images on another range to it, those on
-    [0, 1] as 2 x - 1.
+    Both are first clamped to [-1, 1], as in a picture. Convert images on another range first, those on [0, 1] by 2 x -
+    1. Raises PosterioriError as ``pair``: for other shapes, unequal shapes, and numbers that are not floating-point.
     """
     a, b = pair(a, b, smallest=1)
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
@@ -39,8 +39,9 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of two (B, 3, H, W) batches on [-1, 1], 11 pixels a side or more: Wang et al. 2004, eq. 13.
 
-    (B,), at most 1: Gaussian window of sigma 1.5 and 11 pixels, mean over the windows that lie inside the
-    image and over channels. As in published results, black is zero: SSIM depends on the images' offset.
+    (B,), at most 1. Gaussian window of sigma 1.5 and 11 pixels; mean over the windows inside the image and over
+    channels. Black is zero, as in published results: SSIM depends on the offset of the images. Raises PosterioriError
+    as ``psnr``.
     """
     a, b = ((x.double() + 1) / 2 for x in pair(a, b, smallest=11))  # variances are small differences
 

@@ -1,8 +1,8 @@
-"""How far two sets of pictures are apart as samples of two distributions: KID on AlexNet features.
+"""How far apart two sets of pictures are, as samples of two distributions: KID on AlexNet features.
 
-Binkowski et al. 2018, "Demystifying MMD GANs", whose kernel and estimator these are. Their features are Inception's;
-here they are those of the AlexNet that LPIPS brings along, so that distances compare with one another and not with
-published ones.
+The kernel and the estimator are those of Binkowski et al. 2018, "Demystifying MMD GANs". They use Inception features.
+Here the features are those of the AlexNet that comes with LPIPS, so that distances can be compared with one another,
+but not with published ones.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BATCH = 64
 
 @torch.no_grad()
 def pooled_features(images: Tensor) -> Tensor:
-    """AlexNet's last convolution of ``images``, rectified and averaged over each picture: (N, 256) float64.
+    """The last convolution of AlexNet for ``images``, rectified and averaged over each picture: (N, 256) float64.
 
-    ``images`` is (N, 3, H, W) on [-1, 1], at least 31 pixels a side, PosterioriError otherwise. The features depend
-    on the size in pixels: compare only at one.
+    ``images`` is (N, 3, H, W) on [-1, 1], at least 31 pixels a side, PosterioriError otherwise. The features depend on
+    the size in pixels: compare only at one size.
     """
     if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < SMALLEST or not images.is_floating_point():
         raise PosterioriError(
@@ -37,8 +37,9 @@ def pooled_features(images: Tensor) -> Tensor:
 def kernel_distance(x: Tensor, y: Tensor) -> float:
     """The squared maximum mean discrepancy of the features ``x`` (M, d) and ``y`` (N, d), without bias.
 
-    Binkowski et al. 2018, eq. 4, with section 4's kernel k(a, b) = (a.b / d + 1)^3: a U-statistic, 0 on average
-    where both come from one distribution, hence below 0 at times. PosterioriError for fewer than 2 rows.
+    Binkowski et al. 2018, eq. 4, with the kernel of section 4, k(a, b) = (a.b / d + 1)^3. It is a U-statistic: 0 on
+    average if both come from one distribution, and so sometimes negative. PosterioriError for fewer than 2 rows.
+    ``pooled_features`` computes features.
     """
     kernels = _kernels(x, y)
     return _discrepancy(*kernels, torch.ones(1, len(x)).double(), torch.ones(1, len(y)).double()).item()
@@ -47,9 +48,9 @@ def kernel_distance(x: Tensor, y: Tensor) -> float:
 def kernel_distance_interval(x: Tensor, y: Tensor, *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
     """The 95% bootstrap interval of ``kernel_distance``: its 2.5% and 97.5% quantiles over ``draws`` resamplings.
 
-    Rows of ``x`` and of ``y`` are drawn with replacement; a row is never compared with a copy of itself, which would
-    be a bias that the statistic does not have. Resamplings of one row alone have no pairs, and do not count. Where the
-    distributions agree the interval is too wide, by about 1.7 times: the statistic is degenerate there (Arcones and
+    Rows of ``x`` and of ``y`` are drawn with replacement. A row is never compared with a copy of itself, which would be
+    a bias that the statistic does not have. Resamplings of a single row have no pairs, and do not count. If the
+    distributions agree, the interval is about 1.7 times too wide, since the statistic is then degenerate (Arcones and
     Gine 1992).
     """
     kernels = _kernels(x, y)
@@ -61,7 +62,7 @@ def kernel_distance_interval(x: Tensor, y: Tensor, *, draws: int = 1000, seed: i
 
 
 def _kernels(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """k of all pairs within x, within y (no row with itself) and between them."""
+    """k for all pairs within x, within y (no row with itself) and between them."""
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise PosterioriError(
             f"got {tuple(x.shape)} and {tuple(y.shape)}: give (M, d) and (N, d), at least 2 rows each"

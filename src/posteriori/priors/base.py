@@ -13,7 +13,7 @@ from posteriori.schedule import Level, Schedule
 
 
 class Denoised(NamedTuple):
-    """A prior's answer at one level.
+    """The answer of a prior at one level.
 
     ``x0`` is E[x_0 | x_t], (B, *shape), float32. ``variance_fraction`` is the learned fraction f in [0, 1] between the
     small and the large reverse variance (Nichol and Dhariwal 2021, eq. 15), of x0's shape, or None.
@@ -25,12 +25,12 @@ class Denoised(NamedTuple):
     without_data: Tensor | None = None
 
     def given(self, x0: Tensor) -> Denoised:
-        """This answer of a prior's with ``x0``, the estimate given y."""
+        """This answer with ``x0``, an estimate that takes y into account."""
         return self._replace(x0=x0, without_data=self.x0)
 
     @property
     def alone(self) -> Tensor:
-        """E[x_0 | x_t], whatever ``x0`` is."""
+        """E[x_0 | x_t] without y."""
         return self.x0 if self.without_data is None else self.without_data
 
 
@@ -39,7 +39,7 @@ class Vjp(Protocol):
 
 
 class Prior(ABC):
-    """A prior p(x_0), known through its denoiser."""
+    """A prior p(x_0), given by its denoiser."""
 
     #: what presets and manifests call it; empty for a prior of the user's own
     name: str = ""
@@ -72,21 +72,21 @@ class Prior(ABC):
 
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
-        """E[x_0 | x_t] of ``x_t``, (B, *shape) float32, at the level ``t``. Differentiable in x_t."""
+        """E[x_0 | x_t] for ``x_t``, (B, *shape) float32, at the level ``t``. Differentiable in x_t."""
 
     def estimate(self, x_t: Tensor, t: Level, clip: bool) -> Denoised:
-        """``denoise``, clamped to ``bounds`` where ``clip`` says so; gradients go through the clamp."""
+        """``denoise``, clamped to ``bounds`` if ``clip``. Gradients go through the clamp."""
         denoised = self.denoise(x_t, t)
         return denoised._replace(x0=self.clamp(denoised.x0)) if clip else denoised
 
     def clamp(self, x0: Tensor) -> Tensor:
-        """``x0`` within ``bounds``."""
+        """``x0`` clamped to ``bounds``."""
         return x0 if self.bounds is None else x0.clamp(*self.bounds)
 
     def linearise(self, x_t: Tensor, t: Level, clip: bool) -> tuple[Denoised, Vjp]:
-        """The ``estimate`` and v -> J^T v, J = d x0 / d x_t its Jacobian; v and J^T v are (B, *shape).
+        """The ``estimate`` and v -> J^T v, with J = d x0 / d x_t its Jacobian; v and J^T v are (B, *shape).
 
-        With ``again`` J^T can be applied once more; without, its memory is freed.
+        With ``again``, J^T can be applied once more; otherwise its memory is freed.
         """
         with torch.enable_grad():
             x_t = x_t.detach().requires_grad_()
@@ -100,14 +100,14 @@ class Prior(ABC):
         return Denoised(x0.detach(), None if fraction is None else fraction.detach()), vjp
 
     def save_memory(self) -> bool:
-        """Has gradients computed with less memory, in more time: activations are not kept but computed again.
+        """Makes gradients take less memory and more time: activations are recomputed instead of kept.
 
-        False where it has no such way.
+        Returns False if the prior cannot do this.
         """
         return False
 
     def shadow(self) -> Prior:
-        """A prior that takes as much memory, on torch's meta device if it can: it has shapes and no numbers."""
+        """A prior of the same memory use, if possible on torch's meta device, which has shapes but no numbers."""
         return self
 
     def at(self, size: int | tuple[int, int]) -> Prior:
@@ -118,9 +118,9 @@ class Prior(ABC):
 
 
 class Wrapped(Prior):
-    """A prior around another ``prior``, which says of itself what that says but for what a subclass changes.
+    """A prior around another ``prior``. It has the properties of that prior, except for those that a subclass changes.
 
-    ``at`` gives the prior inside at another size.
+    ``at`` changes the size of the prior inside.
     """
 
     def __init__(self, prior: Prior):

@@ -1,4 +1,4 @@
-"""A prior of grey pictures for colours, which sees each channel by itself; and one of colours for grey pictures."""
+"""A grey prior for colour images, channel by channel; and a colour prior for grey images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posteriori.schedule import Level
 
 @final
 class EachChannel(Wrapped):
-    """``prior``, whose images are (1, H, W), for images of three channels that it takes for independent ones."""
+    """``prior``, for images (1, H, W), applied to three channels as if they were independent."""
 
     def __init__(self, prior: Prior):
         super().__init__(prior)
@@ -32,10 +32,10 @@ class EachChannel(Wrapped):
 
 @final
 class Grey(Wrapped):
-    """``prior``, whose images have C channels, for grey ones, at levels with alpha = 1: their noise is grey too.
+    """``prior``, for images of C channels, applied to grey images at levels with alpha = 1, whose noise is grey, too.
 
-    Of noise sigma in equal channels, all lies in their sum, which has sqrt(C) sigma in its unit direction. The network
-    knows noise that is as strong in every direction: it is told sqrt(C) sigma, and gets as much across the sum, drawn
+    Noise sigma in C equal channels is sqrt(C) sigma along their sum, and nothing across. The network expects equal
+    noise in all directions. It is therefore told sqrt(C) sigma, and noise of this level is added across the sum, drawn
     by ``seed`` and the image. The estimate has equal channels.
     """
 

@@ -1,4 +1,4 @@
-"""A prior of two networks: one knows what noise hides, the other what it leaves to see."""
+"""A prior of two networks: one for noisy levels, one for clean levels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from posteriori.schedule import Level
 
 @final
 class Experts(Wrapped):
-    """``noisy`` at levels of sigma / alpha >= ``above``, and ``prior`` below (Balaji et al. 2022, section 4.1).
+    """``noisy`` at levels with sigma / alpha >= ``above``, and ``prior`` below (Balaji et al. 2022, section 4.1).
 
-    In noise an estimate is decided by what the picture as a whole can be, and its finest pixels are blurred away: a
-    network that sees them folded into channels is the better one there, and the quicker one. Both estimate
-    E[x_0 | x_t], which is one function of x_t and the level, whichever network computes it. Raises PosterioriError
-    where they are not of the same shape, or one alone learned a variance.
+    At high noise the estimate depends on the picture as a whole, and details are hidden. A network that sees pixels
+    folded into channels is then better and faster. Both networks estimate E[x_0 | x_t], which is the same function,
+    whichever computes it. Raises PosterioriError if their shapes differ, or if only one learned a variance.
     """
 
     def __init__(self, prior: Prior, noisy: Prior, above: float):

@@ -1,4 +1,4 @@
-"""A Gaussian as a prior over images: its denoiser is linear, and known in closed form at any size."""
+"""A Gaussian prior for images of any size. Its denoiser is linear, and known in closed form."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from posteriori.schedule import Level, Schedule, linear_betas
 class LowRankGaussian(Prior):
     """p(x_0) = N(mean, U diag(v) U^T + rest (I - U U^T)): ``variances`` v along k axes, ``rest`` along all others.
 
-    ``mean`` is of an image's shape, ``axes`` U is (d, k) with orthonormal columns, d the entries of a shape, and
-    ``variances`` (k,). Unlike ``GaussianMixture`` it needs no d x d matrix, so that images of natural size fit.
+    ``mean`` has the shape of an image, ``axes`` U is (d, k) with orthonormal columns, d the number of entries, and
+    ``variances`` is (k,). Unlike ``GaussianMixture`` it needs no d x d matrix, so that images of natural size fit.
     """
 
     def __init__(self, mean: Tensor, axes: Tensor, variances: Tensor, rest: float, *, schedule: Schedule | None = None):

@@ -18,11 +18,11 @@ from posteriori.schedule import Level, Schedule, linear_betas
 
 @final
 class GaussianMixture(Prior):
-    """p(x_0) = sum_k w_k N(m_k, C_k), K components over vectors or images of any shape.
+    """p(x_0) = sum_k w_k N(m_k, C_k), with K components over vectors or images of any shape.
 
-    ``means`` is (K, *shape), ``covariances`` (K, d, d) with d the entries of a shape, symmetric and
-    positive semidefinite (singular ones are allowed), ``weights`` (K,), default equal. The arithmetic
-    is float64; results have the input's dtype.
+    ``means`` is (K, *shape). ``covariances`` is (K, d, d), d the number of entries, symmetric and positive semidefinite
+    (singular ones are allowed). ``weights`` is (K,), equal by default. Computations are in float64; results have the
+    dtype of the input. Raises PosterioriError for other shapes, for an indefinite covariance and for negative weights.
     """
 
     dtype = torch.float64
@@ -86,7 +86,7 @@ class GaussianMixture(Prior):
 
     @cached_property
     def roots(self) -> Tensor:
-        """The symmetric square roots of the covariances, (K, d, d): one for each, whatever its eigenbasis."""
+        """The symmetric square roots of the covariances, (K, d, d), which do not depend on an eigenbasis."""
         return torch.einsum("kde,ke,kfe->kdf", self._basis, self._eigenvalues.sqrt(), self._basis)
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
@@ -98,10 +98,10 @@ class GaussianMixture(Prior):
         return x.float().unflatten(1, self.shape)
 
     def posterior(self, likelihood: Gaussian) -> GaussianMixture:
-        """p(x_0 | y) for one linear-Gaussian measurement: again a mixture, exactly.
+        """p(x_0 | y) for one linear-Gaussian measurement: exactly a mixture again.
 
-        Per component, with S = A C A^T + sigma_y^2 I: mean m + C A^T S^+ (y - A m), covariance
-        C - C A^T S^+ A C, weight w N(y; A m, S) (Bishop 2006, eq. 2.113 to 2.117).
+        For each component, with S = A C A^T + sigma_y^2 I: mean m + C A^T S^+ (y - A m), covariance C - C A^T S^+ A C,
+        weight w N(y; A m, S) (Bishop 2006, eq. 2.113 to 2.117).
         """
         operator = likelihood.white
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator):
@@ -136,7 +136,7 @@ class GaussianMixture(Prior):
 
 
 def checked(weights: Tensor | None, K: int) -> Tensor:
-    """The weights of K components, (K,), before they are normalised; equal ones where none are given."""
+    """The weights of K components, (K,), before normalisation; equal by default."""
     weights = torch.ones(K) if weights is None else weights
     if weights.shape != (K,) or bool((weights < 0).any()) or not weights.sum() > 0:
         raise PosterioriError(f"weights are {weights.tolist()}: give {K} numbers from 0 up")
@@ -144,9 +144,9 @@ def checked(weights: Tensor | None, K: int) -> Tensor:
 
 
 def _possible(deviation: Tensor, kept: Tensor, y: Tensor, means: Tensor) -> Tensor:
-    """Which components can give y at all, (K,): all of them unless S is singular.
+    """Which components can give y at all, (K,): all of them, unless S is singular.
 
-    A component whose S keeps fewer directions has an infinitely larger density where it can.
+    Of two components, the one whose S has the lower rank has an infinitely larger density where it can give y.
     """
     scale = torch.maximum(y.norm(), means.norm(dim=1))
     fits = deviation.where(~kept, 0.0).norm(dim=1) <= 1e-4 * scale  # y is float32 and may have come from a file

@@ -21,10 +21,9 @@ from posteriori.schedule import Level, Schedule, linear_betas
 class TiedMixture(Prior):
     """p(x_0) = sum_k w_k N(m_k, C), with C = U diag(v) U^T + rest (I - U U^T) for all K components.
 
-    ``means`` is (K, *shape), ``axes`` U (d, r) with orthonormal columns, d the entries of a shape, ``variances``
-    v (r,), ``rest`` the variance along all other directions, ``weights`` (K,), default equal. What
-    ``GaussianMixture`` does in K d^2 operations a sample takes (K + r) d here. The arithmetic is float64; results
-    have the input's dtype.
+    ``means`` is (K, *shape), ``axes`` U (d, r) with orthonormal columns, d the number of entries, ``variances`` v (r,),
+    ``rest`` the variance along all other directions, ``weights`` (K,), equal by default. It takes (K + r) d operations
+    a sample, where ``GaussianMixture`` takes K d^2. Computations are in float64; results have the dtype of the input.
     """
 
     dtype = torch.float64
@@ -75,7 +74,7 @@ class TiedMixture(Prior):
         return (own + self._log_weights(x, t).logsumexp(1)).to(x_t.dtype)
 
     def _log_weights(self, x: Tensor, t: Level) -> Tensor:
-        """log w_k N(x; alpha m_k, alpha^2 C + sigma^2 I) less what all k have in common, (B, K)."""
+        """log w_k N(x; alpha m_k, alpha^2 C + sigma^2 I), up to a constant that all k share, (B, K)."""
         means = t.alpha * self.means
         weighed = self._precision(means, t)
         return self.weights.log() + x @ weighed.T - 0.5 * (means * weighed).sum(1)
@@ -84,7 +83,7 @@ class TiedMixture(Prior):
         return self._along(z, lambda v: 1 / (t.alpha**2 * v + t.sigma**2))
 
     def _along(self, z: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-        """f(C) z for rows z, with f of an eigenvalue."""
+        """f(C) z for rows z, with f applied to the eigenvalues."""
         other = f(torch.tensor(self.rest, dtype=torch.float64))
         return other * z + ((f(self.variances) - other) * (z @ self.axes)) @ self.axes.T
 
@@ -109,11 +108,11 @@ class TiedMixture(Prior):
         return (self.means[k] + self._along(z, torch.sqrt)).float().unflatten(1, self.shape)
 
     def posterior(self, likelihood: Gaussian) -> TiedMixture:
-        """p(x_0 | y) for one linear-Gaussian measurement with sigma_y > 0: again such a mixture, exactly.
+        """p(x_0 | y) for one linear-Gaussian measurement with sigma_y > 0: exactly such a mixture again.
 
-        With S = A C A^T + sigma_y^2 I, per component: mean m_k + C A^T S^-1 (y - A m_k), weight w_k N(y; A m_k, S);
-        for all: C - C A^T S^-1 A C (Bishop 2006, eq. 2.113 to 2.117), which differs from ``rest`` I only in the span
-        of U and C A^T.
+        With S = A C A^T + sigma_y^2 I, for each component: mean m_k + C A^T S^-1 (y - A m_k), weight w_k N(y; A m_k,
+        S). For all: C - C A^T S^-1 A C (Bishop 2006, eq. 2.113 to 2.117), which differs from ``rest`` I only in the
+        span of U and C A^T.
         """
         operator = likelihood.white
         if len(likelihood) != 1 or not isinstance(operator, LinearOperator) or likelihood.sigma <= 0:

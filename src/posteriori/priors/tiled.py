@@ -20,10 +20,10 @@ from posteriori.schedule import Level
 class Tiled(Wrapped):
     """``prior`` for images of ``shape`` (C, H, W), mirrored to a multiple of its stride and cut into tiles.
 
-    All tiles are denoised in every call and blended linearly over ``overlap`` pixels, so that a sampler sees
-    one image and one x0; ``together`` of them go through the network at once, by default as many as pay. A gradient
-    runs through all of them, holding the activations of those at a time.
-    An image up to ``tile`` pixels a side is one tile. A learned variance is left out.
+    Every call denoises all tiles and blends them linearly over ``overlap`` pixels, so that a sampler sees one image and
+    one x0. ``together`` tiles go through the network at once, by default as many as make it faster. Gradients go
+    through all tiles, and keep the activations of ``together`` tiles at a time. An image of up to ``tile`` pixels a
+    side is one tile. A learned variance is dropped.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Tiled(Wrapped):
 
 
 def images_that_pay(device: torch.device, height: int, width: int) -> int:
-    """Images in a network call beyond which more of them bring nothing: a large one fills the processor alone."""
+    """How many images in a network call make it faster per image: a single large one fills the processor."""
     return max(1, (16 * 256**2 if device.type == "cuda" else 8 * 64**2) // (height * width))
 
 
 def _cut(side: int, tile: int, overlap: int, stride: int) -> tuple[int, list[int]]:
-    """(length, starts) of as few tiles of up to ``tile`` pixels as cover ``side``, a multiple of the stride."""
+    """(length, starts): the fewest tiles of up to ``tile`` pixels that cover ``side``, a multiple of the stride."""
     count = 1 if side <= tile else math.ceil((side - overlap) / (tile - overlap))
     length = -(-(side + (count - 1) * overlap) // (count * stride)) * stride
     return length, [round(i * (side - length) / max(count - 1, 1) / stride) * stride for i in range(count)]

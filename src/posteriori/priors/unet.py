@@ -1,4 +1,4 @@
-"""A diffusion U-Net as a prior: a ``UNet2D``, or diffusers' ``UNet2DModel``, that estimates eps, v, x_0 or a flow."""
+"""A diffusion U-Net as a prior: a ``UNet2D``, or diffusers' ``UNet2DModel``, that predicts eps, v, x_0 or a flow."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 class PixelUNet(nn.Module):
     """A ``UNet2D`` or ``UNet2DModel`` that sees the image folded into ``patch`` x ``patch`` channels.
 
-    Folding (pixel-unshuffle) is where a small network's time goes furthest: the same channels at half
-    the side cost a quarter of the convolutions.
+    Folding (pixel-unshuffle) makes small networks efficient: the same channels at half the side need a quarter of the
+    convolutions.
     """
 
     def __init__(self, net: nn.Module, patch: int = 1):
@@ -42,7 +42,7 @@ class PixelUNet(nn.Module):
         self.patch = patch
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Of ``x`` (B, C, H, W) at the indices ``time``, (B,) or one for all, (1,)."""
+        """The prediction for ``x`` (B, C, H, W) at the time indices ``time``, (B,) or one for all, (1,)."""
         if self.patch > 1:
             x = F.pixel_unshuffle(x, self.patch)
         out = self.net(x.contiguous(memory_format=torch.channels_last), time, return_dict=False)[0]
@@ -50,11 +50,11 @@ class PixelUNet(nn.Module):
 
 
 class UNetPrior(Prior):
-    """A frozen U-Net prior on [-1, 1] images.
+    """A frozen U-Net prior for images on [-1, 1].
 
-    ``net`` maps (x, time index) to the prediction, with twice the channels where the reverse variance
-    was learned; ``shape`` is (C, H, W); ``dtype`` is the network's arithmetic, all else is float32.
-    Any level is accepted: x_t is rescaled to the schedule's own of the same sigma / alpha.
+    ``net`` maps (x, time index) to the prediction, with twice the channels if the reverse variance was learned.
+    ``shape`` is (C, H, W). ``dtype`` is the arithmetic of the network; all else is float32. Any level is accepted: x_t
+    is rescaled to the schedule's level with the same sigma / alpha.
     """
 
     bounds = (-1.0, 1.0)
@@ -125,7 +125,7 @@ class UNetPrior(Prior):
         return prior
 
     def at(self, size: int | tuple[int, int]) -> Prior:
-        """This prior for another size: any where ``any_size``, else multiples of ``stride``."""
+        """This prior for another size: any if ``any_size``, else multiples of ``stride``."""
         height, width = (size, size) if isinstance(size, int) else size
         whole = height % self.stride == width % self.stride == 0 and max(height, width) <= self.tile
         if self.any_size and not whole:
@@ -149,15 +149,15 @@ def is_convolutional(config: Mapping[str, Any]) -> bool:
 
 
 def learns_variance(config: Mapping[str, Any]) -> bool:
-    """Whether a ``UNet2DModel`` of this configuration estimates the reverse variance beside x_0."""
+    """Whether a ``UNet2DModel`` of this configuration predicts the reverse variance besides x_0."""
     return config["out_channels"] == 2 * config["in_channels"]
 
 
 def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:
-    """Puts ``unet`` into ``dtype`` but for the ends, where rounding would show.
+    """Converts ``unet`` to ``dtype``, except for its ends, where rounding would be visible.
 
-    At t = T an error of the output is multiplied by sigma / alpha = 157 on its way to x_0, and so is one
-    of the input: the first and the last convolution stay float32, and so does the time's embedding.
+    At t = T, an error of the output is multiplied by sigma / alpha = 157 on its way to x_0, and so is an error of the
+    input. The first and the last convolution and the embedding of the time stay float32.
     """
     unet.to(dtype)  # through PixelUNet: the inner network's own `to` warns on stderr
     if dtype != torch.float32:
@@ -168,13 +168,13 @@ def _lower_precision(unet: PixelUNet, dtype: torch.dtype) -> None:
 
 
 def auto_dtype(device: torch.device | str = "cpu") -> torch.dtype:
-    """bfloat16 where the hardware computes in it and the libraries may use that, else float32.
+    """bfloat16 if the hardware computes in it and the libraries may use it, else float32.
 
-    On a CPU that is amx, or avx512_bf16 where Intel did not make it: Intel's does half of float32's work in the same
-    time (a product of matrices on a Sapphire Rapids without amx: 39 and 75 GFLOP/s). It is float32 too where
-    ATEN_CPU_CAPABILITY or ONEDNN_MAX_CPU_ISA keeps torch or oneDNN below these: bfloat16 is then emulated, at a
-    twentieth of the speed. Settings are asked, and not the clock, so that the same command takes the same arithmetic
-    again.
+    On a CPU this means amx, or avx512_bf16 unless Intel made it: Intel's bfloat16 without amx is half as fast as
+    float32 (a product of matrices on a Sapphire Rapids without amx: 39 and 75 GFLOP/s). It is also float32 if
+    ATEN_CPU_CAPABILITY or ONEDNN_MAX_CPU_ISA keep torch or oneDNN below these: bfloat16 would then be emulated, at a
+    twentieth of the speed. The choice depends on settings, not on timings, so that the same command always takes the
+    same arithmetic.
     """
     device = torch.device(device)
     if device.type == "cuda":

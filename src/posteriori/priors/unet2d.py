@@ -1,7 +1,7 @@
-"""diffusers' ``UNet2DModel`` as frozen priors need it: weights of the same names, the same numbers to rounding.
+"""diffusers' ``UNet2DModel`` as frozen priors need it: weights of the same names, and the same numbers up to rounding.
 
-diffusers stays the format, the reference of the tests, and the network of every configuration that is not known here.
-Importing its own takes longer than restoring a small picture.
+diffusers remains the format, the reference of the tests, and the network for all configurations that are not known
+here. Importing its own network takes longer than restoring a small picture.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
 
 
 def is_known(config: Mapping[str, Any]) -> bool:
-    """Whether ``UNet2D`` computes what a ``UNet2DModel`` of this configuration does; names with "_" say nothing."""
+    """Whether ``UNet2D`` computes the same as a ``UNet2DModel`` of this configuration; names with "_" are ignored."""
     given = {key: value for key, value in config.items() if not key.startswith("_")}
     full = DEFAULTS | given
     widths, groups = full["block_out_channels"], full["norm_num_groups"]
@@ -65,7 +65,7 @@ def is_known(config: Mapping[str, Any]) -> bool:
 
 
 class UNet2D(nn.Module):
-    """A ``UNet2DModel`` in eval mode, of a configuration that ``is_known``; ``config`` is it, complete."""
+    """A ``UNet2DModel`` in eval mode, with a configuration that ``is_known``; ``config`` is complete."""
 
     down_blocks: Any  # of Stage each, which a ModuleList does not say
     up_blocks: Any
@@ -116,7 +116,7 @@ class UNet2D(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], c["out_channels"], 3, padding=1)
 
     def forward(self, x: Tensor, time: Tensor, return_dict: bool = False) -> tuple[Tensor]:
-        """Of ``x`` (B, C, H, W) at ``time``, (B,) or one for all, (1,); called as diffusers' is."""
+        """The output for ``x`` (B, C, H, W) at ``time``, (B,) or one for all, (1,); called as diffusers' is."""
         e = F.silu(self.time_embedding(time))
         x = self.conv_in(x)
         skips = [x]
@@ -136,7 +136,7 @@ class UNet2D(nn.Module):
 
 
 class Stage(nn.Module):
-    """Residual blocks at one side, with attention after the first of them, and what leads to the next side."""
+    """Residual blocks at one side, with attention after the first, and the way to the next side."""
 
     def __init__(self, resnets: list[Residual], attentions: list[Attention]):
         super().__init__()
@@ -203,7 +203,7 @@ class Attention(nn.Module):
 
 
 class Resample(nn.Module):
-    """Half or twice the side by a convolution; the embedding has no part in it."""
+    """Half or twice the side, by a convolution; the embedding is not used."""
 
     def __init__(self, width: int, side: float):
         super().__init__()
@@ -230,7 +230,7 @@ class TimeEmbedding(nn.Module):
 
 
 def resized(x: Tensor, side: float) -> Tensor:
-    """``x`` at half the side by means of 2 x 2 pixels, at twice by repeating them, or as it is."""
+    """``x`` at half the side by means of 2 x 2 pixels, at twice the side by repetition, or unchanged."""
     if side == 1:
         return x
     return F.avg_pool2d(x, 2) if side < 1 else F.interpolate(x, scale_factor=2.0, mode="nearest")
