@@ -15,7 +15,7 @@ from posteriori.studies.verification.cells import Cell, Record, record
 from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.page import write
 from posteriori.studies.verification.pictures import PowerLawPictures
-from posteriori.studies.verification.plan import QUICK, Scope, cells
+from posteriori.studies.verification.plan import QUICK, Scope, cells, what_is_done
 from posteriori.studies.verification.results import rows
 from posteriori.studies.verification.run import run
 
@@ -115,6 +115,20 @@ def test_the_page_of_what_is_done(tmp_path, capsys, monkeypatch):
     assert not command("--done")
     assert (tmp_path / "verification.csv").read_bytes() == whole
     assert "Not run: grid d=80 d_y=2." in (tmp_path / "verification.md").read_text("utf-8")
+
+
+def test_the_page_says_what_a_sampler_was_not_run_on(tmp_path):
+    planned = cells(TINY, [DDIM, DPS], 0)
+    first, second = (problem for problem, _ in TINY.problems)
+    todo = [cell for cell in planned if cell.problem == first or cell.method != "dps" or cell.seed == 0]
+    scope, records = what_is_done(TINY, planned, run(todo, tmp_path, executor_of()))
+    assert scope.problems == TINY.problems
+    assert scope.left_out == (f"dps in 4 steps on {second.name}",)
+    assert set(planned) - set(records) == {own for own in planned if (own.problem, own.method) == (second, "dps")}
+    write(rows(records), scope, 0, tmp_path, command=["verify"])
+    text = (tmp_path / "verification.md").read_text("utf-8")
+    assert re.search(r"\| dps \| [\d.]+ \| not run \| not run \| 4 \|", text)
+    assert len(re.findall(r"^\| dps ", text, re.MULTILINE)) == 4  # the summary and the grid's three tables
 
 
 def test_names_that_are_no_samplers(tmp_path, capsys, monkeypatch):

@@ -33,7 +33,7 @@ def verify(
         bool, typer.Option("--quick", help="Small problems and 20 steps: a minute, and what the tests check.")
     ] = False,
     done: Annotated[
-        bool, typer.Option("--done", help="Write the page of the problems that are done in OUT, and compute nothing.")
+        bool, typer.Option("--done", help="Write the page of what is done in OUT, and compute nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
     jobs: Jobs = None,
@@ -54,7 +54,7 @@ def verify(
     from posteriori.jobs.lock import claimed_folder
     from posteriori.settings.text import read_samplers
     from posteriori.studies.verification.page import write
-    from posteriori.studies.verification.plan import FULL, QUICK, cells
+    from posteriori.studies.verification.plan import FULL, QUICK, cells, what_is_done
     from posteriori.studies.verification.results import rows
     from posteriori.studies.verification.run import done as read_done
     from posteriori.studies.verification.run import run
@@ -68,9 +68,7 @@ def verify(
         say = lambda text: to.print(text, style="dim", soft_wrap=True)  # noqa: E731
         planned = cells(scope, classes, seed)
         if done:
-            records = read_done(planned, out)
-            scope = scope.without({cell.problem for cell in planned if cell not in records})
-            records = {cell: records[cell] for cell in cells(scope, classes, seed)}
+            scope, records = what_is_done(scope, planned, read_done(planned, out))
         else:
             records = run(planned, out, workers, quiet=quiet, say=say)
         page = write(rows(records), scope, seed, out)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from posteriori.errors import PosterioriError
 from posteriori.sampler import Sampler
 from posteriori.settings.text import format_spec
-from posteriori.studies.verification.cells import EXACT, Cell
+from posteriori.studies.verification.cells import EXACT, Cell, Record
 from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.pictures import PowerLawPictures
 from posteriori.studies.verification.problem import Problem
@@ -19,7 +19,7 @@ from posteriori.studies.verification.settings import configured
 class Scope:
     """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions.
 
-    ``left_out`` names problems that were to be part of it.
+    ``left_out`` names what was to be part of it.
     """
 
     problems: tuple[tuple[Problem, int], ...]
@@ -78,3 +78,25 @@ def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Ce
             points = problem == scope.pictured and own == seed
             found += [Cell(problem, *method, own, points) for method in [(EXACT, 0, EXACT), *texts]]
     return found
+
+
+def what_is_done(
+    scope: Scope, planned: Sequence[Cell], records: Mapping[Cell, Record]
+) -> tuple[Scope, dict[Cell, Record]]:
+    """The part of ``scope`` that ``records`` have, and those of them that belong to it.
+
+    A sampler counts on a problem where it and the floor are done at all seeds, and a problem where a sampler does.
+    """
+    parts: dict[tuple[Problem, str, int], list[Cell]] = {}
+    for cell in planned:
+        parts.setdefault((cell.problem, cell.method, cell.steps), []).append(cell)
+    whole = {part for part, own in parts.items() if all(cell in records for cell in own)}
+    kept = {problem for problem, method, _ in whole if method != EXACT and (problem, EXACT, 0) in whole}
+    lacking: dict[tuple[Problem, int], list[str]] = {}
+    for problem, method, steps in parts:
+        if problem in kept and (problem, method, steps) not in whole:
+            lacking.setdefault((problem, steps), []).append(method)
+    names = tuple(f"{', '.join(own)} in {steps} steps on {problem.name}" for (problem, steps), own in lacking.items())
+    left = scope.without({problem for problem, _ in scope.problems} - kept)
+    found = {cell: records[cell] for part, own in parts.items() if part[0] in kept and part in whole for cell in own}
+    return replace(left, left_out=left.left_out + names), found

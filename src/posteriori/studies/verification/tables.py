@@ -15,7 +15,7 @@ from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.pictures import LEVELS, PowerLawPictures
 from posteriori.studies.verification.results import LIMIT, UNBIASED, Row
 
-_FLOOR = "exact (the floor)"
+_FLOOR, _NOT_RUN = "exact (the floor)", "not run"
 _STARS = f"A star marks a mean more than {LIMIT:g} standard errors from that of exact samples."
 
 
@@ -52,13 +52,13 @@ def summary(rows: Sequence[Row], steps: int) -> Table:
     for method in _methods(rows, steps):
         on = {row.problem.d: row for row in grids if row.method == method and row.problem.d_y == easiest}
         images = [row for row in pictures if row.method == method]
-        largest = on[sizes[-1]]
+        largest, all_images = on.get(sizes[-1]), len(images) == len({row.problem for row in pictures})
         cells.append(
             (
                 method,
-                *(_times(on[d]) for d in sizes),
-                *(_average(images, name) for name in ("std_ratio", "coverage_95")),
-                *(f"{largest.cost(name):.3g}" for name in ("calls", "vjps", "seconds")),
+                *(_times(on.get(d)) for d in sizes),
+                *(_average(images, name) if all_images else _NOT_RUN for name in ("std_ratio", "coverage_95")),
+                *(f"{largest.cost(name):.3g}" if largest else _NOT_RUN for name in ("calls", "vjps", "seconds")),
                 _pooled([row for row in (*grids, *pictures) if row.method == method]),
             )
         )
@@ -84,7 +84,7 @@ def grid(rows: Sequence[Row], steps: int) -> list[Table]:
         cells = []
         for method in (EXACT, *_methods(rows, steps)):
             own = {(row.problem.d, row.problem.d_y): row for row in (*floors, *grids) if row.method == method}
-            cells.append((_FLOOR if method == EXACT else method, *(_mean(own[at], name, digits) for at in columns)))
+            cells.append((_FLOOR if method == EXACT else method, *(_mean(own.get(at), name, digits) for at in columns)))
         statistic = next(s for s in Grid.statistics if s.name == name)
         title = statistic.title[0].upper() + statistic.title[1:]
         heads = ("method", *(f"d={d}, d_y={d_y}" for d, d_y in columns))
@@ -141,7 +141,9 @@ def _methods(rows: Sequence[Row], steps: int) -> list[str]:
     return list(dict.fromkeys(row.method for row in rows if row.steps == steps))
 
 
-def _mean(row: Row, name: str, digits: int, *, error: bool = True) -> str:
+def _mean(row: Row | None, name: str, digits: int, *, error: bool = True) -> str:
+    if not row:
+        return _NOT_RUN
     if row.diverged:
         return "diverged"
     compared = row.compared[name]
@@ -154,7 +156,9 @@ def _least(row: Row) -> str:
     return "" if np.isnan(least) else "< 0.0001" if least < 1e-4 else f"{least:.1g}"
 
 
-def _times(row: Row) -> str:
+def _times(row: Row | None) -> str:
+    if not row:
+        return _NOT_RUN
     if row.diverged:
         return "diverged"
     distance = row.compared["distance"]
