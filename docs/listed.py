@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 
 import typer.main
@@ -22,15 +23,24 @@ OUTSIDE = re.compile(r"\]\((?:\.\./)+((?:src|benches|training)/[^)#]+\.md)\)")
 EXAMPLES = re.compile(r"^Examples:\s+((?:(?!^#).*\n?)*)", re.MULTILINE)
 PACKAGE = Path(posteriori.__file__).parent
 FUNCTIONS = ("sample", "load_prior", "load_image", "save_image", "preset", "check", "from_deepinv")
-CLASSES = ("Gaussian", "PerPixelNoise", "Poisson", "Flat", "Each", "GaussianMixture")
-METRICS = ("psnr", "ssim", "lpips", "credible_interval", "kernel_distance")
+CLASSES = ("Gaussian", "Gaussian.simulate", "PerPixelNoise", "Poisson", "Poisson.simulate", "Flat", "Each",
+           "GaussianMixture", "GaussianMixture.posterior")  # fmt: skip
+METRICS = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "credible_interval",
+    "pooled_features",
+    "kernel_distance",
+    "kernel_distance_interval",
+)
 
 
 def write(folder: Path) -> None:
     """Writes cli.md, functions.md, samplers.md and operators.md, and the pages from elsewhere, into ``folder``."""
     folder.mkdir(exist_ok=True)
-    calls = [(f"pp.{name}", getattr(posteriori, name)) for name in (*FUNCTIONS, *CLASSES)]
-    calls += [(f"pp.metrics.{name}", getattr(posteriori.metrics, name)) for name in METRICS]
+    names = (*FUNCTIONS, *CLASSES, *(f"metrics.{name}" for name in METRICS))
+    calls = [(f"pp.{name}", attrgetter(name)(posteriori)) for name in names]
     pages = {
         "cli": _command_line(),
         "functions": _page(
@@ -88,9 +98,13 @@ def _fields(cls: type) -> str:
 
 def _call(name: str, thing) -> str:
     signature = inspect.signature(thing)
-    inside = ",\n    ".join(map(str, signature.parameters.values()))
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
+    own, keywords = list(map(str, parameters)), [parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters]
+    if True in keywords:
+        own.insert(keywords.index(True), "*")
     returns = "" if isinstance(thing, type) else f" -> {signature.return_annotation}"
-    shown = f"```python\n{name}(\n    {inside},\n){returns}\n```"
+    shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", "(\n    " + ",\n    ".join(own) + f",\n){returns}")
+    shown = f"```python\n{name}{shown}\n```"
     return f"## {name.removeprefix('pp.')}\n\n{shown}\n\n{_prose(inspect.getdoc(thing))}\n\n{_source(thing)}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = (Path(__file__).parents[2] / "docs/extending.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs/extending.md").read_text().replace("\\\n", "")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL) for line in block.splitlines()]
 
 

@@ -14,7 +14,11 @@ from posteriori.likelihoods.base import Marginal, Spectral
 
 @final
 class Flat(Spectral, Marginal):
-    """No data: the posterior is the prior. ``n`` rows of ``shape``, each with its own random streams."""
+    """No data: the posterior is the prior. ``n`` rows of ``shape``, each with its own random streams.
+
+    Use it to draw from a prior. Rows are numbered from ``first``, so that batches can continue one another.
+    PosterioriError if n < 1.
+    """
 
     about = "no data"
     device = torch.device("cpu")

@@ -81,7 +81,12 @@ class Gaussian(Measured, Additive):
         seed: int | Sequence[int] = 0,
         keys: Sequence[int] | None = None,
     ) -> Gaussian:
-        """The likelihood of one measurement of each clean image ``x``, (N, *shape): see ``Noise.simulate``."""
+        """Measures each clean image ``x``, (N, *shape) on [-1, 1], with noise: the likelihood of y = A(x) + sigma n.
+
+        ``seed`` is one for all rows, or one for each. ``keys`` names the rows' random streams; by default they come
+        from the images' content, so that a picture gets the same noise in any batch. y is never clipped.
+        PosterioriError if x does not have the operator's shape.
+        """
         return gaussian_noise(sigma).simulate(x, operator, seed=seed, keys=keys)
 
     def with_sigma(self, sigma: float) -> Self:
@@ -214,7 +219,8 @@ class PerPixelNoise(Noise[Gaussian]):
     """Gaussian noise with a standard deviation for each entry: y_i = A(x)_i + sigma_i n_i.
 
     ``sigma`` is on the [-1, 1] scale, above 0, and infinite where y says nothing, with y = 0 there. It broadcasts to
-    A(x). PosterioriError for anything else.
+    A(x). PosterioriError for anything else. ``simulate(x, operator)`` draws measurements; ``likelihood(y, operator)``
+    is that of your own, as ``Gaussian(y, operator, sigma)``.
     """
 
     sigma: Tensor | np.ndarray

@@ -56,7 +56,10 @@ class Poisson(Independent):
         seed: int | Sequence[int] = 0,
         keys: Sequence[int] | None = None,
     ) -> Poisson:
-        """The likelihood of one measurement of each clean image ``x``, (N, *shape): see ``Noise.simulate``."""
+        """Counts the photons of each clean image ``x``, (N, *shape) on [-1, 1]: the likelihood of their counts.
+
+        ``seed`` and ``keys`` are as in ``Gaussian.simulate``.
+        """
         return PoissonNoise(peak).simulate(x, operator, seed=seed, keys=keys)
 
     def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,8 +28,8 @@ def pair(a: Tensor, b: Tensor, smallest: int) -> tuple[Tensor, Tensor]:
 def psnr(a: Tensor, b: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite if they are equal.
 
-    Both are first clamped to [-1, 1], as in a picture. Convert images on another range first, those on [0, 1] by 2 x -
-    1. Raises PosterioriError as ``pair``: for other shapes, unequal shapes, and numbers that are not floating-point.
+    Both are first clamped to [-1, 1], as in a picture. Images on [0, 1] must be converted first, by 2 x - 1. Raises
+    PosterioriError if shapes differ or are others, and for numbers that are not floating-point.
     """
     a, b = pair(a, b, smallest=1)
     return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))

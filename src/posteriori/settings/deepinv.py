@@ -1,4 +1,4 @@
-"""Measurements of deepinv's physics, without importing deepinv: its [0, 1] and this package's [-1, 1]."""
+"""Measurements of deepinv's physics, without importing deepinv: conversion between its [0, 1] and our [-1, 1]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from posteriori.settings.probe import probe
 
 @dataclass(frozen=True)
 class Deepinv:
-    """A physics object of deepinv as this package's operator and noise: see ``from_deepinv``."""
+    """A physics object of deepinv as an operator and a noise level: see ``from_deepinv``."""
 
     #: A for images on [-1, 1]: a ``LinearOperator`` where the physics has an adjoint
     operator: Operator
@@ -26,39 +26,41 @@ class Deepinv:
     sigma: float
 
     def measurement(self, y: Tensor) -> Tensor:
-        """``y``, (N, ...) as the physics gives it of images on [0, 1], for images on [-1, 1].
+        """``y``, (N, ...), as the physics gives it for images on [0, 1], converted for images on [-1, 1].
 
-        With x = 2 x01 - 1 and a linear A, 2 A(x01) = A(x) + A(1): it is 2 y - A(1). Else it is y.
+        With x = 2 x01 - 1 and a linear A, 2 A(x01) = A(x) + A(1), so that it is 2 y - A(1). For other A it is y.
         """
         if not isinstance(self.operator, LinearOperator):
             return y
         return 2 * y - self.operator(torch.ones(1, *self.operator.shape, dtype=y.dtype, device=y.device))
 
     def likelihood(self, y: Tensor) -> Gaussian:
-        """The likelihood of ``y``, (N, ...) as the physics gives it of images on [0, 1]."""
+        """The likelihood of ``y``, (N, ...), as the physics gives it for images on [0, 1]."""
         return Gaussian(self.measurement(y.detach()), self.operator, self.sigma)
 
     @staticmethod
     def image(x: Tensor) -> Tensor:
-        """Images on [-1, 1], as ``sample`` gives them, on deepinv's [0, 1]."""
+        """Images on [-1, 1], as ``sample`` returns them, converted to deepinv's [0, 1]."""
         return (x + 1) / 2
 
 
 def from_deepinv(physics: Any, shape: tuple[int, ...]) -> Deepinv:
     """A physics object of deepinv for images of ``shape``, (C, H, W): its A, A_adjoint and noise_model.
 
-        physics = deepinv.physics.BlurFFT((3, 64, 64), filter, noise_model=deepinv.physics.GaussianNoise(0.05))
+        noise = deepinv.physics.GaussianNoise(0.05)
+        physics = deepinv.physics.BlurFFT((3, 64, 64), filter, noise_model=noise)
         adapted = posteriori.from_deepinv(physics, (3, 64, 64))
         x = sample(prior, adapted.likelihood(physics(x01)), DPS())
         x01 = adapted.image(x)
 
-    With ``A_adjoint`` it is a linear operator, and its prox is solved by conjugate gradients; without, a nonlinear one
-    that autograd differentiates. It is computed in float32, as deepinv's are. The noise is Gaussian, or none. The
-    other way needs no adapter: ``deepinv.physics.LinearPhysics(A=operator, A_adjoint=operator.adjoint)`` is one of this
-    package's for images on [-1, 1].
+    With ``A_adjoint`` it is a linear operator, whose prox is solved by conjugate gradients. Without, it is a nonlinear
+    operator, which autograd differentiates. It is computed in float32. The noise must be Gaussian, or none.
 
-    PosterioriError, one line: for other noise, a list or complex numbers as measurement, an adjoint that is none, and
-    whatever else ``probe`` finds.
+    The other direction needs no adapter: ``deepinv.physics.LinearPhysics(A=operator, A_adjoint=operator.adjoint)``
+    wraps an operator of this package, for images on [-1, 1].
+
+    Raises PosterioriError for other noise, for measurements that are lists or complex, for an adjoint that is wrong,
+    and if another test of ``check`` fails.
     """
     linear = callable(getattr(physics, "A_adjoint", None))
     operator = (_LinearPhysics if linear else _Physics)(tuple(shape), physics)

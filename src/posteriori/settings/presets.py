@@ -1,4 +1,4 @@
-"""Settings that were measured: by sampler, operator family, prior, size, steps and noise (``presets.toml``)."""
+"""Measured settings: by sampler, operator family, prior, size, steps and noise (``presets.toml``)."""
 
 from __future__ import annotations
 
@@ -146,14 +146,14 @@ def _shown(value: float | str) -> str:
 def resolve(
     sampler: type[S], operator: Operator, prior: Prior, *, steps: int, sigma: float, **given: Any
 ) -> Resolved[S]:
-    """``sampler`` with the fields ``given``, and the rest from the preset that was measured.
+    """``sampler`` with the fields ``given``, and the others from the preset that was measured.
 
-    ``sigma`` is the measurement's noise on [-1, 1]. A ``Spec`` among ``given``, such as SDEdit's base, is resolved
-    in its turn; the field that counts the steps, where it is given, wins over ``steps``.
+    ``sigma`` is the noise of the measurement on [-1, 1]. A ``Spec`` among ``given``, such as SDEdit's base, is resolved
+    in its turn. If the field that counts the steps is given, it takes precedence over ``steps``.
 
-    Where this prior has no entry: a setting that is derived for every prior and noise, if the sampler has one, or else
-    the paper's. Where it has none at this size, number of steps or noise: the value measured nearest, step lengths
-    scaled with size and steps and interpolated between noises. A warning says what was not measured.
+    If this prior has no entry: a setting that is derived for every prior and noise, if the sampler has one, or else the
+    paper's. If it has none for this size, number of steps or noise: the nearest measured value, with step lengths
+    scaled with size and steps and interpolated between noise levels. A warning says what was not measured.
     """
     names = [f.name for f in fields(sampler)]
     unknown = [name for name in given if name not in names]
@@ -200,7 +200,16 @@ def _settings(
 
 
 def preset(sampler: type[S], operator: Operator, prior: Prior, *, sigma: float, steps: int = 1000, **given: Any) -> S:
-    """The sampler that ``posteriori`` itself would run: see ``resolve``. Warns where nothing was measured."""
+    """A sampler with the settings that the command line would use for this operator, prior and noise.
+
+    ``sampler`` is a class, such as ``DPS``. ``sigma`` is the standard deviation of the noise on [-1, 1]. ``steps`` is
+    the number of steps. ``given`` are fields that you choose yourself. The other fields are the measured ones for this
+    prior, size, number of steps and noise. If there are none, they are taken from the nearest measured case: step
+    lengths are scaled with size and steps, and interpolated between noise levels. If nothing was measured for this
+    prior, they are settings derived for any prior, or else the paper's.
+
+    Warns if nothing was measured for this case. Raises PosterioriError for a field that is unknown or out of bounds.
+    """
     resolved = resolve(sampler, operator, prior, steps=steps, sigma=sigma, **given)
     if resolved.warning:
         warnings.warn(resolved.warning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""A trial of a user's own class before any work: shapes, gradients, determinism, rows that know nothing of others."""
+"""A trial of a user's own class before any work: shapes, gradients, determinism, and independence of rows."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class _Faulty(PosterioriError):
 @torch.inference_mode(False)
 @torch.enable_grad()
 def check(thing: Sampler | Operator) -> None:
-    """Tries an operator or a sampler of your own on random numbers, for its shape.
+    """Tests an operator or a sampler of your own on random numbers of its shape.
 
-    Of an operator: A(x) has a row for each x, is finite, the same at every call and in a batch, and differentiable;
-    ``adjoint`` is A's, by the gradient of A; ``prox`` and ``initial_estimate`` give images. Of a sampler: three steps.
-    Raises PosterioriError, one line with the shapes, for the first that does not hold.
+    For an operator: A(x) has one row for each x, is finite, deterministic, the same in a batch and alone, and
+    differentiable; ``adjoint`` is the adjoint of A, compared with its gradient; ``prox`` and ``initial_estimate``
+    return images. For a sampler: three steps. Raises PosterioriError, one line with the shapes, for the first test that
+    fails.
     """
     name = f"{getattr(thing, 'name', '').partition('#')[0]}:{type(thing).__name__}".lstrip(":")
     with torch.random.fork_rng(devices=[]):
@@ -49,15 +50,15 @@ def _probe_operator(A: Operator, name: str) -> None:
     y = _run(lambda: A(x), f"{name}: A(x) of x {_shape(x)}")
     rows = isinstance(y, Tensor) and y.shape[:1] == (2,)
     _expect(rows, f"{name}: A(x) is {_shape(y)} for x {_shape(x)}: give a y for each x")
-    _expect(bool(torch.isfinite(y).all()), f"{name}: A(x) of x {_shape(x)} has entries that are no finite numbers")
-    _expect(bool(torch.equal(y, A(x))), f"{name}: A(x) is another at every call: leave the noise to the likelihood")
-    _expect(_near(A(x[1:]), y[1:]), f"{name}: A(x)[1] depends on x[0]: compute every row of x {_shape(x)} for itself")
+    _expect(bool(torch.isfinite(y).all()), f"{name}: A(x) of x {_shape(x)} has entries that are not finite")
+    _expect(bool(torch.equal(y, A(x))), f"{name}: A(x) differs between two calls: leave the noise to the likelihood")
+    _expect(_near(A(x[1:]), y[1:]), f"{name}: A(x)[1] depends on x[0]: compute each row of x {_shape(x)} separately")
     wide = _run(lambda: A(x.detach().double()), f"{name}: A(x) of x in float64")
-    _expect(_near(wide, y), f"{name}: A(x) is another for x in float64")
-    _expect(y.requires_grad, f"{name}: A(x) has no gradient: compute it by torch's functions alone")
+    _expect(_near(wide, y), f"{name}: A(x) differs for x in float64")
+    _expect(y.requires_grad, f"{name}: A(x) has no gradient: compute it with torch's functions only")
     v = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
     (g,) = _run(lambda: torch.autograd.grad(y, x, v), f"{name}: the gradient of A(x)")
-    _expect(bool(torch.isfinite(g).all()), f"{name}: the gradient of A(x) has entries that are no finite numbers")
+    _expect(bool(torch.isfinite(g).all()), f"{name}: the gradient of A(x) has entries that are not finite")
     y, x = y.detach(), x.detach()
     first = _run(lambda: A.initial_estimate(y), f"{name}: initial_estimate of y {_shape(y)}")
     _same_shape(first, x, f"{name}: initial_estimate(y)", y)
@@ -86,7 +87,7 @@ def _probe_sampler(sampler: Sampler, name: str) -> None:
     x = draw(like)
     _expect(torch.equal(x, draw(like)), f"{name}: one seed gives two results: draw random numbers from rng alone")
     alone = draw(like.select(slice(1, 2)))
-    _expect(_near(alone, x[1:]), f"{name}: x of one measurement depends on the others: compute every row for itself")
+    _expect(_near(alone, x[1:]), f"{name}: x of one measurement depends on the others: compute each row separately")
 
 
 def _run(call: Callable, what: str):
