@@ -29,7 +29,7 @@ _STATISTICS = "figures"
 class Record:
     """What a cell gave. ``statistics`` are None where the sampler diverged, and lists of SETS values each for EXACT.
 
-    ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` those of
+    ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` a core's for
     1,000 samples, and ``points`` the first two entries of the samples, where they are kept.
     """
 
@@ -79,13 +79,13 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
         return Record({name: [own[name] for own in sets] for name in sets[0]}, 0.0, 0.0, 0.0)
     prior, like = problem.given(seed)
     counted = CountedPrior(prior)
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         x = sample(counted, like, sampler, n=problem.n, seed=seed, keys=range(len(like)), progress=False)
     except FloatingPointError:
         x = None
     rows = len(like) * problem.n
-    cost = (counted.images / rows, counted.vjps / rows, 1000 * (time.perf_counter() - started) / rows)
+    cost = (counted.images / rows, counted.vjps / rows, 1000 * (time.process_time() - started) / rows)
     if x is None:
         return Record(None, *cost)
     kept = [[round(value, 3) for value in row] for row in x[0, :, :2].tolist()] if points else None
