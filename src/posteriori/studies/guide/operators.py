@@ -49,19 +49,16 @@ from posteriori.studies.tasks import SIGMA_Y
 
 
 class Setup(NamedTuple):
-    """The side at which a prior is measured, its held-out pictures, the picture that is shown, and how many candidates
-    of each kind there is time for.
-    """
+    """The side at which a prior is measured, its held-out pictures, and the picture that is shown."""
 
     size: int
     pictures: tuple[int, int]
     bundled: str
-    candidates: int
 
 
 PRIORS = {
-    "faces-64": Setup(64, (32, 34), "astronaut", candidates=3),
-    "photo": Setup(128, (8, 10), "chelsea", candidates=2),
+    "faces-64": Setup(64, (32, 34), "astronaut"),
+    "photo": Setup(128, (8, 10), "chelsea"),
 }
 #: other settings than an operator's own, which would leave little of 64 x 64 pixels
 SET = {"gaussian-blur": "gaussian-blur(sigma=1.5)"}
@@ -81,7 +78,7 @@ CANDIDATES = {
 HEADING = "## Samplers on operators\n"
 PLACES = ("best in PSNR", "second", "third")
 #: operators in a row of the sheet of pictures, and a picture's side there
-ABREAST, SIDE = 2, 96
+ABREAST, SIDE = 2, 112
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def jobs(prior: str) -> list[Restored]:
     own = PRIORS[prior]
     net = network(prior, own.size)
     operators = {text: parse_operator(text, net.shape) for text in texts()}
-    rounds = zip(*(candidates(operator)[: own.candidates] for operator in operators.values()), strict=True)
+    rounds = zip(*map(candidates, operators.values()), strict=True)
     found = []
     for each in rounds:
         for (text, operator), candidate in zip(operators.items(), each, strict=True):
@@ -276,11 +273,11 @@ have no noise, except for PnP-DM, which needs some: it follows the density of y.
 `python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md`.
 """
 MEASURED = """
-On each operator up to {candidates} candidates were run in few steps, with one sample each. The cells have the mean
-PSNR and LPIPS of {n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}),
-and the seconds of one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are
-shown. {n} pictures resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with
-the PSNR in dB of that one picture.
+On each operator up to three candidates were run in few steps, with one sample each. The cells have the mean PSNR and
+LPIPS of {n} held-out pictures that were not used for tuning, with noise {sigma} ({prior}, {size} x {size}), and the
+seconds of one busy core per picture. The best PSNR is first. Operators have their defaults unless fields are shown.
+{n} pictures resolve only large differences. The sheet below shows `{bundled}` in the order of the table, with the
+PSNR in dB of that one picture.
 """
 
 
