@@ -16,7 +16,9 @@ from posteriori.studies.verification.plan import Scope
 from posteriori.studies.verification.results import LIMIT, P_VALUE, Row
 
 PAGE, TEXT, FOLDER = "index.html", "verification.md", "verification"
-TITLE = "Samplers against posteriors known in closed form"
+TITLE = "How far are samples from known posteriors?"
+#: up to this dimension of the grids, the page is about small problems
+SMALL = 8
 
 _GRID = (
     "The prior is the mixture of Cardoso et al. 2024, 'Monte Carlo guided denoising diffusion models for Bayesian "
@@ -44,7 +46,8 @@ def write(rows: Sequence[Row], scope: Scope, seed: int, out: Path, *, command: S
     text = shlex.join(["posteriori", *(sys.argv[1:] if command is None else command)])
     write_csv(tables.records(rows), out / "verification.csv")
     write_csv(tables.costs(rows), out / "costs.csv")
-    write_page(Page(TITLE, _lead(scope), text, _sections(rows, scope, seed, out)), out, html=PAGE, markdown=TEXT)
+    title = f"{TITLE} Small problems" if max(scope.dimensions) <= SMALL else TITLE
+    write_page(Page(title, _lead(scope), text, _sections(rows, scope, seed, out)), out, html=PAGE, markdown=TEXT)
     return out / PAGE
 
 

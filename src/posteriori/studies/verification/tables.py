@@ -176,4 +176,10 @@ def _pooled(rows: Sequence[Row]) -> str:
     if not biased:
         return UNBIASED
     counts = Counter(bias.called for row in biased for bias in row.biases)
-    return f"biased on {len(biased)} of {len(rows)}: {', '.join(called for called, _ in counts.most_common(3))}"
+    wrong = ", ".join(_unbroken(called) for called, _ in counts.most_common(3))
+    return f"{_unbroken(f'biased on {len(biased)} of {len(rows)}:')} {wrong}"
+
+
+def _unbroken(text: str) -> str:
+    """``text`` on one line: in a narrow column, lines break between parts of a verdict only."""
+    return text.replace(" ", "\u00a0")
