@@ -24,6 +24,7 @@ from posteriori.cli import (
     verify,
 )
 from posteriori.errors import sentence
+from posteriori.jobs.heap import keep_freed
 from posteriori.jobs.threads import settle
 
 app = typer.Typer(
@@ -73,6 +74,7 @@ def main() -> None:
     What is not among ``errors`` is a bug, and says so.
     """
     settle()
+    keep_freed()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:

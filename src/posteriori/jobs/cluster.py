@@ -15,6 +15,7 @@ from posteriori.errors import PosterioriError
 from posteriori.files import first_line
 from posteriori.jobs.executor import Do, Event, J, Report
 from posteriori.jobs.faults import Fault
+from posteriori.jobs.heap import keep_freed
 from posteriori.jobs.processes import portable
 from posteriori.jobs.threads import granted, settle
 
@@ -170,6 +171,7 @@ class _Worker:
 
     def __init__(self) -> None:
         settle()
+        keep_freed()
         self.given: Any = None
         self.do: Do[Any] | None = None
         self.progress = ("", 0.0, "")

@@ -16,6 +16,7 @@ from typing import Any
 
 from posteriori.jobs.executor import Do, Event, J, Report
 from posteriori.jobs.faults import Fault
+from posteriori.jobs.heap import keep_freed
 from posteriori.jobs.threads import granted, settle, share
 
 #: seconds between two progress reports of a worker
@@ -134,6 +135,7 @@ def _death(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, parent: int, threads: int | None) -> None:
+    keep_freed()
     settle(threads)  # now, because torch is imported with the first job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops its workers
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
