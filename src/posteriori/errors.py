@@ -26,6 +26,8 @@ def printable(text: str) -> str:
 def sentence(error: BaseException, advice: str) -> str:
     """``error`` in one line; of a bug, that it is one, and the ``advice`` what to do about it."""
     said = str(error).strip()
+    if isinstance(error, OSError) and error.errno is not None:  # the system's own words
+        said = f"{error.filename or 'a file'} cannot be read or written ({error.strerror}): check it, or give another"
     if isinstance(error, (PosterioriError, OSError, FloatingPointError, MemoryError)):
         return printable(said or type(error).__name__)
     what = f"{type(error).__name__}: {said or 'no message'}".splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,10 +16,29 @@ from typing import Any
 
 from posteriori.errors import PosterioriError
 
+#: what a disk says that takes no more, and what to do about it
+_REFUSALS = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "make room and run the same command again; what was finished is kept",
+    ),
+    errno.EROFS: "give another place",
+}
 #: how the name of a folder ends that is not whole yet
 PARTIAL = ".partial"
 #: the name of a file that is not whole yet
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp(\..*)?")
+
+
+@contextmanager
+def room_in(place: object) -> Generator[None]:
+    """Says of a disk that takes no more, in one line, what to do about ``place``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise OSError(f"{place} cannot be written to ({error.strerror}): {_REFUSALS[error.errno]}") from None
 
 
 @contextmanager
@@ -59,12 +79,13 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
     if target.exists() and not target.is_dir():
         raise OSError(f"{path} cannot be written: it exists and is not a folder; give another name")
     partial, old = (target.with_name(f".{uuid.uuid4().hex}{PARTIAL}") for _ in range(2))
-    partial.mkdir(parents=True)
     try:
-        yield partial
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
+        with room_in(path):
+            partial.mkdir(parents=True)
+            yield partial
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
     finally:
         if old.exists() and not target.exists():  # the second renaming failed
             old.rename(target)

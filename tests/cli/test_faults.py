@@ -1,9 +1,6 @@
-"""What goes wrong around a command: full and read-only disks, no memory, a closed pipe, signals, odd names, other
-locales, clocks that step. One line, an exit code, and what was there before is as it was."""
+"""What goes wrong around a command: no memory, a closed pipe, signals, odd names, other locales, clocks that
+step. One line, an exit code, and what was there before is as it was. Disks are in test_full_disk.py."""
 
-import builtins
-import errno
-import io
 import json
 import os
 import re
@@ -18,51 +15,15 @@ from pathlib import Path
 import pytest
 
 from posteriori.errors import PosterioriError, sentence
-from posteriori.hub.load import load_prior
-from posteriori.images.files import load_image, save_image
 from posteriori.jobs.lock import claimed_folder
 
 BLUR = ("--simulate", "--operator", "gaussian-blur(sigma=1.0)", "--steps", "2", "-q")
 
 
-class Disk:
-    """Counts what is opened to be written, or renamed, below ``folder``, and fails from the ``first`` on."""
-
-    def __init__(self, monkeypatch, folder: Path, first: int | None = None, code: int = errno.ENOSPC):
-        self.folder, self.first, self.code, self.n = str(folder), first, code, 0
-        self.open, self.replace, self.rename = io.open, os.replace, os.rename
-        for module in (builtins, io):
-            monkeypatch.setattr(module, "open", self.opened)
-        monkeypatch.setattr(os, "replace", lambda a, b, **how: (self.asked(b), self.replace(a, b, **how))[1])
-        monkeypatch.setattr(os, "rename", lambda a, b, **how: (self.asked(b), self.rename(a, b, **how))[1])
-
-    def opened(self, file, mode="r", *args, **kwargs):
-        if set(mode) & set("wax+"):
-            self.asked(file)
-        return self.open(file, mode, *args, **kwargs)
-
-    def asked(self, file):
-        if isinstance(file, str | os.PathLike) and os.fspath(file).startswith(self.folder):
-            self.n += 1
-            if self.first is not None and self.n >= self.first:
-                raise OSError(self.code, os.strerror(self.code), os.fspath(file))
-
-
 @pytest.fixture
-def commands(tmp_path, tiny_prior, face):
-    """A small call of each command that writes: what is typed before ``--out OUT``."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(4):
-        save_image(load_image("astronaut", size=32 + i), pictures / f"{i}.png")
-    config = {"size": 8, "channels": [8, 16], "norm_groups": 8, "images": 8, "batch_size": 4, "holdout": "::4"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    return {
-        "restore": ("restore", face, "--prior", tiny_prior, *BLUR),
-        "denoise": ("denoise", face, "--noise", "0.1", "--prior", tiny_prior, "-q"),
-        "sample": ("sample", "-n", "1", "--steps", "2", "--prior", tiny_prior, "-q"),
-        "train": ("train", pictures, "--config", tmp_path / "config.json", "-q"),
-    }
+def command(tiny_prior, face):
+    """A small call: what is typed before ``--out OUT``."""
+    return ("restore", face, "--prior", tiny_prior, *BLUR)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -75,49 +36,6 @@ def one_line(answer) -> str:
     assert len(answer.err.strip().splitlines()) == 1, answer.err
     assert "a bug" not in answer.err
     return answer.err
-
-
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [*((name, errno.ENOSPC) for name in ("restore", "denoise", "sample", "train")), ("restore", errno.EROFS)],
-)
-def test_a_disk_that_takes_no_more(commands, posteriori, monkeypatch, tmp_path, name, code):
-    """At the first write, in the middle and at the last: nothing is half-written, and the same command ends it."""
-    whole = tmp_path / "whole"
-    with monkeypatch.context() as patched:
-        disk = Disk(patched, whole)
-        assert posteriori(*commands[name], "--out", whole).code == 0
-    for first in sorted({1, disk.n // 2, disk.n}):
-        out = tmp_path / f"out-{first}"
-        with monkeypatch.context() as patched:
-            Disk(patched, out, first, code)
-            one_line(posteriori(*commands[name], "--out", out))
-        left = contents(out) if out.exists() else {}
-        assert not [path for path in left if ".tmp" in path or ".partial" in path]
-        for path, data in left.items():
-            if path.endswith(".json"):
-                json.loads(data)
-        assert posteriori(*commands[name], "--out", out).code == 0
-        assert set(contents(out)) >= set(contents(whole)) - {".lock"}
-
-
-def test_what_was_there_survives_a_full_disk(commands, posteriori, monkeypatch, tmp_path):
-    out = tmp_path / "out"
-    assert posteriori(*commands["restore"], "--out", out).code == 0
-    before = {path: data for path, data in contents(out).items() if path.startswith("face/")}
-    for first in (1, 7):
-        with monkeypatch.context() as patched:
-            Disk(patched, out, first)
-            one_line(posteriori(*commands["restore"], "--seed", "1", "--overwrite", "--out", out))
-        assert {path: data for path, data in contents(out).items() if path.startswith("face/")} == before
-
-
-def test_a_read_only_cache_still_gives_its_priors(tiny_prior, monkeypatch, tmp_path):
-    """Nothing is written where a prior is read."""
-    shutil.copytree(tiny_prior, tmp_path / "prior")
-    disk = Disk(monkeypatch, tmp_path, 1, errno.EROFS)
-    load_prior(tmp_path / "prior")
-    assert disk.n == 0
 
 
 def test_a_prior_that_is_swapped_while_it_is_read(tiny_prior, any_size_prior, monkeypatch, tmp_path):
@@ -139,26 +57,26 @@ def test_a_prior_that_is_swapped_while_it_is_read(tiny_prior, any_size_prior, mo
         folder.load_folder(path)
 
 
-def test_two_commands_that_want_one_folder(commands, posteriori, tmp_path):
+def test_two_commands_that_want_one_folder(command, posteriori, tmp_path):
     with claimed_folder(tmp_path / "out"):
         assert "is being written by another posteriori command" in one_line(
-            posteriori(*commands["restore"], "--out", tmp_path / "out")
+            posteriori(*command, "--out", tmp_path / "out")
         )
 
 
 @pytest.mark.parametrize(
     "name", ["CON", "NUL.png", "a\nb", "-rf", "\U0001f642", "x" * 251, os.fsdecode(b"\xff\xfe"), " a. "]
 )
-def test_names_of_files(commands, posteriori, face, tmp_path, monkeypatch, name):
+def test_names_of_files(command, posteriori, face, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     path = f"./{name}.png"
     shutil.copy(face, path)
-    answer = posteriori("restore", path, *commands["restore"][2:], "--out", "out", "--json")
+    answer = posteriori("restore", path, *command[2:], "--out", "out", "--json")
     assert answer.code == 0, answer.err
     (row,) = json.loads(Path("out/results.json").read_text())
     assert row["input"] == path
     assert (Path("out") / row["name"] / "manifest.json").is_file()
-    gone = posteriori("restore", path[:-1], *commands["restore"][2:], "--out", "out")
+    gone = posteriori("restore", path[:-1], *command[2:], "--out", "out")
     assert "does not exist: give a picture" in one_line(gone)
 
 
@@ -167,13 +85,13 @@ def test_an_error_is_one_line_whatever_the_name():
         assert sentence(error, "") == "a\\nb\\x1b[2J is empty"
 
 
-def test_a_clock_that_goes_back(commands, posteriori, tmp_path, monkeypatch):
+def test_a_clock_that_goes_back(command, posteriori, tmp_path, monkeypatch):
     """Only intervals are measured with it, by the clock that does not step; what is finished counts as finished."""
     times = iter(range(2_000_000_000, 0, -100_000))
     monkeypatch.setattr(time, "time", lambda: float(next(times)))
-    assert posteriori(*commands["restore"], "--out", tmp_path / "out").code == 0
+    assert posteriori(*command, "--out", tmp_path / "out").code == 0
     before = contents(tmp_path / "out")
-    assert posteriori(*commands["restore"], "--out", tmp_path / "out").code == 0
+    assert posteriori(*command, "--out", tmp_path / "out").code == 0
     assert contents(tmp_path / "out") == before
 
 
@@ -192,7 +110,7 @@ def run(*arguments, **how):
 @pytest.mark.parametrize(
     "where", [{"LC_ALL": "C", "TZ": "Pacific/Apia"}, {"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}]
 )
-def test_other_locales_and_time_zones(commands, tmp_path, where):
+def test_other_locales_and_time_zones(command, tmp_path, where):
     """A child computes and prints the same. A locale that is not installed is C."""
     names = run("samplers", env=where)
     out, err = names.communicate(timeout=60)
@@ -213,9 +131,9 @@ def test_output_that_nobody_reads():
     assert len(err.strip().splitlines()) <= 1
 
 
-def test_no_memory_is_one_line(commands, tmp_path):
+def test_no_memory_is_one_line(command, tmp_path):
     """Of the address space, in the middle of the work."""
-    arguments = [*map(str, commands["restore"]), "--out", str(tmp_path / "out")]
+    arguments = [*map(str, command), "--out", str(tmp_path / "out")]
     code = (
         "import resource, sys, torch, diffusers; from posteriori.cli import main; import posteriori.restore.run\n"
         "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
@@ -231,10 +149,10 @@ def test_no_memory_is_one_line(commands, tmp_path):
     assert not [path for path in contents(tmp_path) if ".tmp" in path or ".partial" in path]
 
 
-def test_sigterm_leaves_nothing_half_written(commands, face, tmp_path):
+def test_sigterm_leaves_nothing_half_written(command, face, tmp_path):
     """What was killed goes on with the same command."""
     out = tmp_path / "out"
-    arguments = [*commands["restore"][:-2], "900", "-q", "--out", out]
+    arguments = [*command[:-2], "900", "-q", "--out", out]
     process = run(*arguments)
     for _ in range(600):
         if (out / ".lock.pid").exists():

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from posteriori.errors import PosterioriError
+from posteriori.errors import PosterioriError, sentence
 
 #: seconds of the processor for which each test goes on with random inputs; none for the few of every day
 SECONDS = float(os.environ.get("POSTERIORI_FUZZ", 0))
@@ -92,7 +92,7 @@ def contract() -> Generator[None]:
         try:
             yield
         except (PosterioriError, OSError) as error:
-            said = str(error)
+            said = sentence(error, "")  # as the command line prints it
             assert said.isprintable(), f"more than a line, or what a terminal does not print: {said!r}"
             assert len(said) > 10, f"no clear line: {said!r}"
         assert time.process_time() < start + LIMIT, "takes too long"

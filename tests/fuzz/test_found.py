@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from posteriori.errors import PosterioriError
+from posteriori.images.picture import read_picture
 from posteriori.operators import Blur
 from posteriori.settings.text import parse_operator
-from tests.fuzz.test_pictures import COLOURS, saved
+from tests.fuzz.test_pictures import COLOURS, FLOATS, saved, seeds, tiff
 
 
 def test_a_kernel_whose_sum_is_no_number():
@@ -28,3 +29,13 @@ def test_a_picture_whose_head_raises(tmp_path):
 def test_lines_without_end():
     with pytest.raises(PosterioriError, match="count is 2754997: give a whole number from 1 up to 10000"):
         parse_operator("line-mask(count=2754997)", (3, 32, 32))
+
+
+def test_what_libraries_log_of_damaged_files_is_not_printed(capfd):
+    """Before the one line that says what is wrong."""
+    volume = bytearray(seeds()[".nii"][0])
+    volume[70] = 0xFF
+    for data, name in ((bytes(volume), "a.nii"), (tiff(FLOATS, photometric="rgb")[:20], "a.tif")):
+        with pytest.raises(PosterioriError, match="is damaged or of an unsupported kind"):
+            read_picture(data, name)
+    assert capfd.readouterr().err == ""

@@ -197,7 +197,7 @@ def _floating_colours(data: bytes) -> np.ndarray | None:
         return None
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with science.silent("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
         floating = page.dtype is not None and page.dtype.kind == "f" and page.shape[2:] == (3,)
         if not floating or page.shape[0] * page.shape[1] > (Image.MAX_IMAGE_PIXELS or 0):

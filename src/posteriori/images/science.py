@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +47,17 @@ def register_heif(path: str) -> None:
     register_heif_opener()
 
 
+@contextmanager
+def silent(logger: str) -> Generator[None]:
+    """Without what a library logs of a damaged file, line by line on stderr, before it raises."""
+    log = logging.getLogger(logger)
+    log.disabled, before = True, log.disabled
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
 def _raw(data: bytes, path: str, given: str | None) -> Found:
     try:
         import rawpy
@@ -68,7 +81,7 @@ def _dicom(data: bytes, path: str, given: str | None) -> Found:
     except ImportError:
         raise PosterioriError(f"{path} is DICOM: install posteriori[medical] to read it") from None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), silent("pydicom"):
             warnings.simplefilter("ignore")  # of values that break the standard
             dataset = pydicom.dcmread(io.BytesIO(data))
             values = dataset.pixel_array
@@ -98,8 +111,9 @@ def _nifti(data: bytes, path: str, given: str | None) -> Found:
         raise PosterioriError(f"{path} is NIfTI: install posteriori[medical] to read it") from None
     try:
         plain = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-        image: Any = nibabel.Nifti1Image.from_bytes(plain)
-        values = np.asarray(image.dataobj, np.float64)
+        with silent("nibabel.global"):
+            image: Any = nibabel.Nifti1Image.from_bytes(plain)
+            values = np.asarray(image.dataobj, np.float64)
     except Exception as error:  # as decoders do, nearly anything
         raise PosterioriError(f"{path} is damaged or of an unsupported kind ({first_line(error)})") from None
     if values.ndim < 2:

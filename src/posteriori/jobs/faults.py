@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-
-#: what a disk says that takes no more
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Fault(Exception):
@@ -66,17 +61,3 @@ class Halving:
                 )
             self.rows = tried // 2
             self.say(f"out of memory with {tried} images at once: going on with {self.rows}")
-
-
-@contextmanager
-def room_in(place: object) -> Generator[None]:
-    """Says of a full disk, in one line, what to do about ``place``."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise OSError(
-            f"{place} cannot be written to ({error.strerror}): make room and run the same command again; what was "
-            "finished is kept"
-        ) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from posteriori.files import PARTIAL, TEMPORARY, writable_folder
+from posteriori.files import PARTIAL, TEMPORARY, room_in, writable_folder
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def claimed_folder(path: str | Path) -> Generator[Path]:
         process = f" (process {holder.read_text()})" if holder.is_file() else ""
         return f"{path} is being written by another posteriori command{process}: wait for it, or give another --out"
 
-    with held(folder / ".lock", taken):
+    with room_in(path), held(folder / ".lock", taken):
         try:
             holder.write_text(str(os.getpid()))
             for left in folder.glob(f".*{PARTIAL}"):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from posteriori.files import room_in
 from posteriori.jobs.executor import Event, Executor, Report, Tick
-from posteriori.jobs.faults import JobsFailed, room_in
+from posteriori.jobs.faults import JobsFailed
 from posteriori.jobs.key import Job
 from posteriori.jobs.store import Keeps
 

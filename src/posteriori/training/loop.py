@@ -6,7 +6,9 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -74,6 +76,16 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     warm = min(1.0, (step + 1) / max(config.warmup, 1))
     left = (config.steps - step) / max(config.cooldown * config.steps, 1)
     return config.learning_rate * warm * min(1.0, left)
+
+
+def _save(state: dict[str, Any], file: BinaryIO) -> None:
+    """Raises OSError where the disk takes no more."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # to close the archive fails then as well, and would hide why
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 #: what a checkpoint has at least
@@ -235,7 +247,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
         }
         files, newest = Files(path.parent), path.with_suffix(f".newest{path.suffix}").name
-        files.put(newest, lambda file: torch.save(state, file))
+        files.put(newest, partial(_save, state))
         if files.has(path.name):
             files.rename(path.name, previous(path).name)
         files.rename(newest, path.name)

@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from posteriori.files import as_json_text
+from posteriori.files import as_json_text, room_in
 from posteriori.hub.load import prior_record
 from posteriori.jobs.attempts import persist
 from posteriori.jobs.executor import Event, Executor, Report
 from posteriori.jobs.executors import Serial
-from posteriori.jobs.faults import room_in
 from posteriori.jobs.memory import room
 from posteriori.jobs.progress import Board, announced, log, together
 from posteriori.jobs.run import missing, run

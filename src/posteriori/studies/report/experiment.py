@@ -83,10 +83,11 @@ def own_samples(campaign: Campaign, n: int) -> Pictures:
 def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
     """Without pictures of the user's: the bundled ones and own samples; and all of the samples, for the Gaussian."""
     samples = own_samples(campaign, _SAMPLES)
-    bundled = chosen.bundled(campaign.prior.shape[-1])
-    more = (scope.reported or 8) - len(bundled)
+    n = scope.reported or 8
+    bundled = chosen.bundled(campaign.prior.shape[-1])[:n]
+    more = n - len(bundled)
     reported = chosen.joined(bundled, samples[scope.tuning : scope.tuning + more])
-    about = f"{', '.join(bundled.labels)}, and {more} samples of the prior itself"
+    about = ", ".join(bundled.labels) + (f", and {more} samples of the prior itself" if more else "")
     return Split(samples[: scope.tuning], reported, about), samples
 
 
