@@ -42,7 +42,7 @@ def test_noise_and_plains_have_no_blur():
 
 
 def test_a_blur_is_undone_with_no_less_noise_than_samplers_were_measured_at():
-    faint, jpeg = FoundNoise(0.002, 0.001, 0.001, 0.9), FoundJPEG(92, 0.02)
+    faint, jpeg = FoundNoise(0.002, 0.001, 0.001, 0.9, 0.0), FoundJPEG(92, 0.02)
     assert Diagnosis(faint, None, None, None).sigma < LEAST
     assert Diagnosis(faint, None, 2.0, None).sigma == LEAST
     assert Diagnosis(faint, jpeg, 2.0, None).sigma == 0.02

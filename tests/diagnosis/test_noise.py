@@ -33,6 +33,7 @@ def test_white_noise_on_a_smooth_picture(sigma, grey):
     assert found.white == pytest.approx(sigma, rel=0.03)
     assert found.sigma == found.white
     assert found.grain == pytest.approx(sigma / 2, rel=0.15)  # of means over 2 x 2
+    assert found.directed == pytest.approx(0, abs=0.1)
     assert not found.correlated
 
 
@@ -84,9 +85,30 @@ def test_smoothed_noise_is_a_cameras():
     assert found.correlated
     assert found.even == pytest.approx(0.93, abs=0.05)
     assert found.grain == pytest.approx(sigma * math.sqrt(3 * variance), rel=0.15)  # in luminance
+    assert found.directed == pytest.approx(0, abs=0.1)
     places = F.interpolate(normal(x[:, :1, ::32, ::32], seed=1).exp(), scale_factor=32)
     assert not find_noise(x + places * grain).correlated, "texture, which is not alike in all places"
     assert found.sigma == found.grain > 3 * found.white
+
+
+def test_waves_of_any_direction_are_texture():
+    """Whose strength is the same everywhere, and whose spectrum has no direction: only each place of 16 pixels has."""
+    v, u = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    angle = F.interpolate(torch.pi * torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)), (256, 256))
+    waves = 0.05 * torch.sin(1.2 * (torch.cos(angle) * u + torch.sin(angle) * v))
+    found = find_noise(smooth(256, 256) + waves)
+    assert found.grainy
+    assert found.directed > 0.6
+    assert not found.correlated
+
+
+def test_a_part_of_the_cat_that_is_fur_alone():
+    """Alike in all its flat places, and no coarser at a quarter of the resolution."""
+    found = find_noise(load_image("chelsea")[..., :256, 80:336])
+    assert found.grainy
+    assert found.even > 0.75
+    assert found.directed > 0.3
+    assert found.sigma == pytest.approx(0.005, abs=0.002)
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee"])

@@ -75,8 +75,11 @@ class Diagnosis:
             why = f"with noise of {_of_255(self.sigma)}: nine in ten edges are wide"
         elif faint and not self.compressed:
             why = "for rounding alone: nothing was found that this could mend"
+        said = "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"
+        if noise.grainy and noise.textured:  # which may be wrong
+            said += f"; grain of {_of_255(noise.grain)} is taken for texture: if it is noise, say so by --noise"
         return [
-            ("noise", "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"),
+            ("noise", said),
             (
                 "jpeg",
                 f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
