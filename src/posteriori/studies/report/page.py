@@ -16,7 +16,7 @@ from posteriori.studies.report.findings import findings
 from posteriori.studies.table import Table, write_csv
 
 PAGE, TEXT = "index.html", "report.md"
-TITLE = "Diffusion models for solving inverse problems: the report, run again"
+TITLE = "The report, repeated"
 
 
 def write(done: Reproduction, out: Path, *, command: Sequence[str] | None = None) -> Path:
@@ -88,5 +88,5 @@ def _sections(done: Reproduction, found: dict[str, Table], pictures: dict[str, P
             tables=[found["sensitivity"]],
             pictures=shown(*(f"endpoints-{name}" for name in names), "t-start"),
         ),
-        Section("Fewer steps", tables=[found["fewer-steps"]], pictures=shown("fewer-steps")),
+        Section("How many steps are needed?", tables=[found["fewer-steps"]], pictures=shown("fewer-steps")),
     ]  # fmt: skip
