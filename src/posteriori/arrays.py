@@ -87,21 +87,23 @@ def _member(archive: np.lib.npyio.NpzFile, path: str) -> np.ndarray:
         return archive[archive.files[0]]
     except Exception as error:  # a member is read only now
         raise PosterioriError(
-            f"{path} is no archive of numbers ({first_line(error)}): give what numpy.savez writes"
+            f"{path} is not an archive of numbers ({first_line(error)}): give what numpy.savez writes"
         ) from None
 
 
 def read_array(data: bytes, path: str, kinds: str) -> np.ndarray:
     """The array that numpy.save wrote, of a dtype of these ``kinds``. PosterioriError, one line, where it is none."""
     if not data.startswith((b"\x93NUMPY", b"PK")):  # or numpy would advise to load it as a pickle
-        raise PosterioriError(f"{path} is no NumPy array: give what numpy.save writes")
+        raise PosterioriError(f"{path} is not a NumPy array: give what numpy.save writes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Python 2 and of odd literals in the header
             array = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # the header is parsed as Python, and its size allocated, before either is judged
         problem = "it holds Python objects" if "allow_pickle" in str(error) else first_line(error)
-        raise PosterioriError(f"{path} is no NumPy array of numbers ({problem}): give what numpy.save writes") from None
+        raise PosterioriError(
+            f"{path} is not a NumPy array of numbers ({problem}): give what numpy.save writes"
+        ) from None
     if not isinstance(array, np.ndarray):
         if len(array.files) != 1:
             names = ", ".join(array.files) or "nothing"

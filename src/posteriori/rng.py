@@ -115,7 +115,7 @@ def _moved(draws: Tensor, device: torch.device | str) -> Tensor:
 
 
 class Tape(Rng):
-    """Recorded draws in the place of generators, handed out in order whatever they are for."""
+    """Recorded draws instead of generators, handed out in order whatever they are for."""
 
     def __init__(self, draws: Iterable[Tensor]):
         self.draws = iter(draws)

@@ -120,8 +120,8 @@ class SteppedSampler(Sampler):
     steps: Steps = 1000
     spacing: Annotated[
         Spacing,
-        "which levels: linspace from T to 1, leading every (T // steps)-th from 1, quadratic from T to 1, dense at 1, "
-        "edm from T to 1 with (sigma / alpha)^(1/7) falling evenly",
+        "which levels: linspace, evenly from T to 1; leading, every (T // steps)-th from 1; quadratic, from T to 1, "
+        "denser at 1; edm, from T to 1 with evenly spaced (sigma / alpha)^(1/7)",
     ] = "linspace"
 
     def path(self, schedule: Schedule) -> list[Level]:

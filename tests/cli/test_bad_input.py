@@ -94,9 +94,9 @@ ARGUMENTS = [
     (["bytes.npy", *BLUR], 1, "bytes.npy holds uint8: give floating-point numbers on the [-1, 1] scale"),
     (["complex.npy", *BLUR], 1, "complex.npy holds complex64: give floating-point"),
     (["nan.npy", *BLUR], 1, "nan.npy holds NaN, infinity"),
-    (["objects.npy", *BLUR], 1, "objects.npy is no NumPy array of numbers (it holds Python objects)"),
+    (["objects.npy", *BLUR], 1, "objects.npy is not a NumPy array of numbers (it holds Python objects)"),
     (["archive.npy", *BLUR], 1, "archive.npy"),
-    (["text.npy", *BLUR], 1, "text.npy is no NumPy array"),
+    (["text.npy", *BLUR], 1, "text.npy is not a NumPy array"),
     (["y.npy", *SIMULATE], 1, "y.npy is a measurement, and --simulate degrades pictures"),
     # masks
     (["face.png", "--mask", "small-mask.png"], 1, "small-mask.png is 20 x 20 pixels and face.png is 32 x 32"),

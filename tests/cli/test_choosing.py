@@ -119,7 +119,9 @@ def test_auto_alone_is_for_fidelity_and_a_mask_is_a_box():
 
 
 def test_an_unknown_goal_is_said():
-    with pytest.raises(ValueError, match="auto:speed: 'speed' is no goal; give auto, or auto: with one of fidelity, "):
+    with pytest.raises(
+        ValueError, match="auto:speed: 'speed' is not a goal; give auto, or auto: with one of fidelity, "
+    ):
         choose("auto:speed", "faces-64", "box-mask", 0.05)
 
 
@@ -185,5 +187,5 @@ def test_restore_takes_the_choice_and_says_so(restore, face, tmp_path, posterior
     assert json.loads((tmp_path / "b/face/manifest.json").read_text())["network_calls"] == 2
     answer = posteriori(*command[:-1], "auto:speed", "--out", tmp_path / "c")
     assert answer.code == 1
-    assert "'speed' is no goal" in answer.err
+    assert "'speed' is not a goal" in answer.err
     assert not (tmp_path / "c").exists()

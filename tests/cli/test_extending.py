@@ -35,7 +35,7 @@ def test_results_name_their_code_and_are_of_one_version(restore, face, examples)
     Path("my.py").write_text(examples["my.py"] + "# changed\n")
     answer = restore(*command)
     assert answer.code == 1
-    assert "already exists, made with another operator" in answer.err
+    assert "already exists, made with other settings (operator" in answer.err
 
 
 def test_a_faulty_one_is_told_before_any_work(restore, face, examples):

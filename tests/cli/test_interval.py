@@ -45,7 +45,7 @@ def test_intervals_are_mapped_and_their_coverage_counted(restore, face, tmp_path
     # wider ones are another result, with the same samples
     again = restore(*command, "--widen", 2, "--out", tmp_path / "a")
     assert again.code == 1
-    assert "made with another interval" in again.err
+    assert "made with other settings (interval" in again.err
     assert restore(*command, "--widen", 2, "--out", tmp_path / "b").code == 0
     wide = manifest(tmp_path / "b/face")["interval"]
     assert wide["coverage"]["all"] > found["coverage"]["all"]

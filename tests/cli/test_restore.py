@@ -373,7 +373,7 @@ def test_nothing_is_overwritten_unless_asked(restore, face, tmp_path):
     before = contents(tmp_path)
     answer = restore(*command, "--seed", 1)
     assert answer.code == 1
-    assert "face already exists, made with another seed: give another --out, or --overwrite" in answer.err
+    assert "face already exists, made with other settings (seed): give another --out, or --overwrite" in answer.err
     assert contents(tmp_path) == before
     assert restore(*command, "--seed", 1, "--overwrite").code == 0
     assert contents(tmp_path) != before

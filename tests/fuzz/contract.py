@@ -143,7 +143,7 @@ def damaged(draw: Any, seeds: Sequence[bytes], first: int = 512) -> bytes:
     return bytes(data)
 
 
-#: values in the place of any other, in JSON and TOML
+#: values instead of any other, in JSON and TOML
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -158,7 +158,7 @@ JUNK = st.one_of(
 
 @st.composite
 def altered(draw: Any, values: Any) -> Any:
-    """``values`` of JSON with a few of them, anywhere, left out, added or put in the place of others."""
+    """``values`` of JSON with a few of them, anywhere, left out, added or put instead of others."""
     for _ in range(draw(st.integers(1, 3))):
         values = _altered(draw, values)
     return values

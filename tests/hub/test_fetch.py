@@ -216,7 +216,7 @@ def test_a_beginning_of_another_file_is_dropped_at_the_end(server):
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("html", "a web page came in the place of the file"),
+        ("html", "a web page came instead of the file"),
         ("missing", "the server says 404 Not Found"),
         ("silent", r"no connection \(ReadTimeout\)"),
     ],

@@ -137,7 +137,7 @@ def test_a_folder_is_not_overwritten_unasked(tmp_path):
     save_folder(path, tiny(), linear_betas(), **SAVED | {"name": "second"}, overwrite=True)
     assert read_folder(path).name == "second"
     (path / "thesis.tex").touch()
-    with pytest.raises(FileExistsError, match=r"thesis\.tex, which is no part of a prior"):
+    with pytest.raises(FileExistsError, match=r"thesis\.tex, which is not part of a prior"):
         save_folder(path, tiny(), linear_betas(), **SAVED, overwrite=True)
 
 

@@ -227,7 +227,7 @@ def test_the_hub(checkpoint, adm_small, tmp_path, monkeypatch):
         monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
 
     fail(LocalEntryNotFoundError("no network\nat all"))
-    with pytest.raises(ConnectionError, match=r"^'google/ddpm-small' is no folder here, and .* cannot be reached"):
+    with pytest.raises(ConnectionError, match=r"^'google/ddpm-small' is not a local folder, and .* cannot be reached"):
         load_prior("google/ddpm-small")
     fail(OSError("404 not found\nsecond line"))
     with pytest.raises(ValueError, match=r"the Hugging Face Hub says: 404 not found$"):

@@ -102,7 +102,7 @@ def test_a_machine_that_left_the_cluster_stops_everything_with_one_line(workers,
     nodes = [node | {"Alive": False} for node in ray.nodes()]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     with pytest.raises(
-        OSError, match=r"^Ray's own process on this machine died: begin it again with ray start, and run"
+        OSError, match=r"^Ray's own process on this machine died: start it again with ray start, and run"
     ):
         run([Square((7,), "killed")], work, Store(tmp_path), workers)
 

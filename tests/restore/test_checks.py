@@ -53,8 +53,8 @@ def checks(residual, shift, known=(0.3, 0.5)):
         ([8.9], [0.4], 0.005, True, ["residual 8.9: the picture does not explain the measurement: try "]),
         ([0.004], [0.4], 0.0, False, []),
         ([0.05], [0.4], 0.0, False, ["residual 0.05: the noise is larger than --noise says, about 0.05, or "]),
-        ([1.0], [0.94], 0.05, False, ["shift 0.94, and 0.30 to 0.50 in pictures that the prior knows: noise or "]),
-        ([2.0], [0.94], 0.05, True, ["residual 2: the picture does not", "shift 0.94, and "]),
+        ([1.0], [0.94], 0.05, False, ["shift 0.94, above the 0.30 to 0.50 of pictures that the prior knows: noise "]),
+        ([2.0], [0.94], 0.05, True, ["residual 2: the picture does not", "shift 0.94, above "]),
     ],
 )
 def test_what_looks_wrong_is_said(residual, shift, sigma, simulated, said):

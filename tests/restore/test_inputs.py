@@ -291,7 +291,7 @@ NO_ARRAYS = {
 @pytest.mark.parametrize("data", NO_ARRAYS.values(), ids=NO_ARRAYS)
 def test_what_is_no_array_is_refused_at_no_cost(folder, data):
     before = peak_memory(torch.device("cpu"))
-    with pytest.raises(ValueError, match=r"y\.npy is no NumPy array( of numbers \(.+\))?: give ") as caught:
+    with pytest.raises(ValueError, match=r"y\.npy is not a NumPy array( of numbers \(.+\))?: give ") as caught:
         read(folder, data)
     assert "\n" not in str(caught.value)
     assert peak_memory(torch.device("cpu")) - before < 100 * 2**20
@@ -313,7 +313,7 @@ def test_code_in_an_array_never_runs(folder, tmp_path, kind):
             pickle.dump(code, file)
         case "archive":
             np.savez(file, y=np.array([code], object))
-    with pytest.raises(ValueError, match=r"y\.npy is (no NumPy array|no archive)"):
+    with pytest.raises(ValueError, match=r"y\.npy is not an? (NumPy array|archive)"):
         read(folder, file.getvalue())
     assert not (tmp_path / kind).exists()
     pickle.loads(pickle.dumps(code))

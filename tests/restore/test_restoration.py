@@ -65,5 +65,6 @@ def test_a_shape_that_no_image_gives_is_refused_in_one_line(tmp_path, text, meas
     with pytest.raises(ValueError, match=r"y\.npy has shape ") as error:
         case(tmp_path, text, measured)
     assert str(error.value).endswith(
-        f"has shape {measured}: a measurement of images (3, 8, 8) has {gives} here, and of others accordingly"
+        f"has shape {measured}: with this operator, images (3, 8, 8) have measurements {gives}, "
+        "and other sizes accordingly"
     )

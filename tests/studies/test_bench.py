@@ -96,7 +96,7 @@ def test_what_bends_is_said_to():
 def test_a_clone_that_is_none_is_refused(tmp_path):
     with pytest.raises(PosterioriError, match=r"no guided_diffusion/unet\.py"):
         peers.find(tmp_path, None)
-    with pytest.raises(PosterioriError, match="is no folder"):
+    with pytest.raises(PosterioriError, match="is not a folder"):
         peers.find(None, tmp_path / "site")
     with pytest.raises(SystemExit):
         bench.main(["--quick", "--out", str(tmp_path), "--page", str(tmp_path)])  # quality needs --data

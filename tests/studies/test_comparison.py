@@ -132,5 +132,5 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
         with pytest.raises(PosterioriError, match=message):
             read(places, metric)
     (tmp_path / "one" / RESULTS).write_bytes(b"PAR1")
-    with pytest.raises(PosterioriError, match="is no results of a suite"):
+    with pytest.raises(PosterioriError, match="is not a result of a suite"):
         read([one], "psnr")

@@ -122,7 +122,7 @@ def test_a_run_that_is_not_whole_is_not_read(run, prior, pictures, tmp_path):
     runs = Runs(tmp_path)
     do(runs, [Item("x", run)], prior, pictures)
     (tmp_path / f"{run.jobs[1].key}.npz").unlink()
-    with pytest.raises(ValueError, match=r"dps on gaussian-blur is not whole in .*: run the same command again"):
+    with pytest.raises(ValueError, match=r"dps on gaussian-blur is incomplete in .*: run the same command again"):
         runs.read(run)
 
 

@@ -167,7 +167,7 @@ def test_damaged_and_small_pictures_are_said_before_any_work(tmp_path):
 
 
 def test_distances_with_vgg_are_those_of_the_kept_pictures_and_stay(bench, tmp_path, monkeypatch):
-    """With another distance in the place of VGG's, whose weights are not here."""
+    """With another distance instead of VGG's, whose weights are not here."""
     told = []
 
     def distance(x, truth, name):
@@ -232,7 +232,7 @@ def test_pixels_shrink_with_the_picture():
 
 BAD = [
     ('prior = "x"', "lacks"),
-    ("[[task", "is no TOML"),
+    ("[[task", "is not valid TOML"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nsigma = 1', "has 'sigma'; it has name"),
     ('[[sampler]]\nsampler = "ddrm"\nsource = ""\non = ["b"]', "has no task 'b'"),
     ('[[sampler]]\nsampler = "dppm"\nsource = ""', "no sampler"),

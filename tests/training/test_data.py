@@ -79,7 +79,9 @@ def test_a_damaged_image_is_left_out_and_named_where_that_is_asked(folder, load)
     assert all(torch.equal(a, b) for a, b in zip(images.pixels, whole.pixels[:3], strict=True))
     assert len(images.damaged) == 1
     assert "3.png is damaged" in images.damaged[0]
-    with pytest.raises(ValueError, match=r"2 of 7 pictures in .* are damaged, and up to 5% may be: .*3\.png") as caught:
+    with pytest.raises(
+        ValueError, match=r"2 of 7 pictures in .* are damaged, and at most 5% may be: .*3\.png"
+    ) as caught:
         load(folder, names, 16, tolerant=True)
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="1 of 1 pictures"):

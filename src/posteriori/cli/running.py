@@ -183,4 +183,4 @@ def _print_table(rows: list[dict[str, Any]], out: Path) -> None:
     for note, names in notes.items():
         to.print(Text(f"note: {_several(names)}: {note}"), soft_wrap=True)
     done = sum(row["error"] is None for row in rows)
-    to.print(f"{done} of {len(rows)} in {out}: a folder each, comparison.png to look at", soft_wrap=True)
+    to.print(f"{done} of {len(rows)} in {out}: look at comparison.png in each folder", soft_wrap=True)

@@ -134,7 +134,7 @@ def _fetch(copy: CardFile, beginning: Path, vouched: str | None, quiet: bool) ->
             return
         reply.raise_for_status()
         if reply.headers.get("Content-Type", "").startswith("text/html"):
-            raise _Refused("a web page came in the place of the file")
+            raise _Refused("a web page came instead of the file")
         if reply.status_code != requests.codes.partial_content:
             have = 0  # the server does not know ranges and starts over
         total = have + int(reply.headers["Content-Length"]) if "Content-Length" in reply.headers else None

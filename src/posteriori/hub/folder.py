@@ -355,6 +355,6 @@ def _refuse_overwriting(path: Path, overwrite: bool) -> None:
     there = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
     others = [name for name in there if name not in FILES]
     if others:
-        raise FileExistsError(f"{path} holds {others[0]}, which is no part of a prior: give another folder")
+        raise FileExistsError(f"{path} holds {others[0]}, which is not part of a prior: give another folder")
     if there and not overwrite:
         raise FileExistsError(f"{path} already holds a prior: give another folder, or remove it first")

@@ -207,11 +207,11 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError:
         raise ConnectionError(
-            f"{name!r} is no folder here, and the Hugging Face Hub cannot be reached: get it first"
+            f"{name!r} is not a local folder, and the Hugging Face Hub cannot be reached: get it first"
         ) from None
     except (OSError, ValueError) as error:
         raise PosterioriError(
-            f"{name!r} is no folder here, and the Hugging Face Hub says: {first_line(error)}"
+            f"{name!r} is not a local folder, and the Hugging Face Hub says: {first_line(error)}"
         ) from None
 
 

@@ -55,7 +55,7 @@ def betas_from_config(config: Mapping[str, Any]) -> VPSchedule:
         )
     if (betas := config.get("trained_betas")) is not None:
         if not isinstance(betas, list | tuple) or not all(type(beta) in (int, float) for beta in betas) or not betas:
-            raise PosterioriError("trained_betas are no list of numbers: get the folder again")
+            raise PosterioriError("trained_betas are not a list of numbers: get the folder again")
         return VPSchedule(betas)
     if config.get("beta_schedule") not in get_args(get_type_hints(_Betas)["beta_schedule"]):
         raise PosterioriError(f"beta_schedule is {config.get('beta_schedule')!r}: there are {SCHEDULES}")

@@ -112,8 +112,8 @@ class Ray:
             self._stillborn += 1
             if self._stillborn == _STILLBORN:
                 raise OSError(
-                    f"{_STILLBORN} workers of Ray died before they began: is posteriori installed on every node, with "
-                    f"memory left? {_why(error)}"
+                    f"{_STILLBORN} workers of Ray died before they started: is posteriori installed on every node, "
+                    f"with memory left? {_why(error)}"
                 ) from None
         else:
             self._stillborn = 0
@@ -125,7 +125,7 @@ class Ray:
         except self.ray.exceptions.RayError as lost:
             if not any(node["Alive"] and node["NodeID"] == self._node for node in self.ray.nodes()):
                 raise OSError(
-                    "Ray's own process on this machine died: begin it again with ray start, and run the same command "
+                    "Ray's own process on this machine died: start it again with ray start, and run the same command "
                     "again; what was finished is kept"
                 ) from None
             self.ray.kill(hand.worker)
@@ -224,7 +224,7 @@ def _ray(address: str | None, n: int | None) -> Any:
         ray.init(address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise PosterioriError(
-            f"there is no Ray cluster at {address} ({first_line(error)}): begin one with ray start --head, or leave "
+            f"there is no Ray cluster at {address} ({first_line(error)}): start one with ray start --head, or leave "
             "out --address for this machine alone"
         ) from None
     return ray

@@ -176,7 +176,7 @@ def room(
     if again and not prior.checkpointing and prior.save_memory():
         less = memory_of_an_image(prior, gradient=True)
         say(
-            f"a gradient takes {gib(less)} an image in the place of {gib(one)}, of {gib(free)} that are free: "
+            f"a gradient takes {gib(less)} an image instead of {gib(one)}, of {gib(free)} that are free: "
             "activations are computed again in the backward pass (--checkpointing)"
         )
         one = less

@@ -124,7 +124,7 @@ class _Worker:
 
     def _fault(self, kind: str, what: str) -> Event:
         if self.began == math.inf:
-            raise OSError(f"a process to do {self.job.label} {what} before it began: are memory and processes left?")
+            raise OSError(f"a process to do {self.job.label} {what} before it started: are memory and processes left?")
         return Event("failure", self.job, note=f"{self.job.label} {what}", pid=self.process.pid or 0, fault=kind)
 
 

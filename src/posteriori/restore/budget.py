@@ -115,6 +115,6 @@ def _fitting(restoration: Restoration, case: Case, seconds: float) -> tuple[int,
     """How many of its steps fit into so many ``seconds``, at most its own; and what one takes."""
     whole = seconds_of_a_picture(restoration, case)
     if whole is None:
-        raise PosterioriError(f"{case.source.path} cannot be timed beforehand: give --steps in the place of --time")
+        raise PosterioriError(f"{case.source.path} cannot be timed beforehand: give --steps instead of --time")
     each = whole / restoration.steps
     return min(restoration.steps, int(SHARE * seconds / each)), each

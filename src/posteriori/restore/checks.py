@@ -101,7 +101,7 @@ def warnings(residual: Check, shift: Check, sigma: float, *, simulated: bool) ->
     known, moved = shift["95% of held-out pictures"], fmean(shift["samples"])
     if known and moved > MARGIN * known[1]:
         found.append(
-            f"shift {moved:.2f}, and {known[0]:.2f} to {known[1]:.2f} in pictures that the prior knows: noise or "
-            "artefacts are left; try --sampler auto, another --noise, or another prior"
+            f"shift {moved:.2f}, above the {known[0]:.2f} to {known[1]:.2f} of pictures that the prior knows: noise "
+            "or artefacts are left; try --sampler auto, another --noise, or another prior"
         )
     return found

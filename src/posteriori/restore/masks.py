@@ -72,7 +72,7 @@ class MaskFile:
         hidden = np.abs(fit(pixels, *shape[1:], how, self.path).pixels) >= SLACK  # negative ones are damage as well
         if hidden.all() or not hidden.any():
             left = "none of it is kept" if hidden.any() else "all of it is kept"
-            raise PosterioriError(f"{self.path} has nothing to tell about {source.path} once that is fitted: {left}")
+            raise PosterioriError(f"{self.path} is of no use for {source.path} after fitting: {left}")
         return torch.from_numpy(hidden)[None]
 
 

@@ -178,8 +178,8 @@ class Restoration:
                 return shape
         gives = self.operator.build(self.prior.shape).measured_shape if self.operator else self.prior.shape
         raise PosterioriError(
-            f"{source.path} has shape {measured}: a measurement of images {self.prior.shape} has {gives} here, "
-            "and of others accordingly"
+            f"{source.path} has shape {measured}: with this operator, images {self.prior.shape} have measurements "
+            f"{gives}, and other sizes accordingly"
         )
 
     def _measured_shape(self) -> tuple[int, ...] | None:

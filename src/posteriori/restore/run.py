@@ -160,7 +160,7 @@ def _finished(
                 other.append("input")
             if other:
                 raise FileExistsError(
-                    f"{entry} already exists, made with another {', '.join(sorted(other))}: "
+                    f"{entry} already exists, made with other settings ({', '.join(sorted(other))}): "
                     "give another --out, or --overwrite to replace it"
                 )
             found[source], read[source] = manifest, case

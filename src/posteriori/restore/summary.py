@@ -69,4 +69,4 @@ def row(path: Path, out: Path) -> dict[str, Any]:
     try:
         return summary(Outcome(Source(manifest["input"]["file"], manifest["name"]), manifest), out)
     except (KeyError, TypeError, AttributeError, IndexError):  # of another shape
-        raise PosterioriError(f"{path} is no manifest of a restoration: remove its folder, and run again") from None
+        raise PosterioriError(f"{path} is not a manifest of a restoration: remove its folder, and run again") from None

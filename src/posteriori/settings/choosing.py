@@ -112,7 +112,7 @@ def goal_of(sampler: str) -> str:
     """The goal of "auto" or "auto:GOAL". Raises PosterioriError for an unknown one."""
     goal = sampler.partition(":")[2] or GOALS[0]
     if goal not in GOALS:
-        raise PosterioriError(f"{sampler}: {goal!r} is no goal; give auto, or auto: with one of {', '.join(GOALS)}")
+        raise PosterioriError(f"{sampler}: {goal!r} is not a goal; give auto, or auto: with one of {', '.join(GOALS)}")
     return goal
 
 

@@ -60,7 +60,7 @@ def load(name: str, base: type[T]) -> type[T]:
         there = ", ".join(nearest(found["cls"], classes)) or "none"
         raise PosterioriError(f"{code.file} has no class {found['cls']}: it has {there}")
     if not issubclass(cls, base):
-        raise PosterioriError(f"{code.file}:{cls.__name__} is no {base.__name__}: derive it from posteriori's")
+        raise PosterioriError(f"{code.file}:{cls.__name__} is not derived from {base.__name__}: derive it")
     _check(cls, f"{code.file}:{cls.__name__}")
     cls.name = f"{code.name}:{cls.__name__}"
     return cls
@@ -115,7 +115,7 @@ def _check(cls: Any, name: str) -> None:
         if get_origin(hints[key]) is ClassVar:
             continue
         if key not in known:
-            raise PosterioriError(f"{name} is no dataclass: write @dataclass(frozen=True) above it")
+            raise PosterioriError(f"{name} is not a dataclass: write @dataclass(frozen=True) above it")
         default = known[key].default is not MISSING or known[key].default_factory is not MISSING
         meant = get_origin(hints[key]) is Annotated and any(isinstance(mark, str) for mark in get_args(hints[key]))
         if not (meant and default):

@@ -95,7 +95,7 @@ def _check_sizes(source: Path, names: Sequence[str], size: int) -> None:
         if found != sizes[0]:
             raise PosterioriError(
                 f"{source} has pictures of several sizes ({first} is {sizes[0][0]} x {sizes[0][1]}, {name} is "
-                f"{found[0]} x {found[1]}): what they give cannot be averaged; bring them to one size first"
+                f"{found[0]} x {found[1]}): their results cannot be averaged; resize them first"
             )
     if min(sizes[0]) < size:
         raise PosterioriError(

@@ -52,7 +52,7 @@ def read_axis(text: str) -> Axis:
     match = _GRID.match(values)
     if not match:
         if ":" in values:
-            raise PosterioriError(f"--vary {text!r} is no grid: {accepted}")
+            raise PosterioriError(f"--vary {text!r} is not a grid: {accepted}")
         return Axis(name, tuple(_value(part.strip()) for part in values.split(",")))
     low, high, n = _value(match["low"]), _value(match["high"]), int(match["n"])
     if isinstance(low, str) or isinstance(high, str) or not low < high or n < 2:
@@ -70,7 +70,7 @@ def _value(text: str) -> float | str:
     except ValueError:
         return text
     if not math.isfinite(number):
-        raise PosterioriError(f"{text} is no finite number")
+        raise PosterioriError(f"{text} is not a finite number")
     return int(number) if number == int(number) and re.fullmatch(r"[+-]?\d+", text) else number
 
 

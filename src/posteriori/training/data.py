@@ -132,7 +132,7 @@ def _pictures(source: Path, names: list[str], damaged: list[str] | None = None) 
                 damaged.append(str(error))
     if damaged and (len(damaged) > max(1, DAMAGED * len(names)) or len(damaged) == len(names)):
         raise PosterioriError(
-            f"{len(damaged)} of {len(names)} pictures in {source} are damaged, and up to {DAMAGED:.0%} may be: "
+            f"{len(damaged)} of {len(names)} pictures in {source} are damaged, and at most {DAMAGED:.0%} may be: "
             f"replace or remove them; the first: {damaged[0]}"
         )
 

@@ -159,7 +159,7 @@ class Trainer:
         try:
             prior = load_prior(name, dtype="float32")
             if not isinstance(prior, UNetPrior):
-                raise PosterioriError(f"{name} is a prior of grey pictures: give one of colours to go on from")
+                raise PosterioriError(f"{name} is a prior of grey pictures: give a colour prior to start from")
             self.net.load_state_dict(prior.net.state_dict())
         except RuntimeError:
             raise PosterioriError(f"start is {name!r}, another network than these settings': give its own") from None
@@ -269,7 +269,7 @@ class Trainer:
         changed = [name for name in changed if name != "images"]
         if changed:
             raise PosterioriError(
-                f"{path} was trained with another {', '.join(changed)}: resume with the same or start anew"
+                f"{path} was trained with other settings ({', '.join(changed)}): resume with the same or start anew"
             )
         if state["names"] != self.images.names:
             raise PosterioriError(f"{path} was trained on other images: resume with the same data or start anew")

@@ -120,7 +120,7 @@ def find(official: Path | None, site: Path | None) -> None:
     if official and not (official / "guided_diffusion" / "unet.py").is_file():
         raise PosterioriError(f"--official {official} has no guided_diffusion/unet.py: give the clone's own folder")
     if site and not site.is_dir():
-        raise PosterioriError(f"--site {site} is no folder: give the one that pip's --target filled")
+        raise PosterioriError(f"--site {site} is not a folder: give the one that pip's --target filled")
     sys.path += [str(place.absolute()) for place in (official, site) if place]
 
 

@@ -120,11 +120,11 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
         table = pq.read_table(io.BytesIO(content))
         columns = {key: table[key].to_pylist() for key in _COLUMNS} | {"value": table[metric].to_pylist()}
     except (ValueError, KeyError, OSError) as error:
-        raise PosterioriError(f"{place}/{RESULTS} is no results of a suite ({first_line(error)})") from None
+        raise PosterioriError(f"{place}/{RESULTS} is not a result of a suite ({first_line(error)})") from None
     for key, values in columns.items():
         kind = _KINDS.get(key, str)
         if not all(isinstance(value, kind) for value in values):
-            raise PosterioriError(f"{place}/{RESULTS} is no results of a suite (its {key} is of another kind)")
+            raise PosterioriError(f"{place}/{RESULTS} is not a result of a suite (its {key} is of another kind)")
     for values in zip(*columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         if row["counts"]:

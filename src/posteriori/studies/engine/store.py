@@ -82,7 +82,7 @@ class Runs:
         """What a finished run gave."""
         found = [group for job in run.jobs if (group := self.store.read(job))]
         if len(found) < len(run.groups):
-            raise PosterioriError(f"{run.label} is not whole in {self.store.files.where}: run the same command again")
+            raise PosterioriError(f"{run.label} is incomplete in {self.store.files.where}: run the same command again")
         return Result(run, tuple(found))
 
     def manifests(self, runs: Iterable[Run]) -> dict[str, Any]:

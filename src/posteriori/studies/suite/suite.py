@@ -117,7 +117,7 @@ def read(name: str) -> Suite:
     try:
         content = tomllib.loads(found.read_text("utf-8"))
     except ValueError as error:  # of its form, or of its bytes
-        raise PosterioriError(f"{name} is no TOML: {first_line(error)}") from None
+        raise PosterioriError(f"{name} is not valid TOML: {first_line(error)}") from None
     tables = {"task": Task, "sampler": Entry, "published": Published}
     tasks, entries, published = (
         tuple(_table(cls, row, f"{name}: [[{key}]]") for row in _rows(content.pop(key, []), f"{name}: {key}"))

@@ -10,7 +10,7 @@ from torch import Tensor
 def sliced_wasserstein(x: Tensor, y: Tensor, slices: int, rng: torch.Generator) -> float:
     """The mean over random directions of the 1-Wasserstein distance between projections of x and y, (n, d) each.
 
-    Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures", with |.| in the place of its
+    Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures", with |.| instead of its
     square, as in the code of Cardoso et al. 2024.
     """
     directions = torch.randn(x.shape[1], slices, generator=rng, dtype=torch.float64)
