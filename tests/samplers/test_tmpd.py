@@ -39,7 +39,7 @@ def test_where_the_entries_of_y_are_independent_the_chain_is_that_of_the_exact_p
     torch.testing.assert_close(found, exact, atol=1e-4, rtol=1e-4)
 
 
-def test_a_negative_sum_counts_as_no_variance():
+def test_a_negative_sum_counts_as_no_variance_and_no_step_is_farther_from_the_solution_than_none():
     # two opposite views of one coordinate, of which the second is fainter
     prior = GaussianMixture(MEAN[None], torch.eye(4)[None])
     a = torch.tensor([[1.0, 0, 0, 0], [-0.5, 0, 0, 0]])
@@ -48,7 +48,15 @@ def test_a_negative_sum_counts_as_no_variance():
     x0 = prior.denoise(X_T, T).x0
     v = 1 / (1 + (T.alpha / T.sigma) ** 2)
     variance = 0.3**2 + torch.tensor([0.5 * v, 0.0])
-    torch.testing.assert_close(found, x0 + v * ((like.y - x0 @ a.T) / variance) @ a, atol=1e-5, rtol=1e-5)
+    misfit, m = like.y - x0 @ a.T, 0.3**2 * torch.eye(2) + v * a @ a.T
+    step = misfit / variance
+    most = 2 * (step * misfit).sum(1) / ((step @ m) * step).sum(1)
+    assert (most < 1).tolist() == [True, False, False]
+    step = most.clamp(max=1)[:, None] * step
+    torch.testing.assert_close(found, x0 + v * step @ a, atol=1e-5, rtol=1e-5)
+    solution = torch.linalg.solve(m, misfit.T).T
+    own, none = (((u - solution) @ m * (u - solution)).sum(1) for u in (step, torch.zeros(3, 2)))
+    assert (own <= none * (1 + 1e-4)).all()
 
 
 def test_one_network_call_and_two_vjps_a_step():

@@ -61,6 +61,8 @@ class Moments(NamedTuple):
     misfit: Tensor
     #: v -> C A^T v, (B, m) -> (B, *shape)
     lift: Callable[[Tensor], Tensor]
+    #: x -> A x, (B, *shape) -> (B, m)
+    seen: Callable[[Tensor], Tensor]
     #: v -> (A C A^T + sigma_y^2 I) v, (B, m)
     product: Callable[[Tensor], Tensor]
 
@@ -80,8 +82,10 @@ def moments(x_t: Tensor, t: Level, prior: Prior, like: Linear, clip: bool) -> Mo
         (minus,) = torch.autograd.grad(misfit, x0, v, retain_graph=True)  # -A^T v
         return -(t.sigma**2) / t.alpha * vjp(minus, again=True)
 
-    def product(v: Tensor) -> Tensor:
-        x = lift(v)
-        return like.sigma**2 * v + like.misfit(torch.zeros_like(x)) - like.misfit(x)
+    def seen(x: Tensor) -> Tensor:
+        return like.misfit(torch.zeros_like(x)) - like.misfit(x)
 
-    return Moments(denoised, misfit.detach(), lift, product)
+    def product(v: Tensor) -> Tensor:
+        return like.sigma**2 * v + seen(lift(v))
+
+    return Moments(denoised, misfit.detach(), lift, seen, product)

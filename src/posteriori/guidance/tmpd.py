@@ -27,6 +27,11 @@ class TMPD(ReverseGuidance):
     replaces x0 in the reverse step. c approximates the diagonal of A Cov A^T, and equals it if the matrix is diagonal.
     Negative row sums are set to 0.
 
+    Let M = sigma_y^2 I + A Cov A^T and v = (y - A x0) / (sigma_y^2 + c). Where M has negative entries, c can be far too
+    small, and the paper's chain diverges. The step is therefore shortened to 2 v^T (y - A x0) / v^T M v where it is
+    longer: from there on it is farther from the solution of M v = y - A x0, in M's norm, than no step. Where M has no
+    negative entry, it is never longer.
+
     Paper: Boys et al. 2023, "Tweedie moment projected diffusions for inverse problems", eq. 9 and section 3.2.
 
     Operators: linear. Cost: one network call and two vjps a step.
@@ -39,4 +44,8 @@ class TMPD(ReverseGuidance):
         at = moments(x_t, t, prior, like, self.clip)
         least = max(like.sigma**2, torch.finfo(x_t.dtype).tiny)
         variance = at.product(torch.ones_like(at.misfit)).clamp(min=least)
-        return at.denoised.given(at.denoised.x0 + at.lift(at.misfit / variance))
+        v = at.misfit / variance
+        step = at.lift(v)
+        curvature = (v * (like.sigma**2 * v + at.seen(step))).sum(1)
+        most = torch.where(curvature > 0, 2 * (v * at.misfit).sum(1) / curvature, 1.0).clamp(max=1)
+        return at.denoised.given(at.denoised.x0 + most.view(-1, *[1] * (step.ndim - 1)) * step)
