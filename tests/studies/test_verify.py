@@ -125,6 +125,9 @@ def test_the_page_says_what_a_sampler_was_not_run_on(tmp_path):
     assert scope.problems == TINY.problems
     assert scope.left_out == (f"dps in 4 steps on {second.name}",)
     assert set(planned) - set(records) == {own for own in planned if (own.problem, own.method) == (second, "dps")}
+    assert what_is_done(replace(TINY, steps=(4, 8)), cells(replace(TINY, steps=(4, 8)), [DDIM], 0), records)[
+        0
+    ].steps == (4,)
     write(rows(records), scope, 0, tmp_path, command=["verify"])
     text = (tmp_path / "verification.md").read_text("utf-8")
     assert re.search(r"\| dps \| [\d.]+ \| not run \| not run \| 4 \|", text)

@@ -85,13 +85,15 @@ def what_is_done(
 ) -> tuple[Scope, dict[Cell, Record]]:
     """The part of ``scope`` that ``records`` have, and those of them that belong to it.
 
-    A sampler counts on a problem where it and the floor are done at all seeds, and a problem where a sampler does.
+    A sampler counts on a problem where it and the floor are done at all seeds; problems and steps count where a
+    sampler does.
     """
     parts: dict[tuple[Problem, str, int], list[Cell]] = {}
     for cell in planned:
         parts.setdefault((cell.problem, cell.method, cell.steps), []).append(cell)
     whole = {part for part, own in parts.items() if all(cell in records for cell in own)}
-    kept = {problem for problem, method, _ in whole if method != EXACT and (problem, EXACT, 0) in whole}
+    ran = {(problem, steps) for problem, method, steps in whole if method != EXACT and (problem, EXACT, 0) in whole}
+    kept = {problem for problem, _ in ran}
     lacking: dict[tuple[Problem, int], list[str]] = {}
     for problem, method, steps in parts:
         if problem in kept and (problem, method, steps) not in whole:
@@ -99,4 +101,5 @@ def what_is_done(
     names = tuple(f"{', '.join(own)} in {steps} steps on {problem.name}" for (problem, steps), own in lacking.items())
     left = scope.without({problem for problem, _ in scope.problems} - kept)
     found = {cell: records[cell] for part, own in parts.items() if part[0] in kept and part in whole for cell in own}
-    return replace(left, left_out=left.left_out + names), found
+    steps = tuple(n for n in scope.steps if n in {own for _, own in ran})
+    return replace(left, steps=steps, left_out=left.left_out + names), found
