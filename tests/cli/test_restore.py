@@ -284,11 +284,32 @@ def test_a_resized_picture_is_announced_with_what_its_settings_are_of(restore, t
     command = [tmp_path / "large.png", "--operator", BLUR, "--fit", "resize", "--out"]
     told = restore(*command, tmp_path / "a").err
     assert (
-        "4 px of the file to 1: there it is gaussian-blur(sigma=0.25, size=17, border=reflect), and the noise" in told
+        "4 px of the file to 1: there it is gaussian-blur(sigma=0.25, size=17, border=replicate), and the noise" in told
     )
     assert "px of the file" not in restore(*command, tmp_path / "b", "--simulate").err
     refused = restore(tmp_path / "large.png", "--operator", "motion-blur", "--fit", "resize", "--out", tmp_path / "c")
     assert refused.err.startswith("posteriori: motion-blur is said of the file's pixels, and a resized picture has no ")
+
+
+def test_a_face_framed_after_its_blur_is_no_worse_along_the_frame(posteriori, tmp_path):
+    """A lens blurs what is beyond the frame into the picture, which a mirrored border takes for stripes and specks."""
+    whole = load_image("astronaut")
+    blurred = GaussianBlur(tuple(whole.shape[1:]), sigma=4.0)(whole)
+    save_image(blurred[..., 16:-16, 16:-16], tmp_path / "lens.png")
+    save_image(whole[..., 16:-16, 16:-16], tmp_path / "sharp.png")
+    sharp = Image.open(tmp_path / "sharp.png").resize((64, 64), Image.Resampling.LANCZOS)
+
+    def error(*options):
+        """RMSE of the outer 5 pixels, and the measurement's."""
+        command = ["restore", tmp_path / "lens.png", *options, "--noise", "0.02", "--fit", "resize", "--overwrite"]
+        assert posteriori(*command, "--sampler", "ddrm", "--steps", "10", "--out", tmp_path / "out").code == 0
+        found = (pixels(tmp_path / "out" / "lens" / name) for name in ("restored.png", "measurement.png"))
+        errors = [(own.astype(float) - np.asarray(sharp)) ** 2 for own in found]
+        return [float(np.sqrt((e.sum() - e[5:-5, 5:-5].sum()) / (e.size - e[5:-5, 5:-5].size))) for e in errors]
+
+    restored, measured = error("--operator", "gaussian-blur(sigma=4)")
+    mirrored, _ = error("--operator", "gaussian-blur(sigma=4, border=reflect)")
+    assert restored < measured < mirrored
 
 
 def pixels_of(name):

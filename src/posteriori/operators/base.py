@@ -41,6 +41,8 @@ class Operator(ABC):
 
     #: values of fields for measurements that are not simulated, if they differ from the defaults
     for_files: ClassVar[Mapping[str, Any]] = {}
+    #: and for such pictures where the prior has one size, which x therefore has
+    for_fitted: ClassVar[Mapping[str, Any]] = {}
 
     #: the fields that are lengths in pixels of the picture; None where a resized picture has no such operator
     pixel_fields: ClassVar[tuple[str, ...] | None] = None

@@ -48,10 +48,12 @@ class Bordered(LinearOperator):
 
     The blur of a photograph also takes in light from beyond its frame, which no mirror image reproduces. With
     border=valid, x is larger than y by the reach of the kernel, and nothing is assumed beyond. Measurements that are
-    not simulated are restored this way.
+    not simulated are restored this way. A prior of one size has no room for a larger x. Its pictures are restored with
+    the edge repeated, which is closer to what lies beyond than the mirror image.
     """
 
     for_files: ClassVar[Mapping[str, Any]] = {"border": "valid"}
+    for_fitted: ClassVar[Mapping[str, Any]] = {"border": "replicate"}
 
     border: Annotated[Border, MEANING] = field(default="reflect", kw_only=True)
 

@@ -46,7 +46,7 @@ class Restoration:
     of the files' pixels; a picture that is resized, and not simulated, has its own of both. ``batch`` is the rows of
     one network call; inputs are grouped by their order, so that a run that was stopped
     goes on with the same groups. Measurements of any size, where not simulated, have the operators' own defaults
-    for files, such as a blur's border. ``range`` is the scale of
+    for files, such as a blur's border, and pictures of the prior's one size those for them. ``range`` is the scale of
     measurements that do not say it (``restore/scale.py``). ``format`` is that of the results, None for the inputs' own.
     Of pictures the ``region`` alone is restored. ``load`` is how another process gets the prior.
     """
@@ -66,7 +66,7 @@ class Restoration:
     format: Format | None = None
     region: Region | None = None
     load: Callable[[], Prior] | None = field(default=None, repr=False)
-    _settings: dict[tuple[tuple[int, ...], float], Setting] = field(default_factory=dict)
+    _settings: dict[tuple[tuple[int, ...], float, bool], Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.range:
@@ -152,7 +152,9 @@ class Restoration:
         shape: tuple[int, ...] = tuple(loaded.x.shape[1:])
         if not self.simulate:
             shape = self._image_shape(shape, source)
-        setting = self.setting(shape, self._scale(loaded.factor))
+        array = loaded.about["kind"] == "array"
+        fitted = not (array or self.simulate or self._any_size)
+        setting = self.setting(shape, self._scale(loaded.factor), fitted=fitted)
         operator = setting.operator
         if operator is None:
             assert self.masks
@@ -160,7 +162,7 @@ class Restoration:
         x = loaded.x
         if not self.simulate and operator.measured_shape == (1, *x.shape[2:]):  # of a picture, which has three channels
             x = x.mean(1, keepdim=True)
-        if loaded.about["kind"] == "array":
+        if array:
             check_scale(x, operator, self.noise.level, self.range, source.path)
         y = setting.noise.simulate(x, operator, seed=self.seed).y if self.simulate else operator.zero_filled(x)
         truth = x if self.simulate else None
@@ -197,15 +199,21 @@ class Restoration:
             return 1.0
         return factor or float(max(self.prior.shape))
 
-    def setting(self, shape: tuple[int, ...], factor: float) -> Setting:
-        """What images of this ``shape`` are restored with; ``factor`` pixels of the file have become one."""
-        if (shape, factor) not in self._settings:
+    def setting(self, shape: tuple[int, ...], factor: float, *, fitted: bool = False) -> Setting:
+        """What images of this ``shape`` are restored with; ``factor`` pixels of the file have become one.
+
+        ``fitted``: of pictures that a prior of one size restores.
+        """
+        key = (shape, factor, fitted)
+        if key not in self._settings:
             prior = self.prior if shape == self.prior.shape else self.prior.at((shape[-2], shape[-1]))
             chain, noise = self.operator, self.noise
+            if chain and fitted:
+                chain = chain.for_files(fitted=True)
             if factor != 1:
                 chain, noise = chain and chain.of_resized(factor), noise.averaged(noise_left(factor))
             operator = chain.build(shape) if chain else None
             # settings are those of any mask
             method = self.method.settled(prior, operator or Mask(shape), noise)
-            self._settings[shape, factor] = Setting(prior, operator, noise, method)
-        return self._settings[shape, factor]
+            self._settings[key] = Setting(prior, operator, noise, method)
+        return self._settings[key]

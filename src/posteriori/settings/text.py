@@ -112,9 +112,13 @@ class Chain:
             operator = part.build(operator.measured_shape) @ operator
         return operator
 
-    def for_files(self) -> Chain:
-        """This for measurements that are not simulated: their operators' own defaults, where no value is given."""
-        return Chain(tuple(replace(part, fields={**part.cls.for_files, **part.fields}) for part in self.parts))
+    def for_files(self, fitted: bool = False) -> Chain:
+        """This for measurements that are not simulated: their operators' own defaults, where no value is given.
+
+        ``fitted``: for pictures, with a prior that has one size.
+        """
+        owns = (part.cls.for_fitted if fitted else part.cls.for_files for part in self.parts)
+        return Chain(tuple(replace(p, fields={**own, **p.fields}) for p, own in zip(self.parts, owns, strict=True)))
 
     def of_resized(self, factor: float) -> Chain:
         """This where ``factor`` pixels of the picture became one. PosterioriError where there is none."""
