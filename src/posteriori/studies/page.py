@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,6 +50,16 @@ class Page:
     lead: Sequence[str]
     command: str
     sections: Sequence[Section]
+
+
+def fill_marks(page: Path, parts: Mapping[str, str]) -> None:
+    """Replaces what is between <!-- MARK --> and <!-- end --> in the Markdown file ``page`` by ``parts`` of MARK."""
+    text = page.read_text("utf-8")
+    for mark, part in parts.items():
+        before, _, rest = text.partition(f"<!-- {mark} -->\n")
+        text = f"{before}<!-- {mark} -->\n{part}\n{rest[rest.index('<!-- end -->') :]}"
+    with atomic_path(page) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def write_page(page: Page, out: Path, *, html: str, markdown: str) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from posteriori.arrays import Array
 from posteriori.diagnosis.blind import SURE, find_any, find_width, likeness, luminance
-from posteriori.files import atomic_path, read_json, write_json
+from posteriori.files import read_json, write_json
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian
@@ -35,6 +35,7 @@ from posteriori.operators import Blur, GaussianBlur, MotionBlur
 from posteriori.restore.blur import INEXACT
 from posteriori.rng import generator
 from posteriori.samplers import DPIR
+from posteriori.studies.page import fill_marks
 
 #: pictures, kernels, and those whose file is not turned by 180 degrees, as the least squares of sharp and blurred say
 PICTURES, KERNELS, UPRIGHT = (1, 2), range(1, 9), (4, 8)
@@ -204,12 +205,7 @@ def main() -> None:
             "shakes": _shake_table(real),
             "simulated": _simulated_table({name: own for name, own in found.items() if name not in real}),
         }
-        text = args.page.read_text("utf-8")
-        for mark, lines in tables.items():
-            before, _, rest = text.partition(f"<!-- {mark} -->\n")
-            text = before + f"<!-- {mark} -->\n" + "\n".join(lines) + "\n" + rest[rest.index("<!-- end -->") :]
-        with atomic_path(args.page) as temporary:
-            temporary.write_text(text, "utf-8")
+        fill_marks(args.page, {mark: "\n".join(lines) for mark, lines in tables.items()})
 
 
 if __name__ == "__main__":

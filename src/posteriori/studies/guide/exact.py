@@ -1,15 +1,15 @@
-"""How the particle samplers come to the exact posterior as their particles grow: writes docs/exact.md.
+"""How the particle samplers approach the exact posterior as particles grow: writes the table of docs/exact.md.
 
     python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md
 
-The first sample of each of 2,000 independent runs of K particles, pooled, on the first grid of `posteriori verify` with
-d = 8 and d_y = 1, or on the first SEEDS of them. What was measured is kept in OUT.
+Pools the first sample of each of 2,000 independent runs of K particles, on the first grid of `posteriori verify` with d
+= 8 and d_y = 1. Results are kept in OUT, and a stopped command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posteriori.files import atomic_path
 from posteriori.jobs.executor import Tick
 from posteriori.jobs.executors import executor_of
 from posteriori.jobs.key import Job
@@ -28,13 +27,14 @@ from posteriori.jobs.run import missing, run
 from posteriori.jobs.store import Result, Store
 from posteriori.loop import sample
 from posteriori.rng import Purpose, Rng, generator
-from posteriori.sampler import Sampler, State
+from posteriori.sampler import Sampler, State, SteppedSampler
 from posteriori.samplers import TDS, MCGDiff
 from posteriori.settings.text import format_spec, parse_sampler
+from posteriori.studies.page import fill_marks
 from posteriori.studies.table import Table
 from posteriori.studies.verification.grid import Grid
 
-RUNS, PARTICLES, SETS = 2000, (16, 64, 256, 1024), 20
+RUNS, PARTICLES, STEPS, SETS = 2000, (16, 64, 256, 1024), (100, 400), 20
 #: rows of a call: what a processor's cache still likes
 ROWS = 32_768
 PROBLEM = Grid(n=RUNS, d=8, d_y=1)
@@ -58,20 +58,20 @@ class Shared(Rng):
         return torch.randn(self.rows, *shape, generator=self.generator)
 
 
-def distance(x: Tensor, seed: int) -> float:
-    """Of x (RUNS, d) to exact samples, as `verify` has it."""
-    return PROBLEM.statistics_of(x[None].float(), seed)["distance"]
+def distance(x: Tensor) -> float:
+    """The distance of x (RUNS, d) to exact samples, as in `verify`."""
+    return PROBLEM.statistics_of(x[None].float(), 0)["distance"]
 
 
-def pooled(sampler: Sampler, n: int, seed: int, tick) -> float:
-    prior, like = PROBLEM.given(seed)
+def pooled(sampler: Sampler, n: int, tick) -> float:
+    prior, like = PROBLEM.given(0)
 
     def watch(state: State, step: int, steps: int, rows: slice) -> None:
         tick(len(state.x))
 
-    streams = lambda rows: Shared((rows.stop - rows.start) * n, n, seed, Purpose.SAMPLER, n, rows.start)  # noqa: E731
+    streams = lambda rows: Shared((rows.stop - rows.start) * n, n, 0, Purpose.SAMPLER, n, rows.start)  # noqa: E731
     settings: dict[str, Any] = {"keys": range(RUNS), "batch": max(n, ROWS), "rng": streams, "callbacks": [watch]}
-    return distance(sample(prior, like.expand(RUNS), sampler, n=n, progress=False, **settings)[:, 0], seed)
+    return distance(sample(prior, like.expand(RUNS), sampler, n=n, progress=False, **settings)[:, 0])
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,10 @@ class Pooled(Job):
 
     sampler: str
     n: int
-    seed: int
 
     @property
     def label(self) -> str:
-        return f"{self.sampler.partition('(')[0]}, {self.n} particles, seed {self.seed}"
+        return f"{self.sampler}, {self.n} particles"
 
     @property
     def rows(self) -> int:
@@ -102,49 +101,38 @@ def work(job: Pooled, tick: Tick) -> Result:
         done += rows
         tick(done / job.rows, job.label)
 
-    return Result({"distance": pooled(parse_sampler(job.sampler), job.n, job.seed, advance)})
+    return Result({"distance": pooled(parse_sampler(job.sampler), job.n, advance)})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--written", action="store_true", help="compute nothing, and write what is in OUT")
     asked = parser.parse_args()
-    samplers = [TDS(data_var=100.0, spacing="edm", steps=asked.steps), MCGDiff(spacing="edm", steps=asked.steps)]
-    texts, seeds, store = [format_spec(sampler) for sampler in samplers], range(asked.seeds), Store(asked.out, print)
-    jobs = [Pooled(text, n, seed) for seed in seeds for n in PARTICLES for text in texts]
-    left = missing(jobs, store)
-    with shown("measuring", {job.key: float(job.rows) for job in left}) as report:
-        run(left, work, store, executor_of(), report, place=asked.out)
+    bare = TDS(data_var=100.0, spacing="edm"), MCGDiff(spacing="edm")
+    samplers = [sampler.with_steps(steps) for steps in STEPS for sampler in bare]
+    store = Store(asked.out, print)
+    jobs = [Pooled(format_spec(sampler), n) for n in PARTICLES for sampler in samplers]
+    if not asked.written:
+        left = missing(jobs, store)
+        with shown("measuring", {job.key: float(job.rows) for job in left}) as report:
+            run(left, work, store, executor_of(), report, place=asked.out)
     done = {job: found.values["distance"] for job in jobs if (found := store.read(job))}
-    with atomic_path(asked.page) as path:
-        path.write_text(page(done, texts, seeds), "utf-8")
+    fill_marks(asked.page, {"distances": table(done, samplers)})
 
 
-def page(done: dict[Pooled, float], samplers: Sequence[str], seeds: Sequence[int]) -> str:
-    columns = ("sampler", "seed", *(f"K = {n}" for n in PARTICLES), "exact", "K = 1024 over K = 16", "over exact")
+def table(done: Mapping[Pooled, float], samplers: Sequence[SteppedSampler]) -> str:
+    """A row for each of ``samplers``, and the distance between exact samples."""
+    floor = np.array([distance(PROBLEM.exact(0, k)[0]) for k in range(SETS)])
+    exact = f"{floor.mean():.3f} (std {floor.std(ddof=1):.3f})"
     rows = []
-    for seed in seeds:
-        floor = np.array([distance(PROBLEM.exact(seed, k)[0], seed) for k in range(SETS)])
-        for sampler in samplers:
-            own = [done[Pooled(sampler, n, seed)] for n in PARTICLES]
-            exact = f"{floor.mean():.3f} (std {floor.std(ddof=1):.3f})"
-            rows.append((sampler.partition("(")[0], str(seed), *(f"{value:.3f}" for value in own), exact,
-                         f"{own[-1] / own[0]:.2f}", f"{own[-1] / floor.mean():.2f}"))  # fmt: skip
-    text = INTRODUCTION.format(samplers=" and ".join(f"`{s}`" for s in samplers), runs=RUNS, sets=SETS)
-    return f"{text}\n{Table('', '', columns, rows).markdown()}\n"
+    for sampler in samplers:
+        own = [done.get(Pooled(format_spec(sampler), n)) for n in PARTICLES]
+        cells = ("not run" if value is None else f"{value:.3f}" for value in own)
+        rows.append((sampler.name, str(sampler.steps), *cells, exact))
+    return Table("", "", ("sampler", "steps", *(f"K = {n}" for n in PARTICLES), "exact"), rows).markdown()
 
-
-INTRODUCTION = """# Do particle methods become exact?
-
-TDS and MCGDiff are exact in the limit of many particles and steps. This page tests that with {samplers}, on the
-mixture of 25 Gaussians in 8 dimensions with one measured number. K particles are run {runs:,} times, and the first
-sample of every run is kept. The figures are the sliced Wasserstein distances of these samples to as many exact ones.
-"exact" is the distance between sets of exact samples: the mean and the standard deviation over {sets} sets. Written by
-`python -m posteriori.studies.guide.exact --out out/exact --page docs/exact.md`.
-"""
 
 if __name__ == "__main__":
     main()

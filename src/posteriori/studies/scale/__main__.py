@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from posteriori.files import atomic_path, read_json, write_json
+from posteriori.files import read_json, write_json
+from posteriori.studies.page import fill_marks
 from posteriori.studies.scale.measure import MEASURES
 from posteriori.studies.scale.plan import sections
 
@@ -27,12 +28,7 @@ def main() -> None:
         write_json(found, file)
         print(what, found[what])
     if asked.page:
-        text = asked.page.read_text("utf-8")
-        for mark, lines in sections(found).items():
-            before, _, rest = text.partition(f"<!-- {mark} -->\n")
-            text = f"{before}<!-- {mark} -->\n{lines}\n{rest[rest.index('<!-- end -->') :]}"
-        with atomic_path(asked.page) as temporary:
-            temporary.write_text(text, "utf-8")
+        fill_marks(asked.page, sections(found))
 
 
 if __name__ == "__main__":
