@@ -39,8 +39,7 @@ class MGDM(SteppedSampler):
 
     Paper: Janati et al. 2025, "A mixture-based framework for guiding diffusion models".
 
-    Operators and noise: any with a density. Cost: ``gradient_steps`` network calls and vjps, and ``denoising_steps``
-    calls, a step: about 2,800 calls and 900 vjps by default.
+    Operators and noise: any with a density. Cost a step: ``gradient_steps`` calls and vjps, ``denoising_steps`` calls.
 
     Defaults are those of the paper's code for FFHQ. It draws tau uniformly from a hundredth of the schedule up to s,
     with tau = s and 20 gradient steps in the last 28% of the steps, and a third of the learning rate in the first 13%.
