@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def value_and_gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x), (B,), and its gradient at ``x``, (B, ...), where each row of f(x) depends on that row of ``x`` alone."""
+    """f(x), (B,), and its gradient at ``x``, (B, ...), if each row of f(x) depends on the same row of ``x`` only."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         value = f(x)

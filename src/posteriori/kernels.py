@@ -1,4 +1,4 @@
-"""The reverse kernel p(x_s | x_t, x_0) for every sampler, and the forward one."""
+"""The reverse kernel p(x_s | x_t, x_0) for every sampler, and the forward kernel."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Variance = Literal["auto", "small", "large", "learned"]
 
 
 def forward(x_s: Tensor, t: Level, noise: Tensor, s: Level = CLEAN) -> Tensor:
-    """x_t ~ q(x_t | x_s) for a level t above s; from x_0, where s is not given: Ho et al. 2020, eq. 4."""
+    """x_t ~ q(x_t | x_s) for a level t above s; from x_0 if s is not given: Ho et al. 2020, eq. 4."""
     a = t.alpha / s.alpha
     return a * x_s + math.sqrt(t.sigma**2 - a**2 * s.sigma**2) * noise
 
 
 def bridge(x_t: Tensor, x_r: Tensor, t: Level, s: Level, r: Level = CLEAN) -> tuple[Tensor, float]:
-    """Mean and standard deviation of q(x_s | x_t, x_r), levels t > s > r; Ho et al. 2020, eq. 7, where r is clean.
+    """Mean and standard deviation of q(x_s | x_t, x_r), for levels t > s > r; Ho et al. 2020, eq. 7, if r is clean.
 
     With a = alpha_t / alpha_s, b = alpha_s / alpha_r, u = sigma_t^2 - a^2 sigma_s^2, v = sigma_s^2 - b^2 sigma_r^2 and
-    w = sigma_t^2 - (a b)^2 sigma_r^2 it is N((a v x_t + b u x_r) / w, u v / w I).
+    w = sigma_t^2 - (a b)^2 sigma_r^2, it is N((a v x_t + b u x_r) / w, u v / w I).
     """
     a, b = t.alpha / s.alpha, s.alpha / r.alpha
     u, v = t.sigma**2 - (a * s.sigma) ** 2, s.sigma**2 - (b * r.sigma) ** 2
@@ -34,7 +34,7 @@ def bridge(x_t: Tensor, x_r: Tensor, t: Level, s: Level, r: Level = CLEAN) -> tu
 
 
 def small_std(t: Level, s: Level) -> float:
-    """The standard deviation sqrt(v_lo) of q(x_s | x_t, x_0): DDPM's small one."""
+    """The standard deviation sqrt(v_lo) of q(x_s | x_t, x_0), DDPM's small one."""
     v_up = t.sigma**2 - (t.alpha / s.alpha) ** 2 * s.sigma**2
     return math.sqrt(v_up) * s.sigma / t.sigma
 
@@ -42,9 +42,9 @@ def small_std(t: Level, s: Level) -> float:
 def implicit(x_t: Tensor, x0: Tensor, t: Level, s: Level, std: float, noise: Callable[[], Tensor]) -> Tensor:
     """alpha_s x0 + sqrt(sigma_s^2 - std^2) (x_t - alpha_t x0) / sigma_t + std noise(), for std up to sigma_s.
 
-    Where x0 is x_0 itself it has the law q(x_s | x_0) for every std: Song et al. 2021, eq. 7 and 12. std = 0
-    is deterministic, ``small_std`` DDPM. With an estimate x0 = E[x_0 | x_t] a std above that loses variance, in
-    few steps as in many: the noise drawn replaces what x_t told.
+    If x0 is x_0 itself, this has the law q(x_s | x_0) for every std: Song et al. 2021, eq. 7 and 12. std = 0 is
+    deterministic, ``small_std`` is DDPM. With an estimate x0 = E[x_0 | x_t], a larger std loses variance, in any number
+    of steps: fresh noise replaces information in x_t.
     """
     direction = math.sqrt(max(s.sigma**2 - std**2, 0.0))
     x_s = s.alpha * x0 + direction * (x_t - t.alpha * x0) / t.sigma
@@ -71,9 +71,9 @@ def reverse(
     - "large": the DDPM mean with v_up (beta_t);
     - "learned": the DDPM mean with exp(f log v_up + (1 - f) log v_lo), f = ``fraction`` in [0, 1]
       (Nichol and Dhariwal 2021, eq. 15);
-    - "auto": "learned" where it is defined (eta = 1, a fraction, these levels), else "small".
+    - "auto": "learned" if it is defined (eta = 1, a fraction, these levels), else "small".
 
-    Into sigma_s = 0 it returns x0 and draws nothing. ``noise()`` gives N(0, I) of x_t's shape.
+    For sigma_s = 0 it returns x0 and draws nothing. ``noise()`` gives N(0, I) of x_t's shape.
     """
     if variance == "auto":
         learned = eta == 1 and fraction is not None and _variance_preserving(t, s)

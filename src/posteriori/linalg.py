@@ -1,4 +1,4 @@
-"""Solvers for linear systems that are known by their products, one system a row."""
+"""Solvers for linear systems that are given by products, one system per row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ def cg(
     *,
     near: Callable[[Tensor], Tensor] = lambda r: r,
 ) -> Tensor:
-    """The x of product(x) = b for each row of ``b``, (B, ...), by conjugate gradients: Hestenes and Stiefel 1952.
+    """The x with product(x) = b for each row of ``b``, (B, ...), by conjugate gradients: Hestenes and Stiefel 1952.
 
-    ``product`` is symmetric, with no negative eigenvalue; where it is singular and b in its range, x is the solution of
-    least norm. A row is left as it is from where its residual is at most ``tolerance`` |b|, (B,) or one for all, so
-    that it does not depend on the others; the rest stop after ``iterations`` steps. ``near``, symmetric and positive,
-    is near the inverse of ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems",
-    algorithm 9.1).
+    ``product`` is symmetric and positive semidefinite. If it is singular, with b in its range, x is the solution of
+    least norm. A row stops when its residual is at most ``tolerance`` |b|, (B,) or one for all, so that it does not
+    depend on the others; all stop after ``iterations`` steps. ``near``, symmetric and positive, is an approximate
+    inverse of ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems", algorithm 9.1).
     """
     rows = (-1, *[1] * (b.ndim - 1))
     x, r, z = torch.zeros_like(b), b, near(b)
@@ -43,7 +42,7 @@ def cg(
 
 
 def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
-    """The v with the least |b - product(v)| in the Krylov space of b, for each row: Saad and Schultz 1986."""
+    """The v that minimises |b - product(v)| in the Krylov space of b, for each row: Saad and Schultz 1986."""
     tiny = torch.finfo(b.dtype).tiny
     basis, images, q = [], [], b
     for _ in range(iterations):

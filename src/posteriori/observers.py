@@ -1,4 +1,4 @@
-"""Recorders of a run: callbacks for ``sample`` and a counter of network calls."""
+"""Recorders of a run: callbacks for ``sample``, and a counter of network calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REDRAWN = 0.1
 
 
 class Trajectory:
-    """Records x_s, x0 and the stats of every step, on the CPU: lists in the order of the path."""
+    """Records x_s, x0 and the statistics of every step, on the CPU: lists in the order of the path."""
 
     def __init__(self) -> None:
         self.x: list[Tensor] = []
@@ -35,9 +35,9 @@ class Trajectory:
 
 
 class CountedPrior(Wrapped):
-    """A prior that counts its network calls: ``calls`` of them, for ``images`` images in all.
+    """A prior that counts its network calls: ``calls``, for ``images`` images in all.
 
-    ``vjps`` are the images whose gradient went back through the network.
+    ``vjps`` counts the images whose gradient went through the network.
     """
 
     def __init__(self, prior: Prior):
@@ -59,14 +59,14 @@ class CountedPrior(Wrapped):
 
 
 class ShownResidual:
-    """The mean residual for a bar: read no more often than that is redrawn, for reading waits for the device."""
+    """The mean residual for a bar. It is read only when the bar is redrawn, since reading waits for the device."""
 
     def __init__(self) -> None:
         self.shown: float | None = None
         self._due = 0.0
 
     def __call__(self, state: State) -> float | None:
-        """That of ``state``, or of one up to 0.1 s ago; None where there is none."""
+        """The residual of ``state``, or of a state up to 0.1 s ago; None if there is none."""
         if (now := time.monotonic()) >= self._due:
             self._due = now + _REDRAWN
             self.shown = float(state.stats["residual"].mean()) if "residual" in state.stats else None
@@ -75,7 +75,7 @@ class ShownResidual:
 
 @contextmanager
 def progress_bar(label: str, total: int) -> Generator[Callback | None]:
-    """A bar on stderr with the mean residual and the time left; None where stderr is no terminal."""
+    """A bar on stderr with the mean residual and the time left; None if stderr is not a terminal."""
     with bar("|y - A x0| {task.fields[residual]}", transient=True) as progress:
         task = progress.add_task(label, total=total, residual="-")
         residual = ShownResidual()

@@ -1,4 +1,4 @@
-"""Random streams: one per (seed, purpose, image, sample), so that no result depends on its neighbours."""
+"""Random streams: one for each (seed, purpose, image, sample), so that no result depends on its neighbours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AHEAD = 1024
 
 
 class Purpose(IntEnum):
-    """What a stream is for: the same seed gives independent numbers for each."""
+    """What a stream is for: with one seed, different purposes have independent numbers."""
 
     MEASUREMENT = 0
     SAMPLER = 1
@@ -30,13 +30,13 @@ class Purpose(IntEnum):
 
 
 def image_key(image: Tensor) -> int:
-    """A key from an image's content: the same picture draws the same numbers, alone or in a folder."""
+    """A key from an image's content: a picture gets the same numbers, alone or in a folder."""
     data = image.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "little")
 
 
 def whole(seed: Any) -> int:
-    """``seed`` as an int, whatever kind of whole number it is; PosterioriError where it is none."""
+    """``seed`` as an int, for any type of whole number; PosterioriError if it is none."""
     try:
         number = index(seed)
     except TypeError:
@@ -47,7 +47,7 @@ def whole(seed: Any) -> int:
 
 
 def generator(seed: int, *key: int) -> torch.Generator:
-    """The CPU generator of ``seed`` and ``key`` alone: (purpose, image_key, j) for sample j of an image."""
+    """The CPU generator that belongs to ``seed`` and ``key``: (purpose, image_key, j) for sample j of an image."""
     sequence = np.random.SeedSequence(seed, spawn_key=tuple(map(int, key)))
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
@@ -55,8 +55,9 @@ def generator(seed: int, *key: int) -> torch.Generator:
 class Rng:
     """Normal and uniform numbers for a batch of rows, each row from its own generator.
 
-    Rows are grouped by image: n rows for each key, its samples from ``first`` on, all of one ``seed`` or each key's of
-    its own. Numbers are drawn on the CPU in float32 and then moved to ``device``, so that a GPU sees what a CPU sees.
+    Rows are grouped by image: n rows for each key, its samples from ``first`` on. There is one ``seed`` for all, or one
+    for each key. Numbers are drawn on the CPU in float32 and then moved to ``device``, so that a GPU gets the same
+    numbers.
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class Rng:
         self._ahead = torch.empty(len(self.generators), 0)
 
     def normal(self, shape: Iterable[int]) -> Tensor:
-        """N(0, I), (B, *shape) float32, by Box and Muller's transform of uniform numbers.
+        """N(0, I), (B, *shape) float32, by the Box-Muller transform of uniform numbers.
 
-        torch's own float32 differs in its last bits from one instruction set to the next; uniform numbers do not, nor
-        do these, which are float64 until the end.
+        torch's own float32 normals differ in their last bits between instruction sets. Uniform numbers do not, nor do
+        these, which are computed in float64.
         """
         shape = tuple(shape)
         size = math.prod(shape)
@@ -89,11 +90,11 @@ class Rng:
         return _moved(draws.float().reshape(len(draws), *shape), self.device)
 
     def uniform(self) -> Tensor:
-        """A number of [0, 1) for each row, (B,) float32."""
+        """A number in [0, 1) for each row, (B,) float32."""
         return _moved(self._next(1)[:, 0].clone(), self.device)
 
     def _next(self, count: int) -> Tensor:
-        """The next ``count`` numbers of [0, 1) of each row's generator, (B, count); small draws are read ahead."""
+        """The next ``count`` numbers in [0, 1) of each row's generator, (B, count); small draws are read ahead."""
         if count > self._ahead.shape[1]:
             more = max(count - self._ahead.shape[1], _AHEAD)
             drawn = [torch.rand(more, generator=own, dtype=torch.float32) for own in self.generators]
@@ -103,19 +104,19 @@ class Rng:
 
     @cached_property
     def resampling(self) -> Rng:
-        """One row for each image, for what an image's samples draw together."""
+        """One row for each image, for numbers that an image's samples share."""
         seeds, keys = zip(*self.images, strict=True)
         return Rng(seeds, keys, purpose=Purpose.RESAMPLING, device=self.device)
 
 
 def _moved(draws: Tensor, device: torch.device | str) -> Tensor:
-    """``draws`` on ``device``; a GPU takes them when it comes to them, and the host goes on."""
+    """``draws`` on ``device``; the host does not wait for a GPU."""
     device = torch.device(device)
     return draws.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else draws.to(device)
 
 
 class Tape(Rng):
-    """Recorded draws instead of generators, handed out in order whatever they are for."""
+    """Recorded draws instead of generators, handed out in order, for any purpose."""
 
     def __init__(self, draws: Iterable[Tensor]):
         self.draws = iter(draws)

@@ -1,4 +1,4 @@
-"""The sampler noun: a path of levels, a first state and a step."""
+"""Samplers: a path of levels, a first state and a step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stats(Mapping[str, Tensor]):
         self._read: dict[str, Tensor] = {}
 
     def default(self, name: str, statistic: Callable[[], Tensor]) -> None:
-        """Adds a statistic where there is none of that name."""
+        """Adds a statistic if there is none of that name."""
         self._statistics.setdefault(name, statistic)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -44,11 +44,11 @@ class Stats(Mapping[str, Tensor]):
 
 @dataclass
 class State:
-    """Where a batch of samples stands. Rows are grouped by measurement, ``n`` to each.
+    """The state of a batch of samples. Rows are grouped by measurement, ``n`` for each.
 
-    ``x`` is x_t at ``level`` and ``x0`` the prior's last estimate of x_0, (B, *shape); ``stats`` holds statistics to be
-    recorded ("residual", which the loop adds, is |y - A(x0)|_2, the misfit's norm, "gradient" a gradient's); ``carry``
-    is the sampler's own.
+    ``x`` is x_t at ``level``, and ``x0`` the prior's last estimate of x_0, (B, *shape). ``stats`` holds statistics to
+    record: "gradient", the norm of a gradient, and "residual", |y - A(x0)|_2, which the loop adds. ``carry`` belongs to
+    the sampler.
     """
 
     x: Tensor
@@ -67,18 +67,18 @@ class Callback(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
-    """A way to draw from p(x | y). The fields are its hyperparameters, with the paper's values.
+    """A way to draw from p(x | y). Its fields are its hyperparameters, with the paper's values as defaults.
 
-    PosterioriError where one is beyond the bounds of its annotation (``bounds``).
+    PosterioriError if a field violates the bounds of its annotation (``bounds``).
     """
 
-    #: what the command line, presets and manifests call it
+    #: its name on the command line, in presets and in manifests
     name: ClassVar[str]
     #: the type of likelihood that ``init`` and ``step`` take
     requires: ClassVar[type[Likelihood]] = Likelihood
     #: the field to lower when a run ends in NaN
     strength: ClassVar[str] = ""
-    #: the field that counts the levels; "" where another sampler inside holds it
+    #: the field that counts the levels; "" if an inner sampler has it
     count: ClassVar[str] = "steps"
     #: whether a measurement's n samples are drawn together, as particles, so that each depends on n
     interacting: ClassVar[bool] = False
@@ -92,10 +92,10 @@ class Sampler(ABC):
 
     @abstractmethod
     def path(self, schedule: Schedule) -> list[Level]:
-        """The levels to visit, first to last."""
+        """The levels to visit, from first to last."""
 
     def advice(self) -> str:
-        """What to do about NaN."""
+        """What a user can do about NaN."""
         if not self.strength:
             return "check the prior's weights and the measurement"
         return f"lower {self.strength} (now {getattr(self, self.strength)})"
@@ -105,12 +105,12 @@ class Sampler(ABC):
         return replace(self, **{self.count: steps})
 
     def init(self, t: Level, prior: Prior, like: Any, rng: Rng, n: int) -> State:
-        """The state at the first level: pure noise of its size."""
+        """The state at the first level: noise of that level."""
         return State((t.alpha**2 + t.sigma**2) ** 0.5 * rng.normal(prior.shape), t, n)
 
     @abstractmethod
     def step(self, state: State, s: Level, prior: Prior, like: Any, rng: Rng) -> State:
-        """From ``state.level`` to ``s``."""
+        """One step, from ``state.level`` to ``s``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class SteppedSampler(Sampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Around(Sampler):
-    """A sampler around another, whose steps, levels and needs it has."""
+    """A sampler around another, with the steps, levels and requirements of the inner one."""
 
     count: ClassVar[str] = ""
     #: the field that holds the other
@@ -142,7 +142,7 @@ class Around(Sampler):
 
     @property
     def requires(self) -> type[Likelihood]:  # ty: ignore[incompatible-property-override]
-        """What the sampler inside needs."""
+        """What the inner sampler requires."""
         return self.inner.requires
 
     def path(self, schedule: Schedule) -> list[Level]:

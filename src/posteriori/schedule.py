@@ -1,4 +1,4 @@
-"""Noise levels: x_t = alpha x_0 + sigma eps, and the paths that run through them from noisy to clean."""
+"""Noise levels, x_t = alpha x_0 + sigma eps, and paths through them from noisy to clean."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Spacing = Literal["linspace", "leading", "quadratic", "edm"]
 class Level(NamedTuple):
     """One noise level, as plain floats: x_t = alpha x_0 + sigma eps with eps ~ N(0, I).
 
-    ``t`` is the schedule's time, 0 where it is clean. ``sigma`` is on the image's [-1, 1] scale. At a noisy end
-    without signal alpha is 0.
+    ``t`` is the schedule's time, 0 at the clean end. ``sigma`` is on the image's [-1, 1] scale. At a noisy end without
+    signal, alpha is 0.
     """
 
     t: float
@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
     @property
     def sigma_bar(self) -> float:
-        """sigma / alpha; infinite where alpha is 0."""
+        """sigma / alpha; infinite if alpha is 0."""
         return self.sigma / self.alpha if self.alpha else math.inf
 
     @property
@@ -38,7 +38,7 @@ class Level(NamedTuple):
         return math.log(self.alpha / self.sigma) if self.alpha and self.sigma else math.inf if self.alpha else -math.inf
 
     def with_signal(self) -> Level:
-        """This level, or, where alpha is 0, the one with a thousandth of signal: for what divides by alpha."""
+        """This level, or, if alpha is 0, the one with a thousandth of signal: for code that divides by alpha."""
         return self if self.alpha else self._replace(alpha=1e-3 * self.sigma)
 
 
@@ -46,7 +46,7 @@ CLEAN = Level(0.0, 1.0, 0.0)
 
 
 class Schedule(ABC):
-    """The noise levels that a prior was trained on, a path in t from 0 (clean) to ``end`` (the noisiest)."""
+    """The noise levels that a prior was trained on: a path in t from 0 (clean) to ``end`` (the noisiest)."""
 
     #: the time at the noisy end, and the least time above 0 that a network was trained at
     end: float
@@ -57,11 +57,11 @@ class Schedule(ABC):
     @property
     @abstractmethod
     def sigma_bars(self) -> tuple[float, float]:
-        """The largest and the least sigma / alpha, both finite and above 0, that levels are spread between by it."""
+        """The largest and the smallest sigma / alpha between which levels are spread, both finite and above 0."""
 
     @abstractmethod
     def level(self, t: float) -> Level:
-        """The level at time ``t`` in 0..end, whatever t lies between; PosterioriError outside."""
+        """The level at any time ``t`` in 0..end; PosterioriError outside."""
 
     @abstractmethod
     def time(self, sigma_bar: float) -> float:
@@ -69,26 +69,26 @@ class Schedule(ABC):
 
     @abstractmethod
     def index(self, t: float) -> float:
-        """What a network is told of the time ``t``."""
+        """The network's input for the time ``t``."""
 
     @abstractmethod
     def scale(self, t: Level) -> float:
-        """What x_t of any level is divided by to become one of this schedule's, with the same sigma / alpha."""
+        """The factor by which x_t of any level is divided to match this schedule's level of the same sigma / alpha."""
 
     def at_noise(self, sigma: float) -> Level:
-        """The level of x_0 + sigma n, in the image's own brightness: alpha = 1. Raises as ``time``."""
+        """The level of x_0 + sigma n, with alpha = 1. Raises as ``time``."""
         return Level(self.time(sigma), 1.0, sigma)
 
     def path(self, steps: int | Sequence[float], spacing: Spacing = "linspace") -> list[Level]:
         """Levels from noisy to clean, ending at ``CLEAN``: ``len(path) - 1`` reverse steps.
 
         ``steps`` is a number of steps, spread over first..end, or the times themselves, largest first.
-        ``"linspace"`` holds both ends (network times 999, 888 ... 0: the DPS code's DDPM);
-        ``"leading"`` keeps equal distances from the clean end (network times 900, 800 ... 0: its DDIM);
-        ``"quadratic"`` holds both ends and is dense at the clean one: end - t grows as the root of the step
-        (DiffPIR's, whose code rounds to whole times);
-        ``"edm"`` runs through ``sigma_bars``, and (sigma / alpha)^(1/7) falls evenly (Karras et al. 2022, eq. 5).
-        The reverse kernel takes what it needs from the levels that are kept.
+
+        ``"linspace"`` includes both ends (network times 999, 888 ... 0: the DPS code's DDPM). ``"leading"`` has equal
+        distances from the clean end (network times 900, 800 ... 0: its DDIM). ``"quadratic"`` includes both ends and is
+        denser at the clean one: end - t grows as the root of the step (DiffPIR's, whose code rounds to whole times).
+        ``"edm"`` spans ``sigma_bars`` with evenly spaced (sigma / alpha)^(1/7) (Karras et al. 2022, eq. 5). The reverse
+        kernel needs nothing but the levels of the path.
         """
         times = self._spaced(steps, spacing) if isinstance(steps, int) else [float(t) for t in steps]
         if any(a <= b for a, b in pairwise(times)) or not times or times[-1] <= 0:
@@ -98,12 +98,12 @@ class Schedule(ABC):
         return [*(self.level(t) for t in times), CLEAN]
 
     def falling(self, first: float, last: float, steps: int) -> list[Level]:
-        """``steps`` variance-exploding levels from ``first`` towards ``last``, sigma^(1/7) falling evenly; then 0."""
+        """``steps`` variance-exploding levels from ``first`` towards ``last``, evenly spaced in sigma^(1/7); then 0."""
         roots = (first ** (1 / 7) + k / steps * (last ** (1 / 7) - first ** (1 / 7)) for k in range(steps))
         return [*(self.at_noise(root**7) for root in roots), CLEAN]
 
     def geometric(self, first: float, last: float, levels: int) -> list[Level]:
-        """``levels`` variance-exploding levels from ``first`` to ``last``, sigma falling by one factor; then 0."""
+        """``levels`` variance-exploding levels from ``first`` to ``last``, in geometric progression; then 0."""
         ratio = (last / first) ** (1 / max(levels - 1, 1))
         return [*(self.at_noise(first * ratio**k) for k in range(levels)), CLEAN]
 
@@ -126,8 +126,8 @@ class Schedule(ABC):
 class VPSchedule(Schedule):
     """A variance-preserving schedule, alpha^2 + sigma^2 = 1, from the betas of its T forward steps.
 
-    Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4: alpha_bar_t = prod (1 - beta_s). Times count as
-    there, 1 to T, and a network's from 0; between two of them log(sigma / alpha) is interpolated.
+    Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4: alpha_bar_t = prod (1 - beta_s). As there, times
+    go from 1 to T; a network's go from 0. Between two times, log(sigma / alpha) is interpolated.
     """
 
     first = 1
@@ -167,7 +167,7 @@ class VPSchedule(Schedule):
         return Level(float(t), alpha, alpha * bar)
 
     def time(self, sigma_bar: float) -> float:
-        """Exact integers at trained levels; below the first level 1; above the last it raises PosterioriError."""
+        """An exact integer at trained levels, and 1 below the first level. Above the last, raises PosterioriError."""
         if sigma_bar > self.sigma_bars[0] * (1 + 1e-9):
             raise PosterioriError(
                 f"sigma / alpha is {sigma_bar:.4g}; the prior was trained up to {self.sigma_bars[0]:.4g}: start lower"
@@ -182,7 +182,7 @@ class VPSchedule(Schedule):
         return math.hypot(t.alpha, t.sigma)
 
     def _spaced(self, steps: int, spacing: Spacing) -> list[float]:
-        """As for any schedule, but on whole times where they are evenly spaced."""
+        """As for any schedule, but with whole times if they are evenly spaced."""
         if not 1 <= steps <= self.T:
             raise PosterioriError(f"steps is {steps}; this schedule has {self.T} levels: give 1 to {self.T}")
         if spacing == "leading":
@@ -196,11 +196,11 @@ class VPSchedule(Schedule):
 
 
 class RectifiedFlow(Schedule):
-    """A straight path from x_0 to noise: alpha = 1 - t, sigma = t, and no signal at the end, t = 1.
+    """A straight path from x_0 to noise: alpha = 1 - t, sigma = t, without signal at the end, t = 1.
 
-    Liu et al. 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow", eq. 1, with
-    t from the data to the noise. A network is told ``levels`` t; paths and sigma / alpha keep 1 / ``levels`` off what
-    is infinite.
+    Liu et al. 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow", eq. 1, with t
+    from the data to the noise. A network's input is ``levels`` t. Paths and sigma / alpha stay 1 / ``levels`` away from
+    infinite values.
     """
 
     end = 1.0
