@@ -1,1 +1,1 @@
-"""How a prior gets here: embedded, from a folder, a checkpoint that a card knows, or a Hub."""
+"""Where priors come from: the package, a folder, a checkpoint that a card describes, or a Hub."""

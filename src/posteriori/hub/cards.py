@@ -1,4 +1,4 @@
-"""Cards: what has to be known of a published checkpoint before it can be used, and whether a file is that."""
+"""Cards: what must be known about a published checkpoint to use it, and to recognise its file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # torch is not needed to download
 class CardFile:
     """One published copy.
 
-    ``url`` is the file itself, ``page`` what a person would open in its place. Hashes are per copy;
-    ``sha256`` and ``bytes`` are None where they are not known.
+    ``url`` is the file itself, ``page`` the page on which a person can get it. Hashes are per copy. ``sha256`` and
+    ``bytes`` are None if they are not known.
     """
 
     name: str
@@ -72,7 +72,7 @@ def cards() -> dict[str, Card]:
 
 
 def load_card(name: str) -> Card:
-    """The card called ``name``; PosterioriError lists the names there are, the nearest first."""
+    """The card called ``name``; PosterioriError lists the existing names, the nearest first."""
     known = cards()
     if name not in known:
         raise PosterioriError(f"no card is called {name!r}; there are {', '.join(nearest(name, known))}")
@@ -80,13 +80,13 @@ def load_card(name: str) -> Card:
 
 
 def cache_dir() -> Path:
-    """Where checkpoints lie: ``$POSTERIORI_HOME/priors``, or ``priors`` in the user's cache (~/.cache/posteriori)."""
+    """The checkpoints' folder: ``$POSTERIORI_HOME/priors``, or ``priors`` in the user's cache (~/.cache/posteriori)."""
     home = os.environ.get("POSTERIORI_HOME")
     return (Path(home).expanduser() if home else user_cache_path("posteriori", appauthor=False)) / "priors"
 
 
 def checked_file(card: Card) -> Path:
-    """A file of the card's in ``cache_dir`` whose hash is known; raises with the way to get it."""
+    """A file of the card in ``cache_dir`` with a known hash; otherwise raises with a way to get it."""
     if (found := find_file(card, known_hashes(card))) is not None:
         return found
     here = [path for file in card.files if (path := cache_dir() / file.name).is_file()]
@@ -111,13 +111,13 @@ def known_hashes(card: Card) -> set[str]:
 
 
 def vouch(path: Path, digest: str) -> None:
-    """Records beside ``path``, as ``sha256sum`` would, that the user trusts a file of this hash under its name."""
+    """Records beside ``path``, like ``sha256sum``, that the user trusts a file with this hash."""
     with atomic_path(_record(path)) as temporary:
         temporary.write_text(f"{digest}  {path.name}\n", "utf-8")
 
 
 def refusal(card: Card, path: Path) -> str:
-    """Why ``path`` is none of the card's files, and what to do."""
+    """Why ``path`` is not one of the card's files, and what to do."""
     file = next((f for f in card.files if f.name == path.name), card.files[0])
     found, digest = path.stat().st_size, sha256(path)
     if file.bytes is not None and found != file.bytes:
@@ -136,7 +136,7 @@ def card_of(path: Path) -> Card | None:
 
 
 def sha256(path: Path) -> str:
-    """The file's hash; a file that has not changed since is not read twice."""
+    """The hash of the file; an unchanged file is not read twice."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 

@@ -42,9 +42,9 @@ RESIDUAL = {
 
 
 def unet_config(flags: Flags) -> dict[str, Any]:
-    """The arguments of the ``UNet2DModel`` that computes what the guided-diffusion U-Net of ``flags`` does.
+    """The arguments of the ``UNet2DModel`` that computes the same as the guided-diffusion U-Net of ``flags``.
 
-    Raises PosterioriError where a flag is missing, or has a value that no ``UNet2DModel`` reproduces.
+    Raises PosterioriError if a flag is missing, or has a value that no ``UNet2DModel`` reproduces.
     """
     missing = [k for k in (*UNSEEN, "num_channels", "num_res_blocks", "attention_resolutions") if k not in flags]
     if missing:
@@ -91,7 +91,7 @@ def unet_config(flags: Flags) -> dict[str, Any]:
 def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, Tensor]:
     """``state`` of a guided-diffusion U-Net, with the keys of ``UNet2DModel(**unet_config(flags))``.
 
-    Tensors keep their dtype. Raises PosterioriError where keys are missing or left over, or a shape differs.
+    Tensors keep their dtype. Raises PosterioriError if keys are missing or left over, or a shape differs.
     """
     config = unet_config(flags)
     with torch.device("meta"):
@@ -130,10 +130,10 @@ def convert_state_dict(state: Mapping[str, Tensor], flags: Flags) -> dict[str, T
 
 
 def flags_from_shapes(state: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:
-    """The flags that the tensors' shapes tell; ``image_size`` in pixels, as attention is named by resolution.
+    """The flags that follow from the tensors' shapes; ``image_size`` in pixels, since attention is named by resolution.
 
-    Never the order in which q, k and v are packed nor the channels a head: files that differ in these
-    have the same shapes and load without an error into a wrong network.
+    The packing order of q, k and v and the channels per head do not follow from shapes: files that differ in these load
+    without an error into a wrong network.
     """
     blocks = sorted({int(k.split(".")[1]) for k in state if k.startswith("output_blocks.")})
     try:
@@ -159,7 +159,7 @@ def flags_from_shapes(state: Mapping[str, Tensor], image_size: int) -> dict[str,
 
 
 def complete_flags(state: Mapping[str, Tensor], given: Flags) -> dict[str, Any]:
-    """``given`` with what the shapes of ``state`` tell; raises PosterioriError where ``given`` lacks the rest."""
+    """``given``, completed from the shapes of ``state``; raises PosterioriError if ``given`` lacks the rest."""
     missing = [k for k in UNSEEN if k not in given]
     if missing:
         raise PosterioriError(
@@ -180,7 +180,7 @@ def _multipliers(flags: Flags) -> list[int]:
 
 
 def _whole(flags: Flags, name: str, least: int) -> int:
-    """A flag that is a whole number, as JSON has it or as it was typed; PosterioriError where it is none."""
+    """A flag that is a whole number, from JSON or as text; PosterioriError if it is none."""
     value = flags[name]
     text = value.strip() if isinstance(value, str) else str(value)
     if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,6}", text, re.ASCII) or int(text) < least:

@@ -1,4 +1,4 @@
-"""Checkpoints on their way into ``cache_dir``: downloaded, or copied from a file that is here already."""
+"""Gets checkpoints into ``cache_dir``: downloads them, or copies a local file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ class _Refused(Exception):
 
 
 def pull(card: Card, vouched: str | None = None, *, quiet: bool = False, say: Callable[[str], object]) -> Path:
-    """Downloads the first of the card's copies that can be had, and returns where it lies in ``cache_dir``.
+    """Downloads the first available copy of the card, and returns its path in ``cache_dir``.
 
-    ``vouched`` is a sha256 that the caller trusts: then only copies whose hash the card does not record, or
-    records as this one, are tried. What was downloaded before an interruption is kept and gone on from.
-    ``say`` is told where the file was here already, and what was wrong with the copies tried before. Raises
-    OSError where no copy could be had, with the way to get one by hand, or where the disk cannot take it.
+    ``vouched`` is a sha256 that the caller trusts: then only copies are tried that have this hash, or none, on the
+    card. Interrupted downloads resume. ``say`` is told if the file already exists, and why earlier copies failed.
+    Raises OSError if no copy can be had, with a way to get one by hand, or if the disk cannot take it.
     """
     vouched = _digest(vouched)
     with _locked(card) as folder:
@@ -48,11 +47,11 @@ def pull(card: Card, vouched: str | None = None, *, quiet: bool = False, say: Ca
 
 
 def add(card: Card, file: Path, vouched: str | None = None, *, quiet: bool = False) -> Path:
-    """Copies ``file``, a checkpoint that the card describes, into ``cache_dir``, and returns where it lies there.
+    """Copies ``file``, a checkpoint that the card describes, into ``cache_dir``, and returns its path there.
 
-    ``vouched`` is its sha256 where the card does not record that; then the file's tensors must be those of
-    the card's network. Raises FileNotFoundError or IsADirectoryError where ``file`` is none, PosterioriError
-    where it is not the card's, OSError where it cannot be copied.
+    ``vouched`` is its sha256 if the card does not record it; the file's tensors must then be those of the card's
+    network. Raises FileNotFoundError or IsADirectoryError if ``file`` is missing or a folder, PosterioriError if it is
+    not the card's, OSError if it cannot be copied.
     """
     vouched = _digest(vouched)
     if file.is_dir():
@@ -110,12 +109,12 @@ def _first_copy(card: Card, folder: Path, vouched: str | None, quiet: bool, say:
 
 
 def _beginning(path: Path) -> Path:
-    """Where the first bytes of ``path`` wait for the others."""
+    """The file that holds the first bytes of an unfinished download of ``path``."""
     return path.with_name(f"{path.name}.partial")
 
 
 def _fetch(copy: CardFile, beginning: Path, vouched: str | None, quiet: bool) -> None:
-    """Completes ``beginning``, the first bytes of the copy or none."""
+    """Completes ``beginning``, the first bytes of the copy, which may be missing."""
     if copy.sha256 is None and vouched is None:
         raise _Refused("no hash is recorded for it, so that it takes --sha256 HASH")
     have = beginning.stat().st_size if beginning.is_file() else 0
@@ -175,7 +174,7 @@ def _write(
 
 
 def _check(card: Card, copy: CardFile, path: Path, vouched: str | None) -> None:
-    """Removes what was downloaded where it is not what was expected."""
+    """Removes the download if it is not what was expected."""
     digest, expected = sha256(path), vouched or copy.sha256
     try:
         if digest != expected:
@@ -195,7 +194,7 @@ def _check_network(card: Card, path: Path) -> None:
 
 @contextmanager
 def _locked(card: Card) -> Generator[Path]:
-    """``cache_dir``, for one process at a time."""
+    """``cache_dir``, locked for one process at a time."""
     folder = cache_dir()
     taken = f"{card.name} is being pulled or added by another process: wait until it is done"
     try:

@@ -20,10 +20,10 @@ WEIGHTS = f"{STEM}.safetensors"
 
 
 def find_weights(folder: Path) -> tuple[Path, ...]:
-    """The files in ``folder`` that hold the weights, of the first kind that is there; none where there are none.
+    """The files in ``folder`` that hold the weights, of the first kind found; none if there are none.
 
-    In this order: safetensors and pickles, each whole, in shards or of a variant such as fp16. FileNotFoundError where
-    a shard is missing.
+    In this order: safetensors and pickles, each as one file, in shards, or as a variant such as fp16. FileNotFoundError
+    if a shard is missing.
     """
     for ending in ("safetensors", "bin"):
         whole = folder / f"{STEM}.{ending}"
@@ -53,7 +53,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 def read_weights(files: tuple[Path, ...]) -> dict[str, Tensor]:
-    """The tensors in ``files``, by name. No code in a pickle runs. PosterioriError where one is damaged."""
+    """The tensors in ``files``, by name. No code in a pickle runs. PosterioriError if a file is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -67,9 +67,9 @@ def read_weights(files: tuple[Path, ...]) -> dict[str, Tensor]:
 
 
 def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What torch.save wrote into ``path``, without running what it may hold of code.
+    """The content of a file that torch.save wrote, without running any code in it.
 
-    PosterioriError where it is damaged, or holds more than tensors, numbers, texts and their containers.
+    PosterioriError if it is damaged, or holds more than tensors, numbers, texts and their containers.
     """
     try:
         with warnings.catch_warnings():
@@ -86,14 +86,14 @@ def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
 
 
 def named_tensors(state: Any, path: Path) -> dict[str, Tensor]:
-    """``state``, where it is one; PosterioriError where it is anything else."""
+    """``state``, if it is a state dict; PosterioriError otherwise."""
     if isinstance(state, dict) and state and all(type(k) is str and isinstance(v, Tensor) for k, v in state.items()):
         return state
     raise PosterioriError(f"{path} holds no state dict (tensors by name): give the network's own, not a training state")
 
 
 def hash_of(files: tuple[Path, ...]) -> str:
-    """The sha256 of one file; of several, that of their hashes."""
+    """The sha256 of one file; for several, that of their hashes."""
     if len(files) == 1:
         return sha256(files[0])
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()

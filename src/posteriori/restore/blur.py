@@ -1,4 +1,4 @@
-"""What an operator's text leaves open, found in a picture; a kernel is kept beside the results."""
+"""Estimates what an operator's text leaves open from a picture, and keeps the kernel beside the results."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DRAWN = 256
 def blur_of(
     x: Tensor, source: Source, asked: Chain, out: Path, tick: Callable[[], object] = lambda: None
 ) -> tuple[Chain, str]:
-    """``asked`` with what it leaves open found in the picture ``x`` (1, C, H, W), and a line on it and how sure it is.
+    """``asked`` with its open fields estimated from ``x`` (1, C, H, W), and a line on the estimate and its certainty.
 
-    A kernel is written as OUT/NAME-kernel.npy, and drawn as OUT/NAME-kernel.png; ``tick`` is called as by ``find_any``.
-    PosterioriError where the picture is too small.
+    A kernel is written as OUT/NAME-kernel.npy, and drawn as OUT/NAME-kernel.png. ``tick`` is called as by ``find_any``.
+    PosterioriError if the picture is too small.
     """
     assert asked.unknown
     if asked.parts[0].cls is GaussianBlur:

@@ -1,4 +1,4 @@
-"""What a picture will take, and how many steps there is time for."""
+"""How long a picture takes, and how many steps fit into a given time."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def read_duration(text: str) -> float:
 
 
 def seconds_of_a_picture(restoration: Restoration, case: Case) -> float | None:
-    """What the images of ``case`` will take, by a step that is timed: one of a part, where they are seen in tiles.
+    """The estimated seconds for the images of ``case``, from one timed step; of a part, if the picture is tiled.
 
-    None where nothing can be timed: of a part that a mask hides, or of an array.
+    None if nothing can be timed: a part that a mask hides, or an array.
     """
     if case.prior.tiles == 1:
         return case.method.seconds(case.prior, case.like)
@@ -69,9 +69,9 @@ def _middle(restoration: Restoration, case: Case) -> Case | None:
 def within(
     restoration: Restoration, sources: Sequence[Source], seconds: float, out: Path, *, free: bool
 ) -> Restoration:
-    """``restoration`` with as many of its steps as there is time for; where ``free``, by a quicker sampler if need be.
+    """``restoration`` with as many of its steps as fit into the time; if ``free``, with a faster sampler if necessary.
 
-    The same command takes as many again: they are kept in ``out``. PosterioriError where too few would fit.
+    The number is kept in ``out``, so that the same command takes as many again. PosterioriError if too few would fit.
     """
     method = restoration.method
     if not isinstance(method, Posterior):
@@ -112,7 +112,7 @@ def _with(method: Posterior, steps: int, *, quick: bool) -> Posterior:
 
 
 def _fitting(restoration: Restoration, case: Case, seconds: float) -> tuple[int, float]:
-    """How many of its steps fit into so many ``seconds``, at most its own; and what one takes."""
+    """How many of its steps fit into so many ``seconds``, at most its own; and the seconds of one."""
     whole = seconds_of_a_picture(restoration, case)
     if whole is None:
         raise PosterioriError(f"{case.source.path} cannot be timed beforehand: give --steps instead of --time")

@@ -1,4 +1,4 @@
-"""Whether a restoration can be believed: does it explain the measurement, and does the prior believe it?"""
+"""Whether a restoration is credible: it must explain the measurement, and be plausible under the prior."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Check = dict[str, Any]
 
 @torch.no_grad()
 def denoiser_shift(prior: Prior, x: Tensor) -> Tensor:
-    """rms of D(x) - x over sigma for each image of ``x`` (n, *shape) on [-1, 1], D the denoiser at sigma = 0.03: (n,).
+    """rms of D(x) - x over sigma for each image of ``x`` (n, *shape) on [-1, 1], (n,); D denoises at sigma = 0.03.
 
-    sigma (D(x) - x) / sigma^2 is the score of the prior smoothed by sigma (Tweedie), so that this is how far x is from
-    where it is likely, in units of sigma: about 1 for noise, 0 for a plain. One network call an image.
+    (D(x) - x) / sigma^2 is the score of the prior smoothed by sigma (Tweedie). So this is the distance of x to likely
+    images, in units of sigma: about 1 for noise, 0 for a flat picture. One network call an image.
     """
     level = prior.schedule.at_noise(SIGMA)
     moved = [prior.denoise(own[None].to(prior.device), level).x0.cpu() - own for own in x]
@@ -49,7 +49,7 @@ def check_prior(prior: Prior, x: Tensor) -> Check:
 
 
 def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Check:
-    """The residual of each image of ``x`` (n, *shape) for y (1, ...) of ``noise``; its rms where that is 0."""
+    """The residual of each image of ``x`` (n, *shape) for y (1, ...) with ``noise``; its rms if the noise is 0."""
     like = noise.likelihood(y, operator)
     r = like.residual(x) if noise.level else like.misfit(x)
     rms = r.square().mean(1).sqrt()
@@ -67,10 +67,9 @@ def check_residual(operator: Operator, y: Tensor, x: Tensor, noise: Noise) -> Ch
 
 
 def best_of(residual: Check, sigma: float) -> Check:
-    """Which image has the least residual, counted from 1 as the files are, and the share of all that explain y.
+    """The image with the smallest residual, counted from 1 as the files are, and the share of images that explain y.
 
-    Those whose residual is within what 95% of true images have, or, where that is not known, within what samplers that
-    work have.
+    Those explain y whose residual is in the range of 95% of true images, or, if that is not known, of working samplers.
     """
     residuals, known = residual["samples"], residual["95% of true images"]
     most = known[1] if known else RESIDUAL[1] if sigma else UNEXPLAINED
@@ -82,9 +81,9 @@ def best_of(residual: Check, sigma: float) -> Check:
 
 
 def warnings(residual: Check, shift: Check, sigma: float, *, simulated: bool) -> list[str]:
-    """What looks wrong with a restoration, a line each: see ``check_residual`` and ``check_prior``.
+    """Warnings about a restoration, one line each: see ``check_residual`` and ``check_prior``.
 
-    ``simulated``: the noise is known to be ``sigma``, so that a residual tells of the sampler alone.
+    ``simulated``: the noise is known to be ``sigma``, so that the residual depends on the sampler alone.
     """
     found = []
     value = fmean(residual["samples"])

@@ -1,4 +1,4 @@
-"""What is written for one restored input: pictures to look at, arrays to compute with, metrics."""
+"""The files of one restored input: pictures, arrays and metrics."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ class Case:
 
 
 def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None) -> dict[str, Any]:
-    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; its part of the manifest.
+    """Writes the images ``x`` (n, 3, H, W) of a case and its measurement into ``folder``; returns the manifest's part.
 
-    One image is restored.png. Several are sample-01.png ..., mean.png and the pixels' standard deviation as std.png
-    (with its scale) and std.npy. Where the operator is ambiguous there are the samples, and the best by residual as
-    restored.png. A measurement of fewer pixels is compared as its bicubic enlargement. One that is no picture is drawn
-    as its operator says, and the initial estimate stands beside it. Beside the metrics there are two checks, of the
-    residual and of what the prior says, and warnings of what looks wrong. Of what was not simulated the result is also
-    written as the input was, or in the format ``kind``, under the input's name ("file" in the manifest).
+    A single image is restored.png. Several are sample-01.png ..., mean.png, and their standard deviation as std.png
+    (with its scale) and std.npy. For ambiguous operators, restored.png is the sample with the smallest residual. A
+    measurement with fewer pixels is compared as its bicubic enlargement. One that is not a picture is drawn as its
+    operator says, with the initial estimate beside it. Besides metrics there are the two checks, of the residual and of
+    the shift, and their warnings. If the input was not simulated, the result is also written under the input's name
+    ("file" in the manifest), in its format or as ``kind``.
     """
     y, n = case.y, len(x)
     operator, noise = case.operator, case.noise

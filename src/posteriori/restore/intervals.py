@@ -1,4 +1,4 @@
-"""What is written of how sure the samples of one input are."""
+"""Writes how sure the samples of one input are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from posteriori.restore.entry import Case
 
 @dataclass(frozen=True)
 class IntervalRequest:
-    """Intervals that hold a pixel's true value with a probability of ``level``, ``widen`` times as wide as found."""
+    """Intervals that hold a pixel's true value with probability ``level``, multiplied by ``widen``."""
 
     level: float
     widen: float = 1.0
@@ -35,10 +35,10 @@ class IntervalRequest:
 
 
 def write_intervals(folder: Path, case: Case, x: Tensor, request: IntervalRequest) -> dict[str, Any]:
-    """Writes the intervals of samples ``x`` (n, 3, H, W) into ``folder``, windows cut out; their part of the manifest.
+    """Writes the intervals of samples ``x`` (n, 3, H, W), of the window, to ``folder``; the manifest's part.
 
-    interval.npy is (2, 3, H, W), low and high; interval-low.png and interval-high.png are those as pictures,
-    interval.png is the width as colours. Where the truth is known, outside.png shows where it is not inside.
+    interval.npy is (2, 3, H, W), low and high; interval-low.png and interval-high.png are these as pictures;
+    interval.png shows the width in colours. If the truth is known, outside.png shows where it is not inside.
     """
     interval = credible_interval(x, request.level, widen=request.widen, bounds=case.prior.bounds)
     np.save(folder / "interval.npy", torch.stack(interval).numpy())
@@ -56,7 +56,7 @@ def write_intervals(folder: Path, case: Case, x: Tensor, request: IntervalReques
 
 
 def _coverage(covered: Tensor, truth: Tensor, case: Case) -> dict[str, float | None]:
-    """The share of pixels whose truth is inside: of all, and of those that a mask hides, where there are any."""
+    """The share of pixels whose truth is inside: of all, and of those that a mask hides, if any."""
     hidden = case.window(case.operator.zero_filled(torch.ones_like(truth)))[0] == 0
     return {
         "all": covered.float().mean().item(),

@@ -1,4 +1,4 @@
-"""A picture looked at where nothing is said of its degradation."""
+"""Diagnoses a picture whose degradation is not given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posteriori.restore.inputs import Source, load
 
 
 def look(source: Source, out: Path, scale: str | None = None) -> tuple[Diagnosis, list[tuple[str, str]]]:
-    """What is wrong with ``source``, and five lines (of what, what was found); ``scale`` as in ``load``.
+    """The diagnosis of ``source``, and five lines (what was examined, what was found); ``scale`` as in ``load``.
 
     The mask of scratches is OUT/NAME-scratches.png. Raises OSError or PosterioriError.
     """

@@ -1,4 +1,4 @@
-"""Masks: which pixels of an input are to be restored."""
+"""Masks: which pixels of an input are restored."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SLACK = 16
 
 @dataclass(frozen=True)
 class MaskFile:
-    """``--mask``: a picture whose white is to be restored and whose black is kept; ``invert`` swaps them.
+    """``--mask``: a picture that is white where pixels are restored, black where they are kept; ``invert`` swaps.
 
-    On a transparent layer strokes in a bright colour, such as red, are white. A grey is white: there is damage in what
-    is seen there, as at the edge of a brush. Taken for noise (``PerPixelNoise.behind``), it left an outline of the
-    damage, and of nine samplers none gained by it. Within ``SLACK`` of 255 black is black. ``pixels`` are (H, W), 255
-    for white.
+    On a transparent layer, strokes in a bright colour, such as red, count as white. Grey counts as white: such pixels
+    are partly damaged, as at the edge of a brush. Treating them as noisy (``PerPixelNoise.behind``) left an outline of
+    the damage, and helped none of nine samplers. Values within ``SLACK`` of 255 count as black. ``pixels`` are (H, W),
+    255 for white.
     """
 
     path: str

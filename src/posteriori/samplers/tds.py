@@ -35,8 +35,8 @@ class TDS(SteppedSampler):
 
     Operators: with an SVD, and sigma_y > 0. Cost: one network call and one vjp a step and particle.
 
-    Exact in the limit of many particles, but for the prior of the discretised reverse process: many steps are needed,
-    too. This holds for any v, which only changes how many particles are needed.
+    As particles grow, it becomes exact for the prior of the discretised reverse process; for the prior itself, many
+    steps are needed, too. This holds for any v, which only changes how many particles are needed.
 
     The paper's code resamples at every step. Here particles are resampled if fewer than half are effective, which keeps
     more distinct ones. The code's inpainting has no sigma_y, and sets the pixels to y at the end. Reverse steps have

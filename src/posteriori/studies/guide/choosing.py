@@ -3,7 +3,7 @@
     python -m posteriori.studies.guide.choosing --data DATA --out out/choosing --page docs/choosing.md
 
 Candidates are measured on held-out pictures; what is chosen, and what came second, on others that chose nothing, beside
-a classical method tuned with the truth in hand. A stopped run goes on where it was. It is to be run again when a
+a classical method tuned with the truth in hand. A stopped run resumes. It is to be run again when a
 prior's weights change: OUT/choosing.toml then takes the place of the one in settings/.
 """
 
@@ -296,8 +296,8 @@ tuned for each picture with the truth known (`studies/guide/classical.py`).
 The candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps (with faces-128 in 30 only,
 to save time). With photo and faces-64 at noise 0.01 DPIR was one too, in 16 steps (in inpainting in 20, from a higher
 noise). DPIR is a point estimate, and is taken only if one sample is asked for. At higher noise it leaves a hatched
-pattern: its PSNR is a little higher, but its LPIPS much higher. choosing/choosing.csv has all candidates.
-[Fronts](fronts.md) has every sampler, on `faces-64` at noise 0.05.
+pattern: its PSNR is a little higher, but its LPIPS much higher. All candidates are in
+[choosing.csv](choosing/choosing.csv). [Fronts](fronts.md) has every sampler, on `faces-64` at noise 0.05.
 """
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m posteriori.studies.guide.fronts --data DATA --out OUT --page docs/fronts.md --verification out/verify
 
 Writes the page, and to choosing.toml the samplers whose intervals score best. Those are chosen on the first 8 held-out
-faces and measured again on 8 that chose nothing. A stopped run goes on where it was.
+faces and measured again on 8 that chose nothing. A stopped run resumes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md
 
 What runs follows from what a sampler requires. A few candidates are measured on held-out pictures with every operator
-that has a default; the pictures that are shown are the package's own. A stopped run goes on where it was. What the page
+that has a default; the pictures that are shown are the package's own. A stopped run resumes. What the page
 has of priors that are not among --priors stays.
 """
 

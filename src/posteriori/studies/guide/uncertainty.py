@@ -2,7 +2,7 @@
 
     python -m posteriori.studies.guide.uncertainty --data DATA --out out/guide --page docs/uncertainty.md
 
-Factors are fitted on the first 8 held-out faces and tested on the last 64. A stopped run goes on where it was.
+Factors are fitted on the first 8 held-out faces and tested on the last 64. A stopped run resumes.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def write(rows: Sequence[Row], scope: Scope, seed: int, out: Path, *, command: S
 def _lead(scope: Scope) -> list[str]:
     return [
         "With these priors the denoiser and the posterior p(x | y) are known exactly. What is measured is therefore "
-        "the sampler's own error, without a network's. Every statistic stands beside its floor: the same statistic of "
+        "the sampler's own error, without a network's. Every statistic is given with its floor: the same statistic of "
         f"samples drawn from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error "
         f"if every statistic lies within {LIMIT:g} standard errors of the floor, where the standard error is the "
         "scatter of exact samples. Otherwise it is biased, and the verdict says in what and by how much. More samples "
