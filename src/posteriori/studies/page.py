@@ -74,18 +74,23 @@ def write_page(page: Page, out: Path, *, html: str, markdown: str) -> None:
 
 
 def _markdown(page: Page, out: Path) -> str:
-    lines = [f"# {page.title}", "", *(line for text in page.lead for line in (fill(text, 120), ""))]
+    lines = [f"# {page.title}", "", *(line for text in page.lead for line in (_lines(text), ""))]
     lines += [f"    {page.command}", ""]
     for section in page.sections:
         lines += [f"## {section.title}", ""]
-        lines += [line for paragraph in section.paragraphs for line in (fill(paragraph, 120), "")]
+        lines += [line for paragraph in section.paragraphs for line in (_lines(paragraph), "")]
         for finding in section.findings:
-            lines += [fill(f"- {finding.claim} **{finding.verdict.capitalize()}.** {finding.evidence}", 120,
-                           subsequent_indent="  ", break_on_hyphens=False)]  # fmt: skip
+            text = f"- {finding.claim} **{finding.verdict.capitalize()}.** {finding.evidence}"
+            lines.append(_lines(text, indent="  "))
         lines += [""] * bool(section.findings)
         for table in section.tables:
-            lines += [f"### {table.title}", "", table.markdown(), "", fill(table.note, 120), ""]
+            lines += [f"### {table.title}", "", table.markdown(), "", _lines(table.note), ""]
         for picture in section.pictures:
             place = picture.path.relative_to(out).as_posix()
-            lines += [f"![{picture.alt}]({place})", "", fill(picture.caption, 120), ""]
+            lines += [f"![{picture.alt}]({place})", "", _lines(picture.caption), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(text: str, indent: str = "") -> str:
+    """A paragraph of Markdown in lines, whole words in each."""
+    return fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
