@@ -98,7 +98,10 @@ def what_is_done(
     for problem, method, steps in parts:
         if problem in kept and (problem, method, steps) not in whole:
             lacking.setdefault((problem, steps), []).append(method)
-    names = tuple(f"{', '.join(own)} in {steps} steps on {problem.name}" for (problem, steps), own in lacking.items())
+    together: dict[str, list[str]] = {}
+    for (problem, steps), methods in lacking.items():
+        together.setdefault(f"{', '.join(methods)} in {steps} steps", []).append(problem.name)
+    names = tuple(f"{methods} on {', '.join(problems)}" for methods, problems in together.items())
     left = scope.without({problem for problem, _ in scope.problems} - kept)
     found = {cell: records[cell] for part, own in parts.items() if part[0] in kept and part in whole for cell in own}
     steps = tuple(n for n in scope.steps if n in {own for _, own in ran})
