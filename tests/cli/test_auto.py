@@ -46,6 +46,22 @@ def test_a_cameras_noise_is_removed_at_two_scales(posteriori, any_size_prior, tm
     assert (found["network_calls"], found["settings"]["scales"]) == (2, [2, 1])
 
 
+def test_grain_that_is_taken_for_texture_is_removed_where_its_level_is_given(posteriori, any_size_prior, tmp_path):
+    """At two scales, for white noise of that level would have been found."""
+    save_image(load_image("chelsea")[..., :256, 80:336], tmp_path / "fur.png")
+    command = ["restore", tmp_path / "fur.png", "--prior", any_size_prior, "--out", tmp_path / "out", "--overwrite"]
+    told = posteriori(*command).err
+    level = re.search(r"grain of ([0-9.]+/255) is taken for texture: restore --noise \1 removes it", told)[1]
+    assert f"texture: restore --noise {level}" in posteriori("denoise", *command[1:]).err
+    assert "scales" not in manifest(tmp_path / "out" / "fur")["settings"]
+    assert posteriori(*command, "--noise", level).code == 0
+    found = manifest(tmp_path / "out" / "fur")["settings"]
+    assert found["scales"] == [2, 1]
+    assert f"{found['noise']['of 255']:.2g}/255" == level
+    assert posteriori(*command, "--noise", "0.5/255").code == 0
+    assert "scales" not in manifest(tmp_path / "out" / "fur")["settings"]
+
+
 def test_each_picture_has_its_own_noise_and_one_that_fails_stops_none(posteriori, any_size_prior, tmp_path):
     (tmp_path / "in").mkdir()
     for name, sigma in (("a", 0.1), ("c", 0.2)):

@@ -126,6 +126,8 @@ def denoise(
 
     def by_picture(source: Source) -> Restoration:
         found = find_noise(read(source, None, None, arrays=True, scale=range_, region=part).x, source.path)
+        if found.doubt and not quiet:
+            typer.echo(f"{source.path}: {found.doubt}", err=True)
         return restoration(found.sigma, TwoScales() if found.correlated and network.any_size else OnePass())
 
     if found_out:

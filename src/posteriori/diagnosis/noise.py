@@ -76,6 +76,14 @@ class FoundNoise:
         return self.grainy and not self.textured
 
     @property
+    def doubt(self) -> str:
+        """What is left in the picture, though it may be noise."""
+        if not self.grainy or self.correlated:
+            return ""
+        grain = f"{127.5 * self.grain:.2g}/255"
+        return f"grain of {grain} is taken for texture: restore --noise {grain} removes it"
+
+    @property
     def sigma(self) -> float:
         """What a denoiser is to be told."""
         return self.grain if self.correlated else max(self.white, ROUNDING)

@@ -43,7 +43,15 @@ class Diagnosis:
     @property
     def two_scales(self) -> bool:
         """Whether the noise is a camera's and alone."""
-        return self.noise.correlated and not self.compressed and self.blur is None
+        return self.noise.correlated and self._nothing_else
+
+    def told(self, sigma: float) -> bool:
+        """Whether noise of which ``sigma`` is told is a camera's: it would be found if it were white."""
+        return self.noise.grainy and sigma > 2 * self.noise.white and self._nothing_else
+
+    @property
+    def _nothing_else(self) -> bool:
+        return not self.compressed and self.blur is None
 
     @property
     def operator(self) -> str:
@@ -76,10 +84,8 @@ class Diagnosis:
         elif faint and not self.compressed:
             why = "for rounding alone: nothing was found that this could mend"
         said = "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"
-        if noise.grainy and noise.textured:  # which may be wrong
-            said += f"; grain of {_of_255(noise.grain)} is taken for texture: if it is noise, say so by --noise"
         return [
-            ("noise", said),
+            ("noise", "; ".join(filter(None, (said, noise.doubt)))),
             (
                 "jpeg",
                 f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",

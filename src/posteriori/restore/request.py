@@ -205,7 +205,7 @@ class Request:
                 found = look(source)
                 if found.scratches and found.scratched:
                     return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
-                two = found.two_scales and network.any_size and said is None
+                two = (found.told(said.level) if said else found.two_scales) and network.any_size
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
             if self.noise is None and source.array and not blind:
                 return planned(degraded, read_noise(USUAL))
