@@ -244,10 +244,11 @@ the mean of many shots, and the figures are PSNR in dB:
 
 `posteriori restore` without options was also run on three scanned prints (from Wan et al. 2020):
 
-- A portrait in colour on grained paper. The grain was taken for camera noise of 8.4 of 255. It is mostly gone, and so
-  is much of the hair's detail. A photographer would want less.
-- A girl among daisies, an early colour plate, with noise of 4.8 of 255. The plate's grain is gone, and the flowers and
-  the face are intact. A photographer would take it.
+- A portrait in colour on grained paper. The grain, 8.4 of 255, was taken for texture and left: the picture is as
+  before. A photographer would want some of it removed.
+- A girl among daisies, an early colour plate. Its grain, 4.8 of 255, was taken for texture too. With the level that is
+  printed, `--noise 4.8/255`, it is gone. The flowers and the face are intact then, and the dark leaves behind them are
+  softer. A photographer would take it.
 - A portrait with scratches. The long scratches were found and filled without a trace. Short ones, specks and the torn
   edge stay. A photographer would paint these into the mask and run it again.
 """
