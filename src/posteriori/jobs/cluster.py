@@ -26,15 +26,15 @@ _STILLBORN = 3
 
 
 class Ray:
-    """``n`` workers on Ray (None: as many as there is room for), which stay for the next ``run``.
+    """``n`` workers on Ray (None: as many as fit), which stay for the next ``run``.
 
-    ``address`` is a cluster's: auto for the one that this machine belongs to, HOST:PORT, or ray://HOST:10001; None
-    begins Ray on this machine alone. A worker takes ``threads`` CPUs (None: its share of them, 1 where ``n`` is None)
-    and ``gpus`` of a GPU. It has one job at a time, and ``run`` asks for the next when a worker is free: as many jobs
-    are under way as there are workers, however many wait. Workers that the cluster has no room for yet join when it
-    has. A worker that is lost, or is at one job for more than ``timeout`` seconds, fails that job, and another takes
-    its place. Raises PosterioriError where Ray is not installed, there is no cluster, or no node has room for a worker;
-    ``run`` raises OSError where Ray's process on this machine dies, without which no worker can be reached.
+    ``address`` is a cluster's: auto for the one that this machine belongs to, HOST:PORT, or ray://HOST:10001. None
+    starts Ray on this machine alone. A worker takes ``threads`` CPUs (None: its share of them, 1 if ``n`` is None) and
+    ``gpus`` of a GPU. It has one job at a time, and ``run`` asks for the next job when a worker is free: as many jobs
+    are in progress as there are workers. Workers for which the cluster has no room yet join later. A worker that is
+    lost, or spends more than ``timeout`` seconds on a job, fails that job, and is replaced. Raises PosterioriError if
+    Ray is not installed, if there is no cluster, or if no node has room for a worker. ``run`` raises OSError if Ray's
+    process on this machine dies, since no worker can then be reached.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class _Hand:
 
 
 class _Worker:
-    """What runs on a node: two threads, one for the job and one that says how far it is."""
+    """The part that runs on a node: two threads, one for the job and one that reports its progress."""
 
     def __init__(self) -> None:
         settle()

@@ -1,4 +1,4 @@
-"""What jobs will take, before they start."""
+"""How long jobs take, before they start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posteriori.schedule import Level
 
 @torch.no_grad()
 def seconds_of_a_step(sampler: Sampler, prior: Prior, like: Likelihood, n: int = 1) -> float:
-    """Of the rows of ``like``, ``n`` for each measurement; the second of two, because the first warms up."""
+    """For the rows of ``like``, ``n`` for each measurement; the second of two, since the first warms up."""
     rng = Rng(0, range(len(like) // n), n, device=prior.device)
     first, second = sampler.path(prior.schedule)[:2]
     state = sampler.init(first, prior, like, rng, n)
@@ -29,7 +29,7 @@ def seconds_of_a_step(sampler: Sampler, prior: Prior, like: Likelihood, n: int =
 
 @torch.no_grad()
 def seconds_of_a_call(prior: Prior, level: Level) -> float:
-    """Of the denoiser for one image; the second of two, because the first warms up."""
+    """Of the denoiser for one image; the second of two, since the first warms up."""
     x_t, took = torch.zeros(1, *prior.shape, device=prior.device), 0.0
     for _ in range(2):
         started = time.perf_counter()

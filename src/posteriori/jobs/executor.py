@@ -16,9 +16,9 @@ Do = Callable[[J, Tick], None]
 
 
 class Event(NamedTuple):
-    """A job begins, goes on, ends or fails: how much is ``done``, from 0 to 1, and which process does it.
+    """A job begins, progresses, ends or fails: ``done`` is from 0 to 1, and the process is named.
 
-    ``note`` says more of its progress, or why it failed; ``fault`` of which kind that is, where it stops no other job;
+    ``note`` describes its progress, or why it failed. ``fault`` is the kind of failure, if it stops no other job.
     ``error`` is what it raised.
     """
 
@@ -38,10 +38,10 @@ Report = Callable[[Event], None]
 class Executor(Protocol):
     """Does jobs.
 
-    ``run`` calls ``do(job, tick)`` once for each of ``jobs``, which it asks for as it needs them, and reports every
-    beginning, progress and end. What a job raises is raised, and what has not begun is dropped. A fault (its machine is
-    gone, its time is over, or it raised a ``Fault``) is reported as a failure, and the others go on. ``n`` is how many
-    jobs are under way at once.
+    ``run`` calls ``do(job, tick)`` once for each of ``jobs``, which it asks for as needed, and reports beginnings,
+    progress and ends. An exception of a job is raised, and jobs that have not begun are dropped. A fault (the machine
+    is lost, the time is over, or the job raised a ``Fault``) is reported as a failure, and the others continue. ``n``
+    is the number of jobs in progress at once.
     """
 
     n: int

@@ -1,4 +1,4 @@
-"""Who does jobs: this process, others of this machine, or what else is registered here."""
+"""Who does jobs: this process, other processes, or what else is registered here."""
 
 from __future__ import annotations
 
@@ -56,11 +56,10 @@ def executor_of(
     gpus: float | None = None,
     threads: int | None = None,
 ) -> Executor:
-    """The executor ``name`` of ``EXECUTORS`` with ``n`` workers; None is Ray where there is an ``address``, and else
-    processes where there are several.
+    """The executor ``name`` of ``EXECUTORS`` with ``n`` workers; None: Ray with an ``address``, processes with several.
 
     ``timeout`` is in seconds, for each job. ``address``, ``gpus`` and ``threads`` are for Ray (``jobs/cluster.py``).
-    Raises PosterioriError where there is no such executor.
+    Raises PosterioriError if there is no such executor.
     """
     if name is None:
         name = "ray" if address else "serial" if n in (None, 1) and timeout is None else "processes"

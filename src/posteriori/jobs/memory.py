@@ -1,4 +1,4 @@
-"""What a network call takes of the memory, and how many images go through it together."""
+"""How much memory a network call takes, and how many images go through it together."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ AMPLE = 64 * 1024
 
 
 def _storages(tree: Any) -> list[torch.UntypedStorage]:
-    """Of the tensors in ``tree``; sparse ones have none of their own."""
+    """The storages of the tensors in ``tree``; sparse ones have none of their own."""
     leaves = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
     return [leaf.untyped_storage() for leaf in leaves if leaf.layout == torch.strided]
 
 
 class _Live(TorchDispatchMode):
-    """Adds up the bytes of the tensors that operations make, for as long as anybody holds them: ``peak`` at most."""
+    """Adds up the bytes of tensors made by operations, while somebody holds them; ``peak`` is the maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,17 +72,17 @@ class _Live(TorchDispatchMode):
 
 
 def most_bytes(work: Callable[[], object]) -> int:
-    """The most bytes of the tensors that ``work`` makes and somebody holds at one time."""
+    """The largest number of bytes of tensors that ``work`` makes and somebody holds at one time."""
     with _Live() as live:
         work()
     return live.peak
 
 
 def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
-    """The most bytes that one image takes in a network call, with the gradient of its estimate or without.
+    """The largest number of bytes that one image takes in a network call, with or without the gradient of its estimate.
 
-    Tensors are counted and neither computed nor allocated, where the prior has a ``shadow``. What a library allocates
-    inside an operation is not among them.
+    If the prior has a ``shadow``, tensors are counted without computing or allocating them. Allocations of libraries
+    inside an operation are not counted.
     """
     shadow = prior.shadow()
     level = prior.schedule.level(prior.schedule.end / 2)
@@ -100,7 +100,7 @@ def memory_of_an_image(prior: Prior, *, gradient: bool) -> int:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes used so far: the GPU's tensors, or the whole process on a CPU."""
+    """The largest number of bytes used so far: by the GPU's tensors, or by the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -120,9 +120,9 @@ def read_size(text: str) -> int:
 
 
 def tile_within(prior: Prior, limit: int, *, gradient: bool) -> int:
-    """The side of the largest tiles that ``prior`` denoises in ``limit`` bytes, less what the process has already.
+    """The side of the largest tiles that ``prior`` denoises in ``limit`` bytes, minus what the process already uses.
 
-    PosterioriError where those would be too small to see anything.
+    PosterioriError if they would be too small to be useful.
     """
     used = peak_memory(prior.device)
     pixel = memory_of_an_image(prior.at(SMALLEST), gradient=gradient) / SMALLEST**2
@@ -135,7 +135,7 @@ def tile_within(prior: Prior, limit: int, *, gradient: bool) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that the device, or a system's main memory, can still give."""
+    """Bytes that the device, or a system's main memory, can still provide."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")
@@ -147,7 +147,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def images_that_pay(prior: Prior) -> int:
-    """Images in a network call beyond which more of them bring nothing: a large one fills the processor alone."""
+    """How many images in a network call make it faster per image: a single large one fills the processor."""
     return tiled.images_that_pay(prior.device, prior.shape[-2], prior.shape[-1])
 
 
@@ -160,11 +160,11 @@ def room(
     checkpointing: Checkpointing = "auto",
     say: Callable[[str], object] = lambda _: None,
 ) -> int:
-    """How many images go through the network at once: ``batch``, or (None) as many as pay and as there is memory for.
+    """How many images go through the network at once: ``batch``, or (None) as many as are useful and fit into memory.
 
-    Where a step with a ``gradient`` would take more than that, ``prior`` computes its activations again in the backward
-    pass from now on; ``say`` is told in one line. ``processes`` share the memory of the machine. No clock is
-    asked, so that the same command has the same batch again. Raises MemoryError where one image is too many.
+    If a step with a ``gradient`` would not fit, ``prior`` recomputes activations in the backward pass from now on, and
+    ``say`` is told in one line. ``processes`` share the machine's memory. The answer does not depend on timings, so
+    that the same command takes the same batch. Raises MemoryError if a single image does not fit.
     """
     if batch and not gradient:
         return batch
@@ -192,9 +192,9 @@ def room(
 
 
 def kept_room(out: Path, prior: Prior, sha256: str, batch: int | None, **asked: Any) -> tuple[int, Callable[[], None]]:
-    """``room``, or the batch that it gave when ``out`` was begun with this prior: results there were made with it.
+    """``room``, or the batch with which ``out`` was begun for this prior, since results there were made with it.
 
-    Also what notes it in ``out``, to be called before the first result is written.
+    Also returns a function that records it in ``out``, to be called before the first result is written.
     """
     path, identity = out / RESULTS / ".batch.json", {"prior": sha256, "shape": list(prior.shape)}
     found = read_json(path) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""Jobs shared among processes of this machine, none of which outlives the one that began them."""
+"""Jobs shared among processes of this machine, none of which outlives the process that started them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _PULSE = 0.2
 
 
 class Processes:
-    """``n`` processes (None: one a processor), begun as they are needed; each takes one job after the other, and stays
-    for the next ``run``.
+    """``n`` processes (None: one per processor), started as needed, with one job at a time; they stay for later runs.
 
-    They share the processors' threads, and wait asleep for them (``threads.py``). A worker that dies, or is at one job
-    for more than ``timeout`` seconds and is killed for it, fails that job; the others go on, with another worker. One
-    that dies between two jobs fails none.
+    They share the processors' threads, and sleep while they wait for them (``threads.py``). A worker that dies, or that
+    is killed after ``timeout`` seconds on one job, fails that job; the others continue with another worker. One that
+    dies between two jobs fails none.
     """
 
     def __init__(self, n: int | None = None, timeout: float | None = None):

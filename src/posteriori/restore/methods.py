@@ -1,4 +1,4 @@
-"""What can be done to a batch of measurements: posterior sampling, or one pass of the denoiser."""
+"""What is done to a batch of measurements: posterior sampling, or one pass of the denoiser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Tick = Callable[[State | None], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with the estimates ``x0`` (k, *shape) of the measurements ``rows``, means over their samples.
+    """Ctrl-C, with the estimates ``x0`` (k, *shape) of the measurements ``rows``, averaged over their samples.
 
     ``step`` of ``steps`` were done.
     """
@@ -39,7 +39,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Drawn(NamedTuple):
-    """Images x (N, n, *shape), and the network ``calls`` they took with ``rows`` images in each."""
+    """Images x (N, n, *shape), and the number of network ``calls``, with ``rows`` images in each."""
 
     x: Tensor
     calls: int
@@ -64,7 +64,7 @@ class Method(Protocol):
         ...
 
     def settled(self, prior: Prior, operator: Operator, noise: Noise) -> Settled:
-        """This for one prior, operator, size and ``noise``, all that depends on them looked up."""
+        """This method for one prior, operator, size and ``noise``, with all settings looked up."""
         ...
 
 
@@ -72,7 +72,7 @@ class Settled(Protocol):
     """A method whose settings are all known."""
 
     def takes(self, kind: type[Likelihood]) -> bool:
-        """Whether every likelihood of this ``kind`` will do."""
+        """Whether it accepts every likelihood of this ``kind``."""
         ...
 
     def record(self, prior: Prior) -> dict[str, Any]:
@@ -80,11 +80,11 @@ class Settled(Protocol):
         ...
 
     def describe(self, prior: Prior) -> list[tuple[str, str]]:
-        """(name, what to know of it) of the settings that were not typed."""
+        """(name, description) of the settings that the user did not give."""
         ...
 
     def seconds(self, prior: Prior, like: Likelihood) -> float | None:
-        """What the images of one measurement will take, by a step that is timed; None where there is none."""
+        """The estimated seconds for the images of one measurement, from a timed step; None if there is none."""
         ...
 
     def __call__(self, prior: Prior, like: Likelihood, y: Tensor, seed: int, batch: int, tick: Tick) -> Drawn:
@@ -98,10 +98,10 @@ class Settled(Protocol):
 @final
 @dataclass(frozen=True)
 class Posterior:
-    """``n`` posterior samples by the sampler of ``spec``, its presets those of the prior and the operator.
+    """``n`` posterior samples by the sampler of ``spec``, with presets for the prior and the operator.
 
-    ``asked`` is the number of steps where the spec gives none; ``choice`` why it is this sampler, where the user left
-    that open.
+    ``asked`` is the number of steps if the spec has none. ``choice`` says why this sampler was taken, if the user left
+    it open.
     """
 
     spec: Spec[Sampler]
@@ -191,7 +191,7 @@ class Sampling:
 @final
 @dataclass(frozen=True)
 class OnePass:
-    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``choice`` why, where the user left that open."""
+    """The denoiser's E[x_0 | x_0 + sigma n] in one network call; ``choice`` says why, if the user left it open."""
 
     choice: Choice | None = None
     n: ClassVar[int] = 1
@@ -207,7 +207,7 @@ class OnePass:
 @final
 @dataclass(frozen=True)
 class OneCall:
-    """The denoiser's estimate at ``level``, which has alpha = 1 and the noise's sigma on [-1, 1]."""
+    """The denoiser's estimate at ``level``, which has alpha = 1 and the sigma of the noise on [-1, 1]."""
 
     level: Level
     choice: Choice | None

@@ -1,4 +1,4 @@
-"""What `posteriori restore` is asked, and what it makes of that: a restoration for its inputs, or for each its own."""
+"""The options of `posteriori restore`, and the restorations that follow: one for all inputs, or one for each."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ Find = Callable[[Source, Tensor, Chain], Chain]
 
 @dataclass(frozen=True)
 class Request:
-    """The options of `posteriori restore` that decide pictures, as they are typed; its help says what each means.
+    """The options of `posteriori restore` that affect the pictures, as typed; its help explains them.
 
-    Raises UsageError where two of them do not go together.
+    Raises UsageError if two of them contradict each other.
     """
 
     files: tuple[str, ...]
@@ -104,7 +104,7 @@ class Request:
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing is said of what degraded the pictures."""
+        """Whether the degradation is not given."""
         return self.mask is None and self.operator is None
 
     @property
@@ -114,11 +114,11 @@ class Request:
 
     @property
     def _blind(self) -> bool:
-        """Whether its blur is to be found in the picture."""
+        """Whether its blur must be estimated from the picture."""
         return self._degraded is not None and self._degraded.unknown is not None
 
     def command(self, out: str) -> str:
-        """The line to type for the same pictures, written into ``out``."""
+        """The command line that makes the same pictures, with results in ``out``."""
         words = ["posteriori", "restore", *self.files]
         for field in fields(self)[1:]:
             value, option = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
@@ -129,9 +129,8 @@ class Request:
     def plans(self, out: Path, look: Look, find: Find | None = None) -> tuple[Sequence[Plan], list[Outcome]]:
         """What is done to which inputs, and the inputs that cannot be read.
 
-        ``look`` is given each input where nothing is said of what degraded it, and ``find``, which need not be said,
-        where its blur is to be found. How many steps there is time for is kept in ``out``. Raises OSError or
-        PosterioriError, UsageError among them.
+        ``look`` diagnoses each input if the degradation is not given, and ``find`` estimates its blur. The number of
+        steps that fit into --time is kept in ``out``. Raises OSError or PosterioriError, UsageError among them.
         """
         if is_auto(self.sampler):
             goal_of(self.sampler)  # an unknown one is an error before any work
@@ -243,7 +242,7 @@ class Request:
 
 
 def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
-    """A restoration for each source, by what ``plan`` finds in it; and the sources that cannot be read."""
+    """A restoration for each source, by the diagnosis of ``plan``; and the sources that cannot be read."""
     plans: list[Plan] = []
     failed = []
     for source in sources:
@@ -257,7 +256,7 @@ def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration
 
 
 def bound_memory(prior: Prior, size: str | None, *, gradient: bool) -> None:
-    """Has ``prior`` cut images into tiles that take at most ``size``, where there is one and it takes any size."""
+    """Makes ``prior`` cut images into tiles of at most ``size`` bytes, if given and if it takes any size."""
     if size is None:
         return
     if not prior.any_size or not isinstance(prior, UNetPrior):

@@ -29,10 +29,9 @@ AMPLE = 2048
 
 
 def too_large(restoration: Restoration, sources: Sequence[Source], processes: int = 1) -> dict[Source, PosterioriError]:
-    """The ``sources`` whose pictures there is no memory for, with an error of one line that says what to do.
+    """The ``sources`` that do not fit into memory, with a one-line error that says what to do.
 
-    ``processes`` share the memory of the machine. Priors of a fixed size have pictures resized, which take what they
-    always take.
+    ``processes`` share the machine's memory. Priors of a fixed size resize pictures, and always take the same.
     """
     if not restoration.prior.any_size:
         return {}
@@ -49,13 +48,13 @@ def too_large(restoration: Restoration, sources: Sequence[Source], processes: in
 @final
 @dataclass(frozen=True)
 class _Room:
-    """What a restoration takes of so many ``free`` bytes."""
+    """The memory of a restoration, of so many ``free`` bytes."""
 
     restoration: Restoration
     free: float
 
     def admit(self, source: Source, height: int, width: int) -> None:
-        """PosterioriError where there is too little for a picture of this size."""
+        """PosterioriError if there is too little for a picture of this size."""
         method, prior, region = self.restoration.method, self.restoration.prior, self.restoration.region
         if region:
             height, width = min(height, region[3]), min(width, region[2])
@@ -81,7 +80,7 @@ class _Room:
 
     @cached_property
     def of_a_pixel(self) -> float:
-        """Bytes beside the network's: of the operator, the sampler, the tiles' sums, and of files.
+        """Bytes per pixel besides the network's: of the operator, the sampler, the sums of tiles, and files.
 
         Tensors are counted in a step on a small image, with a prior that computes nothing.
         """
@@ -100,7 +99,7 @@ class _Room:
 
 
 class _Mirror(Wrapped):
-    """x_t for x_0: a network's memory is counted apart."""
+    """A prior that returns x_t as x_0: a network's memory is counted separately."""
 
     def denoise(self, x_t: Tensor, t: Level) -> Denoised:
         return Denoised(1.0 * x_t)

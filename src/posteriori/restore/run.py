@@ -1,4 +1,4 @@
-"""Restoring a list of inputs into a folder: one entry each, whole or not there, with a manifest."""
+"""Restores a list of inputs into a folder: one entry each, complete or absent, with a manifest."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from posteriori.settings.own import code_of
 
 
 class Entries:
-    """Keeps restorations in ``out``, as folders that people look at: one an input, whole or not there.
+    """Restorations in ``out``, as folders for people to look at: one for each input, complete or absent.
 
-    ``there`` has the manifests of those that were there before, which stay as they are.
+    ``there`` has the manifests of earlier entries, which stay unchanged.
     """
 
     def __init__(self, out: Path):
         self.out, self.there = out, dict[Source, dict[str, Any]]()
 
     def manifest(self, source: Source) -> dict[str, Any]:
-        """Of a finished one, whichever process wrote it."""
+        """The manifest of a finished entry, whichever process wrote it."""
         return self.there.get(source) or read_json(self.out / source.name / MANIFEST)
 
     def done(self, batch: Batch) -> bool:
@@ -70,12 +70,14 @@ def restore(
     """Restores the inputs of ``plans``, all with one network, into ``out``/name, batch by batch.
 
     An input that cannot be read, or whose worker is lost or late, is an outcome with an error. ``announce`` is told the
-    first case of each size of a plan before its work begins, ``report`` how far a batch is, ``told`` every outcome, and
-    ``say`` that memory ran out, from where on fewer images go through the network at once. ``watch`` sees every step.
-    ``executor`` does the work (None: this process); other processes load the prior by the first restoration's ``load``,
-    and ``say`` and ``watch`` hear nothing of them. What the same settings made of the same input is left as it is.
-    Raises FileExistsError, before any work of its plan, where a name is taken by anything else, unless ``overwrite``;
-    MemoryError and FloatingPointError as they come.
+    first case of each size of a plan before its work begins, ``report`` the progress of a batch, ``told`` every
+    outcome, and ``say`` that memory ran out, after which fewer images go through the network at once. ``watch`` sees
+    every step. ``executor`` does the work (None: this process). Other processes load the prior by the first
+    restoration's ``load``, and do not call ``say`` and ``watch``. Entries that the same settings made from the same
+    input are kept.
+
+    Raises FileExistsError, before any work of its plan, if a name is taken by anything else, unless ``overwrite``.
+    MemoryError and FloatingPointError are passed on.
     """
     executor, entries = executor or Serial(), Entries(out)
     memory: dict[str, Any] = {"checkpointing": checkpointing, "say": say, "processes": executor.n}

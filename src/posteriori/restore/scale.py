@@ -1,4 +1,4 @@
-"""The scale of a measurement that comes as an array: what cannot be on [-1, 1], and what hardly is."""
+"""The scale of measurements that are arrays: which ranges are impossible or unlikely on [-1, 1]."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FEW = 0.01
 
 
 def rescaled(y: Tensor, given: str | None) -> Tensor:
-    """``y``, on the ``given`` range of black to white (``read_span``), on [-1, 1]. None is [-1, 1] already."""
+    """``y``, converted from the ``given`` range of black to white (``read_span``) to [-1, 1]; None is [-1, 1]."""
     black, white = read_span(given or "-1..1")
     return y if (black, white) == (-1, 1) else 2 * (y - black) / (white - black) - 1
 
 
 def check_scale(y: Tensor, operator: Operator, sigma: float, given: str | None, path: str) -> None:
-    """Raises PosterioriError where ``y`` (1, ...) cannot be A(x) + sigma n of an x on [-1, 1], or is likely on [0, 1].
+    """Raises PosterioriError if ``y`` (1, ...) cannot be A(x) + sigma n for x on [-1, 1], or is probably on [0, 1].
 
-    For an operator that averages, |A(x)| is at most 1, or its ``overshoot`` more, so that more than ``FEW`` of the
-    entries beyond that and 6 sigma cannot be. Where no range is ``given`` and fewer than ``FEW`` of them are below
-    -max(0.1, 3 sigma), the picture has nothing darker than a middle grey: such are rare, and on [0, 1] all are so.
-    Where the noise is above 1/6 there is no telling.
+    For an operator that averages, |A(x)| is at most 1 plus its ``overshoot``, so that at most ``FEW`` of the entries
+    can exceed that by 6 sigma. If no range is ``given`` and fewer than ``FEW`` of the entries are below -max(0.1, 3
+    sigma), the picture has nothing darker than mid-grey. Such pictures are rare, and all pictures on [0, 1] look like
+    this. If the noise is above 1/6, no decision is possible.
     """
     if not operator.averages:
         return

@@ -1,4 +1,4 @@
-"""Camera noise removed by a denoiser of white noise: first at half the resolution, then at the whole."""
+"""Removes camera noise with a denoiser of white noise: first at half the resolution, then at the full one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from posteriori.schedule import Level, Schedule
 @final
 @dataclass(frozen=True)
 class TwoScales:
-    """The denoiser at half the resolution and then at the whole, told the same sigma: for a camera's noise.
+    """The denoiser at half the resolution and then at the full one, with the same sigma: for camera noise.
 
-    White noise loses half its sigma when 2 x 2 pixels are averaged. A camera's, which is smoothed, hardly loses any:
-    its spectrum falls with the frequency as fast as the octaves widen, so that each octave holds about the same sigma
-    (``diagnosis.noise``). A denoiser that is told sigma at the whole resolution takes the low frequencies for white
-    noise of that sigma, four times fainter than they are, and leaves blotches. So, with M the means over 2 x 2 pixels
-    and U their interpolation, the lower octaves are denoised first, and what is left are those of the last octave:
+    White noise loses half its sigma when 2 x 2 pixels are averaged. Camera noise is smoothed and hardly loses any: its
+    spectrum falls as fast as the octaves widen, so that each octave has about the same sigma (``diagnosis.noise``). At
+    full resolution, a denoiser with this sigma expects four times less noise at low frequencies than there is, and
+    leaves blotches. So the lower octaves are denoised first, and then the last. With M the means over 2 x 2 pixels and
+    U their interpolation,
 
         z = D(M y, sigma),  x_0 = D(y + U (z - M y), sigma).
 
-    The second takes five quarters of a network call's time in all.
+    Both together take five quarters of the time of one network call.
     """
 
     n: ClassVar[int] = 1
@@ -45,7 +45,7 @@ class TwoScales:
 @final
 @dataclass(frozen=True)
 class TwoCalls:
-    """The denoiser's estimates at ``level``, which has alpha = 1, at half the resolution and at the whole."""
+    """The denoiser's estimates at ``level``, which has alpha = 1, at half the resolution and at the full one."""
 
     level: Level
 

@@ -1,4 +1,4 @@
-"""What became of inputs: a line of a table each, and results.json of all."""
+"""The outcomes of inputs: a table row for each, and results.json for all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posteriori.restore.manifest import MANIFEST, SUMMARY
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input: its manifest, or the error that stopped it; ``there`` if it had been done before."""
+    """The outcome of an input: its manifest, or the error that stopped it; ``there`` if it had been done before."""
 
     source: Source
     manifest: dict[str, Any] | None = None
@@ -24,10 +24,10 @@ class Outcome:
 
 
 def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """One input as a line of a table; metrics are those of the samples' mean, but for ``psnr_of_a_sample``.
+    """One input as a table row. Metrics are those of the samples' mean, except for ``psnr_of_a_sample``.
 
-    Where the best sample is the result, metrics and checks are its own. ``coverage`` is that of the pixels that a mask
-    hides, or of all where there is none.
+    If the best sample is the result, metrics and checks refer to it. ``coverage`` refers to the pixels that a mask
+    hides, or to all if there is no mask.
     """
     name, manifest = outcome.source.name, outcome.manifest or {}
     best = manifest.get("best") or {}
@@ -59,12 +59,12 @@ def summary(outcome: Outcome, out: Path) -> dict[str, Any]:
 
 
 def write_summary(out: Path) -> None:
-    """Writes results.json: a line for every entry that ``out`` holds."""
+    """Writes results.json, with an entry for every folder in ``out``."""
     write_json([row(path, out) for path in sorted(out.rglob(MANIFEST))], out / SUMMARY)
 
 
 def row(path: Path, out: Path) -> dict[str, Any]:
-    """``summary`` of the manifest ``path`` in ``out``. PosterioriError where it is none of a restoration."""
+    """``summary`` of the manifest ``path`` in ``out``. PosterioriError if it is not the manifest of a restoration."""
     manifest = read_json(path)
     try:
         return summary(Outcome(Source(manifest["input"]["file"], manifest["name"]), manifest), out)

@@ -1,4 +1,4 @@
-"""Samples of a prior as pictures in a folder; a run that was stopped goes on."""
+"""Samples of a prior as pictures in a folder; stopped runs resume."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from posteriori.settings.text import format_spec
 
 @dataclass(frozen=True)
 class Draw(Job):
-    """``n`` samples of a prior in one batch, the ``first`` and those after it. ``device`` and ``dtype`` in words."""
+    """``n`` samples of a prior in one batch, starting with number ``first``. ``device`` and ``dtype`` are words."""
 
     sha256: str
     sampler: str
@@ -61,12 +61,12 @@ def draw(
     watched: Callable[[Mapping[str, float]], Report],
     say: Callable[[str], object] = lambda _: None,
 ) -> Tensor:
-    """Writes ``n`` samples, their grid and manifest.json into ``out``; ``record`` is the prior's. (n, 3, H, W), exact.
+    """Writes ``n`` samples, their grid and manifest.json to ``out``; returns the exact samples, (n, 3, H, W).
 
-    Samples are kept in ``out``/.jobs, exact, and pictures are made of them. ``watched`` is given the rows and steps of
-    each batch that is to be drawn, by key, and makes what is told of the progress; ``say`` is told that memory ran out.
-    ``batch`` is None for as many as pay and as there is memory for. Raises FileExistsError where ``out`` holds samples
-    that other settings made, unless ``overwrite``.
+    ``record`` is the prior's. Exact samples are kept in ``out``/.jobs, and pictures are made from them. ``watched``
+    gets the rows and steps of each batch, by key, and returns the progress reporter. ``say`` is told that memory ran
+    out. ``batch`` None takes as many as are useful and fit. Raises FileExistsError if ``out`` has samples made by other
+    settings, unless ``overwrite``.
     """
     text, own = format_spec(sampler), arithmetic(prior)
     batch, note = kept_room(out, prior, record["sha256"], batch, gradient=False)

@@ -1,4 +1,4 @@
-"""Inputs that are restored together: what is computed, in this process or in others."""
+"""Inputs that are restored together: the computation, in this process or in others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from posteriori.sampler import State
 
 @dataclass(frozen=True, eq=False)
 class Batch(Job):
-    """Inputs that are restored together, of one operator, or of a mask each."""
+    """Inputs that are restored together, with one operator, or with a mask each."""
 
     restoration: Restoration
     cases: tuple[Case, ...]
@@ -56,7 +56,7 @@ Watch = Callable[[Batch, State | None], object]
 
 
 class Restored(NamedTuple):
-    """The images of each case, (n, C, H, W) on the CPU, and what each cost."""
+    """The images of each case, (n, C, H, W) on the CPU, and their cost."""
 
     x: list[Tensor]
     cost: dict[str, Any]
@@ -88,7 +88,7 @@ def _unpacked(content: bytes) -> Batch:
 
 
 class Solve:
-    """Restores batches; sent to another process, of which nobody is told anything, it loads the prior by ``load``."""
+    """Restores batches. In another process, which reports to nobody, it loads the prior by ``load``."""
 
     #: of this process, where batches come from another
     network: ClassVar[nn.Module | None] = None
