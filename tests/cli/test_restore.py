@@ -283,9 +283,7 @@ def test_a_resized_picture_is_announced_with_what_its_settings_are_of(restore, t
     save_image(load_image("astronaut", size=128), tmp_path / "large.png")
     command = [tmp_path / "large.png", "--operator", BLUR, "--fit", "resize", "--out"]
     told = restore(*command, tmp_path / "a").err
-    assert (
-        "4 px of the file to 1: there it is gaussian-blur(sigma=0.25, size=17, border=replicate), and the noise" in told
-    )
+    assert "4 px of the file to 1: the operator is gaussian-blur(sigma=0.25, size=17, border=replicate) there" in told
     assert "px of the file" not in restore(*command, tmp_path / "b", "--simulate").err
     refused = restore(tmp_path / "large.png", "--operator", "motion-blur", "--fit", "resize", "--out", tmp_path / "c")
     assert refused.err.startswith("posteriori: motion-blur is said of the file's pixels, and a resized picture has no ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -123,10 +124,11 @@ class Restoration:
             *case.method.describe(prior),
         ]
         if self.fit == "resize" and not self.simulate and "fit" in case.loaded.about:
-            own = "" if self.masks else f": there it is {format_spec(case.operator)}"
+            text = re.sub(r"\d+\.\d{4,}", lambda digits: f"{float(digits[0]):.4g}", format_spec(case.operator))
+            own = "" if self.masks else f": the operator is {text} there"
             factor = case.loaded.factor
             pixels = f"{case.loaded.about['fit']}, {factor:.3g} px of the file to 1{own}"
-            lines.append(("fit", f"{pixels}, and the noise falls by {noise_left(factor):.3g}"))
+            lines.append(("fit", f"{pixels}, and the noise is multiplied by {noise_left(factor):.3g}"))
         return lines
 
     @property
