@@ -85,7 +85,7 @@ class Diagnosis:
             why = "for rounding alone: nothing was found that this could mend"
         said = "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"
         return [
-            ("noise", "; ".join(filter(None, (said, noise.doubt)))),
+            ("noise", f"{said}; {noise.doubt}" if noise.doubt and self._nothing_else else said),
             (
                 "jpeg",
                 f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
