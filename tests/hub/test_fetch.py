@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -311,8 +312,8 @@ def test_a_full_disk_keeps_what_came(server, small_disk):
     assert server.seen == [("ok", None), ("ok", "bytes=300000-")]
 
 
-def test_an_interrupt_keeps_what_came(server):
-    """Ctrl-C in the middle of a download, in a process of its own."""
+def pulling(server):
+    """A process that is in the middle of a download."""
     copy = CardFile("x.pt", server.url("stall"), None, DIGEST, len(DATA))
     code = (
         "from posteriori.hub import cards\n"
@@ -329,6 +330,12 @@ def test_an_interrupt_keeps_what_came(server):
     beginning = cache_dir() / "x.pt.partial"
     while running.poll() is None and not (beginning.exists() and beginning.stat().st_size):
         time.sleep(0.01)
+    return running, beginning
+
+
+def test_an_interrupt_keeps_what_came(server):
+    """Ctrl-C."""
+    running, beginning = pulling(server)
     running.send_signal(signal.SIGINT)
     assert "Traceback" not in running.communicate(timeout=60)[1]
     assert running.returncode == 130
@@ -352,6 +359,37 @@ def test_two_at_once_are_refused(server, tmp_path):
     server.go_on.set()  # the first copy breaks off, the second comes
     first.join()
     assert pull(card, say=list) == add(card, tmp_path / "mine.pt").with_name("y.pt")
+
+
+def test_a_lock_is_gone_with_the_process_that_held_it(server):
+    """Another process is refused until then, and goes on from what the killed one had."""
+    running, beginning = pulling(server)
+    with pytest.raises(OSError, match="tiny is being pulled or added by another process: wait until it is done"):
+        pull(server.card("ok"), say=quiet)
+    running.kill()
+    running.communicate(timeout=60)
+    have = beginning.stat().st_size
+    assert pull(server.card("ok"), say=quiet).read_bytes() == DATA
+    assert server.seen[-1] == ("ok", f"bytes={have}-")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the superuser alone can become another user")
+def test_a_cache_that_another_user_has_filled(small, server, monkeypatch):
+    """It can be read from and not written to, as one on a read-only disk."""
+    with TemporaryDirectory() as home:
+        os.chmod(home, 0o755)
+        monkeypatch.setenv("POSTERIORI_HOME", home)
+        pull(small, say=quiet)
+        os.seteuid(65534)
+        try:
+            assert load_prior("small").shape == (3, 64, 64)
+            said = []
+            pull(small, say=said.append)
+            assert said == [f"{cache_dir() / 'small.pt'} is here already, and its hash is right"]
+            with pytest.raises(OSError, match=r"cannot be written to \(Permission denied\): set POSTERIORI_HOME to a"):
+                pull(server.card("ok"), say=quiet)
+        finally:
+            os.seteuid(0)
 
 
 def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):

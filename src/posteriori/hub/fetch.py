@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Set
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,20 @@ def pull(card: Card, vouched: str | None = None, *, quiet: bool = False, say: Ca
     Raises OSError if no copy can be had, with a way to get one by hand, or if the disk cannot take it.
     """
     vouched = _digest(vouched)
+    if not vouched and (path := _here(card, known_hashes(card), say)):  # which needs no lock, or place to write to
+        return path
     with _locked(card) as folder:
-        path = find_file(card, {vouched} if vouched else known_hashes(card))
-        if path is not None:
-            say(f"{path} is here already, and its hash is right")
-        else:
-            path = _first_copy(card, folder, vouched, quiet, say)
+        path = _here(card, {vouched} if vouched else known_hashes(card), say)
+        path = path or _first_copy(card, folder, vouched, quiet, say)
         if vouched:
             vouch(path, vouched)
+    return path
+
+
+def _here(card: Card, hashes: Set[str], say: Callable[[str], object]) -> Path | None:
+    path = find_file(card, hashes)
+    if path:
+        say(f"{path} is here already, and its hash is right")
     return path
 
 
