@@ -118,6 +118,8 @@ def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in ``file``; PosterioriError, one line, where there is none."""
     try:
         values = json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise type(error)(f"{file} cannot be read ({error.strerror}): give a JSON file") from None
     except ValueError as error:
         raise PosterioriError(f"{file} is not JSON ({error})") from None
     if not isinstance(values, dict):
@@ -140,5 +142,6 @@ def writable_folder(path: str | Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OSError(f"{path} cannot be written to ({error.strerror}): give another folder with --out") from None
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise OSError(f"{path} cannot be written to ({why}): give another folder with --out") from None
     return folder

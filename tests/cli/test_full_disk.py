@@ -84,6 +84,10 @@ class Raw(io.FileIO):
         return super().write(data)
 
 
+def at(out: Path, words) -> list[str]:
+    return [str(word).replace("OUT", str(out)) for word in words]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -168,7 +172,7 @@ def commands(tmp_path, tiny_prior, face, posteriori, monkeypatch):
             case "evaluate":
                 return ("priors", name, tiny_prior, "--images", pictures, "--samples", "2", "-q", "--out", "OUT")
             case "convert":
-                return ("priors", name, GOLDEN / "adm-small.pt", "OUT", "--config", GOLDEN / "adm-small.json")
+                return ("priors", name, GOLDEN / "adm-small.pt", "OUT/prior", "--config", GOLDEN / "adm-small.json")
             case "demo":
                 return (name, "--samplers", "ddrm", *prior, "--out", "OUT")
             case "report":
@@ -181,7 +185,7 @@ def commands(tmp_path, tiny_prior, face, posteriori, monkeypatch):
                 return (name, "--quick", "--samplers", "ddim", "-q", "--out", "OUT")
             case _:
                 first = tmp_path / "benched"
-                assert posteriori(*[first if word == "OUT" else word for word in call("bench")]).code == 0
+                assert posteriori(*at(first, call("bench"))).code == 0
                 return (name, first, "--out", "OUT")
 
     return call
@@ -189,7 +193,7 @@ def commands(tmp_path, tiny_prior, face, posteriori, monkeypatch):
 
 def tries(posteriori, monkeypatch, words, out: Path, stride: int, code: int = errno.ENOSPC) -> Iterator:
     """What a command answers, again and again in one folder, while the disk takes ``stride`` more writes each time."""
-    first, words = 1, [out if word == "OUT" else word for word in words]
+    first, words = 1, at(out, words)
     while True:
         with monkeypatch.context() as patched:
             disk = Disk(patched, out, first, code)
@@ -220,7 +224,7 @@ def test_a_disk_that_fills_up(commands, posteriori, monkeypatch, tmp_path, name,
     words, whole, out = commands(name), tmp_path / "whole", tmp_path / "out"
     with monkeypatch.context() as patched:
         disk = Disk(patched, whole)
-        assert posteriori(*[whole if word == "OUT" else word for word in words]).code == 0
+        assert posteriori(*at(whole, words)).code == 0
     stride = 1 if every else max(1, len(disk.asked) // 4)
     stops = 0
     for answer, asked in tries(posteriori, monkeypatch, words, out, stride):
@@ -242,7 +246,7 @@ def test_a_disk_that_is_read_only(commands, posteriori, monkeypatch, tmp_path):
 
 def test_what_was_there_survives(commands, posteriori, monkeypatch, tmp_path):
     out = tmp_path / "out"
-    words = [out if word == "OUT" else word for word in commands("restore")]
+    words = at(out, commands("restore"))
     assert posteriori(*words).code == 0
     before = contents(out / "face")
     for first in (1, 7):

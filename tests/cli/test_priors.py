@@ -109,7 +109,7 @@ def test_names_that_need_no_file_or_are_none(small):
         rest = ["nothing.pt"] if command == ["add"] else []
         with pytest.raises(ValueError, match=r"^faces-64 comes with the package and needs no file; .* are .*ffhq-256"):
             run(*command, "faces-64", *rest)
-        with pytest.raises(ValueError, match="no card is called 'smal'; there are small, "):
+        with pytest.raises(ValueError, match="no prior to download is called 'smal': there are small, "):
             run(*command, "smal", *rest)
     with pytest.raises(ValueError, match="no prior is called 'smal': there are small, "):
         run("show", "smal")

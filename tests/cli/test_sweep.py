@@ -90,7 +90,7 @@ WRONG = [
     (["dps", "--vary", "scale=1,2", "--executor", "dask"], 1, "there is no executor 'dask': give one of serial, proc"),
     (["dps", "--vary", "scale=1,2", "--executor", "serial", "--jobs", "2"], 1, "serial does one job at a time, and"),
     (["dps", "--vary", "scale=1,2", "--images", "nowhere"], 1, "nowhere is neither a folder nor a zip of images"),
-    (["dps", "--vary", "scale=1,2", "--images", "texts"], 1, "texts holds no image"),
+    (["dps", "--vary", "scale=1,2", "--images", "texts"], 1, "texts holds no picture"),
     (["dps", "--vary", "scale=1,2", "--images", "several"], 1, "several has pictures of several sizes (a.png is 40 x"),
     (["dps", "--vary", "scale=1,2", "--images", "small"], 1, "small/a.png is 16 x 16, the prior's pictures are 32 x"),
     (["dps", "--vary", "scale=1,2", "--images", "small", "--holdout", "9::2"], 1, "leaves none of the 1 pictures"),
@@ -127,7 +127,7 @@ def test_a_wrong_sweep_is_one_line(sweep, tmp_path, arguments, code, says):
     [
         (["--images", "several"], "several has pictures of several sizes"),
         (["--images", "small"], "small/a.png is 16 x 16, the prior's pictures are 32 x 32"),
-        (["--images", "texts"], "texts holds no image"),
+        (["--images", "texts"], "texts holds no picture"),
         (["--prior", "faces-46"], "no prior is called 'faces-46'"),
     ],
 )

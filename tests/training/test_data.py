@@ -115,7 +115,7 @@ def test_a_zip_with_one_damaged_entry_is_read_without_it(folder, tmp_path_factor
 
 
 def test_a_folder_without_images_says_so(tmp_path):
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(ValueError, match="holds no picture"):
         list_names(tmp_path)
     with pytest.raises(ValueError, match="neither a folder nor a zip"):
         list_names(tmp_path / "missing")

@@ -21,6 +21,7 @@ from posteriori.cli import (
     serve,
     sweep,
     train,
+    usage,
     verify,
 )
 from posteriori.errors import sentence
@@ -78,6 +79,8 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
+        if (problem := usage.empty(arguments)) is not None:
+            raise typer.BadParameter(problem)
         code = app(arguments, standalone_mode=False) or 0
         if code != _INTERRUPTED:
             raise SystemExit(code)
@@ -85,15 +88,10 @@ def main() -> None:
     except typer.TyperException as error:  # usage: the message is about what was typed
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None
-        code, problem = error.exit_code, f"{error.format_message()} (see `{_path(error)} --help`)"
+        code, problem = error.exit_code, usage.said(error)
     except Exception as error:
         if debug:
             traceback.print_exc()
         code, problem = 1, sentence(error, "run again with --debug, and report what it prints")
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)
-
-
-def _path(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context else "posteriori"

@@ -38,7 +38,9 @@ def evaluate(
     ] = 0,
     samples: Annotated[
         int | None,
-        typer.Option(min=0, help="Samples to draw, 0 for none (default: 500; 0 for a convolutional prior)."),
+        typer.Option(
+            min=0, max=1_000_000, help="Samples to draw, 0 for none (default: 500; 0 for a convolutional prior)."
+        ),
     ] = None,
     bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder; a stopped evaluation resumes there.")] = None,

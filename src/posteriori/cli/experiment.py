@@ -26,12 +26,16 @@ Holdout = Annotated[
     ),
 ]
 Count = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Restorations of each picture, each with noise of its own.")]
+Seeds = Annotated[
+    int, typer.Option(min=1, max=100_000, help="Restorations of each picture, each with noise of its own.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
 Jobs = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Processes that share the work, each with a prior of its own (default: 1; as --executor has room)."
+        min=1,
+        max=1024,
+        help="Processes that share the work, each with a prior of its own (default: 1; as --executor has room).",
     ),
 ]
 ExecutorName = Annotated[
@@ -58,7 +62,14 @@ Timeout = Annotated[
     float | None,
     typer.Option(min=1, metavar="SECONDS", help="Give up a job after this time; the others continue."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of each process (default: its share of all).")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=4096, help="CPU threads of each process (default: its share of all).")
+]
+
+
+def check_holdout(images: Path | None, holdout: str) -> None:
+    if holdout and not images:
+        raise typer.BadParameter("--holdout chooses among --images: give both, or neither")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from posteriori.cli.experiment import (
     Threads,
     Timeout,
     campaign,
+    check_holdout,
 )
 from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Out, Prior, Quiet, rows_of
 
@@ -74,6 +75,7 @@ def report(
     from posteriori.studies.report.page import write
     from posteriori.studies.report.plan import FULL, SMALL
 
+    check_holdout(images, holdout)
     scope = FULL if full else SMALL
     if steps:
         scope = replace(scope, steps=steps)

@@ -91,6 +91,7 @@ def restore(
         int | None,
         typer.Option(
             min=1,
+            max=10_000,
             help="Posterior samples per picture (default: 1). 2 or more give mean and std; with phase-retrieval "
             "(default: 4) the result is the best by residual.",
         ),

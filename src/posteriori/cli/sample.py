@@ -19,7 +19,7 @@ Examples:
 
 
 def sample(
-    n: Annotated[int, typer.Option("-n", min=1, help="How many pictures.")] = 16,
+    n: Annotated[int, typer.Option("-n", min=1, max=1_000_000, help="How many pictures.")] = 16,
     sampler: Annotated[str, typer.Option(help="ddim is DDPM at eta = 1: see `posteriori samplers`.")] = "ddim",
     steps: Steps = None,
     prior: Prior = "faces-64",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
@@ -42,8 +43,10 @@ def serve(
         "out"
     ),
     device: Device = "auto",
-    max_megapixels: Annotated[float, typer.Option(min=0.01, help="Largest picture, in millions of pixels.")] = 25,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest file.")] = 100,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=10_000, help="Largest picture, in millions of pixels.")
+    ] = 25,
+    max_megabytes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Largest file.")] = 100,
     max_queue: Annotated[int, typer.Option(min=0, help="Runs that may wait for the device.")] = 10,
     max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest run; it is stopped then.")] = 60,
 ) -> None:
@@ -53,6 +56,9 @@ def serve(
     result comes with the command line that gives the same bytes. One run at a time uses the device, others wait. What
     is given to the page stays on this machine, and is deleted when its tab is closed.
     """
+    user, colon, password = (auth or "").partition(":")
+    if auth is not None and not (user and colon and password):
+        raise PosterioriError("--auth takes USER:PASSWORD, both of at least one character")
     try:
         from posteriori.web.form import Offer
         from posteriori.web.server import LOCAL, Limits, serve
@@ -60,15 +66,20 @@ def serve(
         if (error.name or "").partition(".")[0] not in ("gradio", "fastapi", "uvicorn"):
             raise
         raise PosterioriError("the page needs Gradio: pip install 'posteriori[web]'") from None
-    user, colon, password = (auth or "").partition(":")
-    if auth is not None and not (user and colon and password):
-        raise PosterioriError("--auth takes USER:PASSWORD, both of at least one character")
     if host not in LOCAL and auth is None:
         typer.echo(
             f"posteriori: warning: anybody who reaches {host} can use this page and its processor, and see {runs}: "
             "give --auth USER:PASSWORD, and put it behind HTTPS",
             err=True,
         )
+    with socket.socket() as free:  # which uvicorn would say in lines of its own, when all is loaded
+        try:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind((host, port))
+        except OSError as error:
+            raise PosterioriError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): give another --port or --host"
+            ) from None
     limits = Limits(int(max_megapixels * 1e6), max_megabytes * 2**20, max_queue, 60 * max_minutes)
     offer = Offer(tuple(prior or ()), runs, device, _meanings())
     typer.echo(f"posteriori: http://{host}:{port}, Ctrl-C ends it", err=True)

@@ -20,6 +20,7 @@ from posteriori.cli.experiment import (
     Threads,
     Timeout,
     campaign,
+    check_holdout,
 )
 from posteriori.cli.options import Batch, Checkpointing, Device, Dtype, Out, Prior, Quiet, rows_of
 from posteriori.errors import PosterioriError
@@ -50,7 +51,9 @@ def sweep(
     operator: Annotated[str, typer.Option(help="The degradation: see `posteriori operators`.")] = "gaussian-blur",
     noise: Annotated[str, typer.Option(help="Its noise: 0.05 on [-1, 1], 10/255, or 'poisson(peak=30)'.")] = "0.05",
     prior: Prior = "faces-64",
-    size: Annotated[int | None, typer.Option(min=1, help="Pixels a side, where the prior takes any.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=65_536, help="Pixels a side, where the prior takes any.")
+    ] = None,
     images: Images = None,
     holdout: Holdout = "",
     pictures: Count = None,
@@ -86,6 +89,7 @@ def sweep(
     from posteriori.studies.sweep import grid, measured, read_axis, rows
     from posteriori.studies.table import write_csv
 
+    check_holdout(images, holdout)
     axes = [read_axis(text) for text in vary]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
         raise PosterioriError(
@@ -95,7 +99,7 @@ def sweep(
     workers = executor_of(executor, jobs, timeout, address=address, gpus=gpus, threads=threads)
     with campaign(out, loader, rows_of(batch), workers, quiet) as run:
         side = run.prior.shape[-1]
-        chosen = held_out(images, holdout, side, pictures) if images else bundled(side)
+        chosen = held_out(images, holdout, side, pictures) if images else bundled(side)[:pictures]
         built = read_operator(operator).build(run.prior.shape)
         model = read_noise(noise)
         sigma = model.sigma if isinstance(model, GaussianNoise) else format_spec(model)

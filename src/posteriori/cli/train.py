@@ -33,7 +33,7 @@ def train(
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
     device: Device = "auto",
     dtype: Dtype = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads (default: all).")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,

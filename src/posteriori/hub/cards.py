@@ -75,7 +75,7 @@ def load_card(name: str) -> Card:
     """The card called ``name``; PosterioriError lists the existing names, the nearest first."""
     known = cards()
     if name not in known:
-        raise PosterioriError(f"no card is called {name!r}; there are {', '.join(nearest(name, known))}")
+        raise PosterioriError(f"no prior to download is called {name!r}: there are {', '.join(nearest(name, known))}")
     return known[name]
 
 

@@ -162,7 +162,8 @@ def embedded() -> list[str]:
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give a guided-diffusion .pt file")
+        what = "a folder" if path.is_dir() else "missing"
+        raise FileNotFoundError(f"{path} is {what}: give a guided-diffusion .pt file")
     return named_tensors(unpickled(path), path)
 
 
@@ -207,7 +208,7 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError:
         raise ConnectionError(
-            f"{name!r} is not a local folder, and the Hugging Face Hub cannot be reached: get it first"
+            f"{name!r} is not a local folder, and the Hugging Face Hub cannot be reached: give a folder that exists"
         ) from None
     except (OSError, ValueError) as error:
         raise PosterioriError(

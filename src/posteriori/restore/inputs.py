@@ -84,7 +84,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
             inside = [(str(file), below) for file, below in _walk(path) if is_read(file)]
             if not inside:
                 raise PosterioriError(
-                    f"{given} holds no picture: give a folder with {', '.join((*SUFFIXES, *ARRAYS))} files"
+                    f"{given} holds no picture: give a folder with .png, .jpg, .tif or other pictures, or with .npy"
                 )
             found += inside
         elif path.exists():

@@ -237,7 +237,9 @@ class _Reader:
     def parsed(self, what: str, base: type[T]) -> ast.expr:
         """The tree of the whole text."""
         if not self.text:
-            raise self.error(f"expected a {what}: {either(known_classes(base))}, got the end", 0)
+            raise self.error(
+                f"expected {'an' if what == 'operator' else 'a'} {what}: {either(known_classes(base))}, got the end", 0
+            )
         # to the parser every word is a plain name of as many letters, so that places are those of the text
         plain = re.sub(r"\s", " ", _WORD.sub(lambda word: "x" * len(word[0]), self.text))
         try:

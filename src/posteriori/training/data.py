@@ -52,7 +52,7 @@ def list_names(source: Path) -> list[str]:
         raise PosterioriError(f"{source} is neither a folder nor a zip of images: give one of those")
     names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES and not _hidden(n))
     if not names:
-        raise PosterioriError(f"{source} holds no image ({', '.join(SUFFIXES)})")
+        raise PosterioriError(f"{source} holds no picture: give one with .png, .jpg, .tif or other pictures")
     return names
 
 

@@ -114,7 +114,7 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
     files = Files(place)
     try:
         content = files.get(RESULTS)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PosterioriError(f"{place} has no {RESULTS}: give what `posteriori bench` wrote, all of it done") from None
     try:
         table = pq.read_table(io.BytesIO(content))
