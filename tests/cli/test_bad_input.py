@@ -80,7 +80,7 @@ def here(tmp_path, monkeypatch, face, tiny_prior):
 ARGUMENTS = [
     # files
     (["missing.png", *SIMULATE], 1, "missing.png does not exist: give a picture, a folder"),
-    (["", *SIMULATE], 2, "what follows restore is empty: give a value, or leave it out"),
+    (["", *SIMULATE], 2, "is empty: give a value, or leave it out"),
     (["empty.png", *SIMULATE], 1, "empty.png is empty: give a PNG"),
     (["truncated.png", *SIMULATE], 1, "truncated.png is damaged"),
     (["text.png", *SIMULATE], 1, "text.png is not a picture: give a PNG"),

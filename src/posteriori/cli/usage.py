@@ -39,5 +39,7 @@ def empty(arguments: Sequence[str]) -> str | None:
     """What to say of an argument that is empty, as "$NAME" is of a variable that was never set; None without one."""
     for before, argument in zip(["posteriori", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w-]+=", argument):
-            return f"what follows {argument.removesuffix('=') or before} is empty: give a value, or leave it out"
+            option = argument.removesuffix("=") or before
+            what = option if option.startswith("-") else f"the argument after {option!r}"
+            return f"{what} is empty: give a value, or leave it out"
     return None
