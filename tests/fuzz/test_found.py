@@ -4,12 +4,14 @@ from contextlib import chdir
 
 import numpy as np
 import pytest
+import torch
 
 from posteriori.errors import PosterioriError
 from posteriori.images.picture import read_picture
 from posteriori.operators import Blur
+from posteriori.restore.scale import rescaled
 from posteriori.settings.text import parse_operator
-from tests.fuzz.test_pictures import COLOURS, FLOATS, saved, seeds, tiff
+from tests.fuzz.test_pictures import COLOURS, DEEP, FLOATS, dicom, saved, seeds, tiff
 
 
 def test_a_kernel_whose_sum_is_no_number():
@@ -39,3 +41,19 @@ def test_what_libraries_log_of_damaged_files_is_not_printed(capfd):
         with pytest.raises(PosterioriError, match="is damaged or of an unsupported kind"):
             read_picture(data, name)
     assert capfd.readouterr().err == ""
+
+
+def test_a_window_that_is_no_number():
+    sound = dicom(DEEP, WindowCenter=100.0, WindowWidth=50.0)
+    assert "75..125, its window, was taken" in read_picture(sound, "a.dcm").notes[0]
+    with pytest.raises(PosterioriError, match=r"a\.dcm is damaged or of an unsupported kind"):
+        read_picture(sound.replace(b"100.0 ", b"10x.0 "), "a.dcm")
+    empty = dicom(DEEP, WindowCenter=None, WindowWidth=None)
+    assert "its least and largest number" in read_picture(empty, "a.dcm").notes[0]
+
+
+def test_a_measurement_that_its_range_takes_to_infinity():
+    with pytest.raises(
+        PosterioriError, match=r"goes from 0 to 3e\+38, too far beyond --range 0\.\.255: give its own range"
+    ):
+        rescaled(torch.tensor([0.0, 3e38]), "0..255")

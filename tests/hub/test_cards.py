@@ -40,7 +40,7 @@ def test_there_are_two():
 
 
 def test_an_unknown_name_lists_the_nearest_first():
-    with pytest.raises(ValueError, match=r"'fhq256'; there are ffhq-256, 256x256_diffusion_uncond"):
+    with pytest.raises(ValueError, match=r"'fhq256': there are ffhq-256, 256x256_diffusion_uncond"):
         load_card("fhq256")
     with pytest.raises(ValueError, match="there are 256x256_diffusion_uncond, ffhq-256"):
         load_card("256x256_uncond")

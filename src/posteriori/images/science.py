@@ -87,6 +87,7 @@ def _dicom(data: bytes, path: str, given: str | None) -> Found:
             values = dataset.pixel_array
             if dataset.get("SamplesPerPixel", 1) == 1:
                 values = apply_modality_lut(values, dataset)
+            window = _window(dataset)
     except Exception as error:  # as decoders do, nearly anything
         raise PosterioriError(f"{path} is damaged or of an unsupported kind ({first_line(error)})") from None
     if dataset.get("SamplesPerPixel", 1) == 3:
@@ -94,14 +95,22 @@ def _dicom(data: bytes, path: str, given: str | None) -> Found:
         white = 2.0**dataset.BitsStored - 1
         return Found(values / white, notes, 8 if white <= 255 else 16, (0.0, white))
     values, notes = _middle(np.asarray(values, np.float64), 2)
-    if given is None and "WindowCenter" in dataset and "WindowWidth" in dataset:
-        centre, width = (float(np.atleast_1d(dataset[key].value)[0]) for key in ("WindowCenter", "WindowWidth"))
-        span, said = (centre - width / 2, centre + width / 2), "its window"
+    if given is None and window:
+        span, said = window, "its window"
     else:
         span, said = _span(values, given)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         span = (span[1], span[0])
     return _scaled(values, span, (*notes, _taken(span, said)), 32)
+
+
+def _window(dataset: Any) -> Span | None:
+    """(black, white) of the first window; None without one. ValueError where it holds no numbers."""
+    centre, width = (dataset.get(key) for key in ("WindowCenter", "WindowWidth"))
+    if centre is None or width is None:  # absent, or empty as the standard allows
+        return None
+    centre, width = (float(np.atleast_1d(value)[0]) for value in (centre, width))
+    return centre - width / 2, centre + width / 2
 
 
 def _nifti(data: bytes, path: str, given: str | None) -> Found:

@@ -13,9 +13,19 @@ FEW = 0.01
 
 
 def rescaled(y: Tensor, given: str | None) -> Tensor:
-    """``y``, converted from the ``given`` range of black to white (``read_span``) to [-1, 1]; None is [-1, 1]."""
+    """``y``, converted from the ``given`` range of black to white (``read_span``) to [-1, 1]; None is [-1, 1].
+
+    PosterioriError where that overflows.
+    """
     black, white = read_span(given or "-1..1")
-    return y if (black, white) == (-1, 1) else 2 * (y - black) / (white - black) - 1
+    if (black, white) == (-1, 1):
+        return y
+    x = 2 * (y - black) / (white - black) - 1
+    if not x.isfinite().all():
+        raise PosterioriError(
+            f"the measurement goes from {y.min():.4g} to {y.max():.4g}, too far beyond --range {given}: give its own range"
+        )
+    return x
 
 
 def check_scale(y: Tensor, operator: Operator, sigma: float, given: str | None, path: str) -> None:
