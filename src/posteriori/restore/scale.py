@@ -23,7 +23,7 @@ def rescaled(y: Tensor, given: str | None) -> Tensor:
     x = 2 * (y - black) / (white - black) - 1
     if not x.isfinite().all():
         raise PosterioriError(
-            f"the measurement goes from {y.min():.4g} to {y.max():.4g}, too far beyond --range {given}: give its own range"
+            f"the measurement goes from {y.min():.4g} to {y.max():.4g}, too far beyond --range {given}: give its own"
         )
     return x
 
