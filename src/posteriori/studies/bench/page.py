@@ -87,7 +87,7 @@ def _rates(jobs: Sequence[Job], read: Read) -> list[str]:
         values = read(job)
         if values and isinstance(job, Rate):
             rows.append(rate_row(job, values))
-            slow = ", ".join(f"{name} {share:.0%}" for name, share in values["profile"])
+            slow = ", ".join(f"`{name}` {share:.0%}" for name, share in values["profile"])
             parts.append(f"- {job.network}, batch {job.batch}, {job.dtype}: {slow}")
     if not rows:
         return [LATER]
