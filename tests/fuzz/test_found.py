@@ -1,5 +1,7 @@
 """What long campaigns found, each in its smallest form."""
 
+import io
+import zipfile
 from contextlib import chdir
 
 import numpy as np
@@ -11,6 +13,7 @@ from posteriori.images.picture import read_picture
 from posteriori.operators import Blur
 from posteriori.restore.scale import rescaled
 from posteriori.settings.text import parse_operator
+from posteriori.training.data import list_names
 from tests.fuzz.test_pictures import COLOURS, DEEP, FLOATS, dicom, saved, seeds, tiff
 
 
@@ -55,3 +58,16 @@ def test_a_window_that_is_no_number():
 def test_a_measurement_that_its_range_takes_to_infinity():
     with pytest.raises(PosterioriError, match=r"goes from 0 to 3e\+38, too far beyond --range 0\.\.255: give"):
         rescaled(torch.tensor([0.0, 3e38]), "0..255")
+
+
+@pytest.mark.parametrize(("at", "byte"), [(0, b"X"), (6, b"\xff")])
+def test_a_zip_whose_directory_is_damaged(tmp_path, at, byte):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.png", saved(COLOURS, "PNG"))
+    data = bytearray(file.getvalue())
+    at += data.index(b"PK\1\2")
+    data[at : at + 1] = byte
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(PosterioriError, match=r"a\.zip is damaged \(.*\): get it again"):
+        list_names(tmp_path / "a.zip")

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.files import first_line
 from posteriori.images.picture import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
@@ -46,8 +47,11 @@ def list_names(source: Path) -> list[str]:
     if source.is_dir():
         names = [p.relative_to(source).as_posix() for p in source.rglob("*")]
     elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
+        try:
+            with zipfile.ZipFile(source) as archive:
+                names = archive.namelist()
+        except Exception as error:  # of a directory that is damaged, nearly anything
+            raise PosterioriError(f"{source} is damaged ({first_line(error)}): get it again") from None
     else:
         raise PosterioriError(f"{source} is neither a folder nor a zip of images: give one of those")
     names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES and not _hidden(n))
