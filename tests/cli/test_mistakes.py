@@ -3,6 +3,7 @@ code. ``restore`` is in test_bad_input.py."""
 
 import json
 import re
+import socket
 
 import pytest
 
@@ -228,3 +229,13 @@ def test_a_mistake_is_one_line(here, posteriori, command):
         assert answer.err.startswith("posteriori: ")
         assert message in answer.err, arguments
         assert not re.search(r"a bug|\[Errno|Traceback", answer.err), answer.err
+
+
+def test_a_port_that_is_in_use(posteriori):
+    pytest.importorskip("gradio", reason="gradio is not installed: posteriori[web] has it")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = posteriori("serve", "--port", port)
+    assert answer.code == 1
+    said = rf"posteriori: 127\.0\.0\.1:{port} cannot be listened on \(.*\): give another --port or --host\n"
+    assert re.fullmatch(said, answer.err)

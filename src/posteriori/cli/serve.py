@@ -72,7 +72,8 @@ def serve(
             "give --auth USER:PASSWORD, and put it behind HTTPS",
             err=True,
         )
-    with socket.socket() as free:  # which uvicorn would say in lines of its own, when all is loaded
+    # or uvicorn would say so, in lines of its own and when all is loaded
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
         try:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind((host, port))
