@@ -159,7 +159,7 @@ class Trainer:
         try:
             prior = load_prior(name, dtype="float32")
             if not isinstance(prior, UNetPrior):
-                raise PosterioriError(f"{name} is a prior of grey pictures: give a colour prior to start from")
+                raise PosterioriError(f"start is {name!r}, which is grey or has two networks: give a folder of one")
             self.net.load_state_dict(prior.net.state_dict())
         except RuntimeError:
             raise PosterioriError(f"start is {name!r}, another network than these settings': give its own") from None

@@ -294,9 +294,9 @@ The classical column is total variation, non-local means, Wiener's filter or Tel
 tuned for each picture with the truth known (`studies/guide/classical.py`).
 
 The candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps (with faces-128 in 30 only,
-to save time). With photo and faces-64 at noise 0.01 DPIR was one too, in 16 steps (in inpainting in 20, from a higher
-noise). DPIR is a point estimate, and is taken only if one sample is asked for. At higher noise it leaves a hatched
-pattern: its PSNR is a little higher, but its LPIPS much higher. All candidates are in
+to save time). At noise 0.01 DPIR was one too, in 16 steps (in inpainting in 20, from a higher noise). DPIR is a point
+estimate, and is taken only if one sample is asked for. At higher noise it leaves a hatched pattern: its PSNR is a
+little higher, but its LPIPS much higher. All candidates are in
 [choosing.csv](choosing/choosing.csv). [Fronts](fronts.md) has every sampler, on `faces-64` at noise 0.05.
 """
 

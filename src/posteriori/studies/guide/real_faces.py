@@ -1,9 +1,11 @@
-"""Face priors at 64 pixels on real faces that no training saw, as a Markdown table: one call, and three restorations.
+"""Face priors on real faces that no training saw, as a Markdown table: one call, and three restorations.
 
     python -m posteriori.studies.guide.real_faces faces-64 out/train/faces-64/prior --data DATA --out out/real-faces
+    python -m posteriori.studies.guide.real_faces faces-128 BEFORE --size 128 --data DATA --out out/real-faces-128
 
-The faces are FFHQ's: every 40th of ffhq-64.zip, and the ten of ffhq256/ reduced. The settings are those of ``faces-64``
-for every prior, so that weights of one network can be compared. Sheets of the restorations are left in OUT.
+The faces are every 40th of ffhq-64.zip, or six of every 40th of CelebA's where they are larger than 64 pixels, and the
+ten of ffhq256/ reduced. The settings are those of the first prior for all of them, so that weights can be compared.
+Sheets of the restorations are left in OUT.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ from posteriori.studies.guide.heldout import run
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.training.data import list_names, load_images, split_names
 
-SIZE = 64
 
-
-def real_faces(data: Path) -> Tensor:
-    """The held-out FFHQ faces, (N, 3, 64, 64) on [-1, 1]."""
-    small, large = data / "ffhq-64.zip", data / "ffhq256"
-    held_out = (load_images(small, split_names(list_names(small), "39::40")[1], SIZE).pixels,)
-    pixels = [*held_out, load_images(large, list_names(large), SIZE).pixels]
+def real_faces(data: Path, size: int) -> Tensor:
+    """The held-out faces, (N, 3, size, size) on [-1, 1]."""
+    small, celeba, large = data / "ffhq-64.zip", data / "faces-real-128.zip", data / "ffhq256"
+    if size <= 64:
+        archive, names = small, split_names(list_names(small), "39::40")[1]
+    else:
+        archive, names = (
+            celeba,
+            split_names([n for n in list_names(celeba) if n.startswith("celeba/")], "39::40")[1][:6],
+        )
+    pixels = [load_images(archive, names, size).pixels, load_images(large, list_names(large), size).pixels]
     return torch.cat([torch.as_tensor(p) for p in pixels]).float() / 127.5 - 1
 
 
@@ -46,9 +52,9 @@ def one_call(prior: Prior, truth: Tensor) -> Tensor:
     return prior.denoise(t.alpha * truth + t.sigma * noise, t).x0
 
 
-def restorations(box: Task, blur: Task, shipped: Prior) -> list[tuple[str, Operator, Sampler]]:
+def restorations(box: Task, blur: Task, first: Prior) -> list[tuple[str, Operator, Sampler]]:
     """A name each, with its operator and its sampler."""
-    dps = resolve(DPS, blur.operator, shipped, steps=250, sigma=SIGMA_Y).sampler
+    dps = resolve(DPS, blur.operator, first, steps=250, sigma=SIGMA_Y).sampler
     return [
         (f"{blur.label}: DiffPIR(1, 1), 30 steps", blur.operator, DiffPIR(steps=30, lambda_=1, zeta=1)),
         (f"{blur.label}: DPS, 250 steps", blur.operator, dps),
@@ -59,12 +65,14 @@ def restorations(box: Task, blur: Task, shipped: Prior) -> list[tuple[str, Opera
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("priors", nargs="+", help="names or folders")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds ffhq-64.zip and ffhq256")
+    parser.add_argument("--data", type=Path, required=True, help="folder of ffhq256, ffhq-64.zip, faces-real-128.zip")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=64, help="of the faces, in pixels")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    truth, shipped = real_faces(args.data), load_prior("faces-64")
-    priors = {name: load_prior(name) for name in args.priors}
+    truth = real_faces(args.data, args.size)
+    priors = {name: load_prior(name).at(args.size) for name in args.priors}
+    first = next(iter(priors.values()))
 
     def scores(x: Tensor) -> str:
         return f"{psnr(x, truth).mean():.2f} / {lpips(x, truth).mean():.4f}"
@@ -72,7 +80,7 @@ def main() -> None:
     lines = [f"| {len(truth)} faces, PSNR (dB) / LPIPS |" + "".join(f" {name} |" for name in priors)]
     lines += ["|---" * (1 + len(priors)) + "|"]
     rows = [(f"one call at t = {T_DENOISE}", [one_call(prior, truth) for prior in priors.values()])]
-    for name, operator, sampler in restorations(*tasks(shipped.shape), shipped):
+    for name, operator, sampler in restorations(*tasks(first.shape), first):
         rows.append((name, [run(prior, operator, sampler, truth)[1] for prior in priors.values()]))
     for name, found in rows:
         lines.append(f"| {name} |" + "".join(f" {scores(x)} |" for x in found))
