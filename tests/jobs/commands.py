@@ -48,7 +48,7 @@ def command(words, folder, kill, after, counted):
     sys.stdout = sys.stderr = Path(counted).with_suffix(".txt").open("w")
     torch.set_num_threads(1)
     ticks, times = itertools.count(), itertools.count(1)
-    time.perf_counter = lambda: float(next(ticks))
+    time.perf_counter = time.process_time = lambda: float(next(ticks))
     times_so_far = 0
 
     def counting(move):

@@ -192,7 +192,7 @@ def test_what_a_job_raises_stops_the_rest_and_names_the_line(tmp_path, jobs, n):
 
 def test_work_that_no_process_can_begin_is_said(tmp_path, jobs):
     run_it = lambda: run(jobs, Unknown(), Store(tmp_path), Processes(1))  # noqa: E731
-    with pytest.raises(OSError, match=r"a process to do square of \(0, 1\) .* before it began"):
+    with pytest.raises(OSError, match=r"a process to do square of \(0, 1\) .* before it started"):
         run_it()
 
 

@@ -79,5 +79,7 @@ def test_the_base_says_what_it_needs():
 
 
 def test_a_base_that_starts_in_its_own_way_is_refused():
-    with pytest.raises(ValueError, match=r"base is ddrm, which starts in a way of its own: give another, like ddim"):
+    with pytest.raises(
+        ValueError, match=r"base is ddrm, which does not start from a noised image: give another, like ddim"
+    ):
         SDEdit(base=DDRM())
