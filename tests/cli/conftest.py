@@ -1,3 +1,4 @@
+import json
 import resource
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ def tiny_prior(tmp_path_factory):
 def any_size_prior(tmp_path_factory):
     """A convolutional one, of stride 4."""
     return random_prior(tmp_path_factory.mktemp("prior") / "any", attention=False)
+
+
+@pytest.fixture(scope="session")
+def two_networks(tmp_path_factory):
+    """A prior of 32 x 32 pixels with another network for noisy levels."""
+    path = random_prior(tmp_path_factory.mktemp("prior") / "two", attention=False)
+    random_prior(path / "noisy", attention=True)
+    ours = json.loads((path / "posteriori.json").read_text())
+    (path / "posteriori.json").write_text(json.dumps({**ours, "noisy_above": 0.5}))
+    return path
 
 
 def random_prior(path, attention, size=32):

@@ -748,15 +748,15 @@ def test_what_there_is_at_ctrl_c_is_kept_and_the_command_goes_on(posteriori, any
 
 @pytest.mark.parametrize(
     ("prior", "degraded"),
-    [("tiny_prior", "mask"), ("any_size_prior", "mask"), ("any_size_prior", "blur")],
+    [("tiny_prior", "mask"), ("two_networks", "blur"), ("any_size_prior", "mask"), ("any_size_prior", "blur")],
 )
 def test_two_processes_restore_what_one_does(restore, request, tmp_path, prior, degraded):
-    """Each with the network that comes to it once; with a mask for each picture, or a noise that is found in each."""
+    """Each with the networks that come to it once; with a mask for each picture, or a noise that is found in each."""
     pictures, masks = tmp_path / "pictures", tmp_path / "masks"
     pictures.mkdir()
     masks.mkdir()
     for i in range(3):
-        save_image(load_image("chelsea", size=32 + 4 * i * (prior != "tiny_prior")), pictures / f"{i}.png")
+        save_image(load_image("chelsea", size=32 + 4 * i * (prior == "any_size_prior")), pictures / f"{i}.png")
         side = load_image(pictures / f"{i}.png").shape[-1]
         mask = -torch.ones(1, 3, side, side)
         mask[..., i : i + 9, :12] = 1

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posteriori.errors import PosterioriError
 from posteriori.schedule import Level, Schedule
@@ -99,6 +99,11 @@ class Prior(ABC):
 
         return Denoised(x0.detach(), None if fraction is None else fraction.detach()), vjp
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The networks that it calls. Its versions at other sizes share them."""
+        return ()
+
     def save_memory(self) -> bool:
         """Makes gradients take less memory and more time: activations are recomputed instead of kept.
 
@@ -130,6 +135,10 @@ class Wrapped(Prior):
 
     def at(self, size: int | tuple[int, int]) -> Prior:
         return self.prior.at(size)
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.prior.networks
 
     def save_memory(self) -> bool:
         self.checkpointing = self.prior.save_memory()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from posteriori.errors import PosterioriError
 from posteriori.priors.base import Denoised, Prior, Wrapped
@@ -38,6 +38,10 @@ class Experts(Wrapped):
     def at(self, size: int | tuple[int, int]) -> Prior:
         noisy = self.noisy.at(size)  # first: it says so where the size is none of its own
         return Experts(self.prior.at(size), noisy, self.above)
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (*self.prior.networks, *self.noisy.networks)
 
     def save_memory(self) -> bool:
         self.checkpointing = self.prior.save_memory() and self.noisy.save_memory()

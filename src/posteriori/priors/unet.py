@@ -109,6 +109,10 @@ class UNetPrior(Prior):
             x0 = out
         return Denoised(x0, None if v is None else (v + 1) / 2)
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.net,)
+
     def save_memory(self) -> bool:
         blocks = [block for module in self.net.modules() for block in getattr(module, "resnets", ())]
         for block in blocks:

@@ -40,9 +40,9 @@ class Batch(Job):
         inputs = {case.source.name: case.loaded.about["sha256"] for case in self.cases}
         return as_json({**self.restoration.settings(self.cases[0]), "inputs": inputs})
 
-    def __reduce__(self):  # without the network, which a process has once: see ``Solve``
+    def __reduce__(self):  # without the networks, which a process has once: see ``Solve``
         content = io.BytesIO()
-        _Packing(content, protocol=pickle.HIGHEST_PROTOCOL).dump((self.restoration, self.cases))
+        _Packing(content, self.restoration.prior.networks).dump((self.restoration, self.cases))
         return _unpacked, (content.getvalue(),)
 
     @property
@@ -70,14 +70,20 @@ def _together(cases: Sequence[Case]) -> Likelihood:
 
 
 class _Packing(pickle.Pickler):
-    def persistent_id(self, obj: Any) -> str | None:
-        return "the network" if isinstance(obj, nn.Module) else None
+    """Writes a prior's networks as their places among them."""
+
+    def __init__(self, file: io.BytesIO, networks: Sequence[nn.Module]):
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self.networks = networks
+
+    def persistent_id(self, obj: Any) -> int | None:
+        return next((place for place, network in enumerate(self.networks) if network is obj), None)
 
 
 class _Unpacking(pickle.Unpickler):
-    def persistent_load(self, pid: str) -> nn.Module:
-        assert Solve.network is not None, "batches come after Solve"
-        return Solve.network
+    def persistent_load(self, pid: int) -> nn.Module:
+        assert Solve.networks, "batches come after Solve"
+        return Solve.networks[pid]
 
 
 def _unpacked(content: bytes) -> Batch:
@@ -91,7 +97,7 @@ class Solve:
     """Restores batches. In another process, which reports to nobody, it loads the prior by ``load``."""
 
     #: of this process, where batches come from another
-    network: ClassVar[nn.Module | None] = None
+    networks: ClassVar[tuple[nn.Module, ...]] = ()
 
     def __init__(
         self,
@@ -113,7 +119,7 @@ class Solve:
 
 
 def _received(out: Path, load: Callable[[], Prior]) -> Solve:
-    Solve.network = load().net  # ty: ignore[missing-attribute]
+    Solve.networks = load().networks
     return Solve(out, load)
 
 

@@ -33,14 +33,9 @@ from posteriori.training.data import list_names, load_images, split_names
 def real_faces(data: Path, size: int) -> Tensor:
     """The held-out faces, (N, 3, size, size) on [-1, 1]."""
     small, celeba, large = data / "ffhq-64.zip", data / "faces-real-128.zip", data / "ffhq256"
-    if size <= 64:
-        archive, names = small, split_names(list_names(small), "39::40")[1]
-    else:
-        archive, names = (
-            celeba,
-            split_names([n for n in list_names(celeba) if n.startswith("celeba/")], "39::40")[1][:6],
-        )
-    pixels = [load_images(archive, names, size).pixels, load_images(large, list_names(large), size).pixels]
+    archive, folder, most = (small, "", None) if size <= 64 else (celeba, "celeba/", 6)
+    names = split_names([name for name in list_names(archive) if name.startswith(folder)], "39::40")[1]
+    pixels = [load_images(archive, names[:most], size).pixels, load_images(large, list_names(large), size).pixels]
     return torch.cat([torch.as_tensor(p) for p in pixels]).float() / 127.5 - 1
 
 
