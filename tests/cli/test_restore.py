@@ -418,12 +418,17 @@ def test_noise_is_estimated_from_pictures_and_arrays_and_what_is_simulated_have_
 
 
 @pytest.mark.parametrize(
+    "command", [("restore", "--operator", "identity"), ("denoise", "--noise", "25/255"), ("denoise", "--t", 100)]
+)
+@pytest.mark.parametrize(
     ("size", "given", "prior"),
     [((64, 64), (), "faces-64"), ((40, 36), (), "photo"), ((40, 36), ("--fit", "resize"), "faces-64")],
 )
-def test_the_prior_is_photo_unless_a_picture_is_or_is_made_of_a_face_s_size(tmp_path, posteriori, size, given, prior):
+def test_the_prior_is_photo_unless_a_picture_is_or_is_made_of_a_face_s_size(
+    tmp_path, posteriori, command, size, given, prior
+):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)).save(tmp_path / "x.png")
-    command = ["restore", tmp_path / "x.png", "--operator", "identity", *given, "--out", tmp_path / "out"]
+    command = [*command, tmp_path / "x.png", *given, "--out", tmp_path / "out"]
     assert posteriori(*command).code == 0
     assert manifest(tmp_path / "out/x")["settings"]["prior"]["name"] == prior
 

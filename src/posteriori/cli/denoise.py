@@ -36,7 +36,7 @@ Examples:
 
   posteriori denoise holiday.jpg
 
-  posteriori denoise noisy.png --noise 25/255 --fit crop --out out/clean
+  posteriori denoise noisy.png --noise 25/255 --out out/clean
 
   posteriori denoise astronaut --simulate --t 100 --fit resize --out out/denoise
 """
@@ -84,7 +84,7 @@ def denoise(
     from posteriori.restore.inputs import find_sources, passed_over
     from posteriori.restore.inputs import load as read
     from posteriori.restore.methods import OnePass
-    from posteriori.restore.request import bound_memory, each_its_own
+    from posteriori.restore.request import bound_memory, each_its_own, usual_prior
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.scales import TwoScales
     from posteriori.settings.noise import AUTO, parse_noise
@@ -99,7 +99,7 @@ def denoise(
     if level == 0:
         raise typer.BadParameter("--noise is 0: there is nothing to remove; give a level above 0")
     found_out = t is None and level is None
-    name = prior or ("photo" if found_out else "faces-64")
+    name = prior or usual_prior(sources[0], not found_out, simulate=simulate, fit=fit, scale=range_, region=part)
     network, record = load_prior(name, device=device, dtype=dtype), prior_record(name)
     bound_memory(network, max_memory, gradient=False)
     if t is not None:

@@ -15,7 +15,7 @@ PriorByTask = Annotated[
     typer.Option(
         "--prior",
         help="Prior: a name of `posteriori priors list`, a folder or a checkpoint (default: photo, which takes any "
-        "size; faces-64 with --fit, and for pictures of 64 x 64 whose --operator or --mask is given).",
+        "size; if it is given what degraded the pictures, faces-64 with --fit and for pictures of 64 x 64).",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]

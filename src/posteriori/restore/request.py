@@ -41,8 +41,8 @@ from posteriori.settings.noise import AUTO, read_noise
 from posteriori.settings.presets import default_steps
 from posteriori.settings.text import Chain, Spec, read_operator, read_sampler
 
-#: the prior of pictures of its size; others are restored with photo, which takes any
-FACES, FACES_SHAPE = "faces-64", (3, 64, 64)
+#: the prior of pictures of its size, and that of others, which takes any
+FACES, FACES_SHAPE, PHOTO = "faces-64", (3, 64, 64), "photo"
 
 #: the noise of what is simulated, and of arrays, where nothing is said of it
 USUAL = "0.05"
@@ -151,10 +151,10 @@ class Request:
         if self.interval is not None and samples < 2:
             raise PosterioriError(f"--interval needs 2 samples or more, --samples is {samples}: 8 is a good number")
         interval = IntervalRequest(self.interval, self.widen) if self.interval is not None else None
-        name, steps = self.prior, self.steps
-        if name is None:
-            faces = not (self.unknown or blind) and (self.fit or self._of_faces(sources[0], degraded, part))
-            name = FACES if faces else "photo"
+        steps, known = self.steps, not (self.unknown or blind)
+        name = self.prior or usual_prior(
+            sources[0], known, degraded, simulate=self.simulate, fit=self.fit, scale=self.range, region=part
+        )
         load = partial(load_prior, name, device=self.device, dtype=self.dtype)
         network, record = load(), prior_record(name)
         bound_memory(network, self.max_memory, gradient=True)
@@ -228,17 +228,35 @@ class Request:
                 plans = [(within(one, own, each * len(own), out, free=free), own) for one, own in plans]
         return plans, failed
 
-    def _of_faces(self, first: Source, degraded: Chain | None, part: Region | None) -> bool:
-        """Whether ``first`` has the size that FACES takes without --fit, or cannot be read, which is reported later."""
-        measures = FACES_SHAPE if self.simulate or degraded is None else degraded.build(FACES_SHAPE).measured_shape
-        size = size_of(first)
-        if size and part is None and size != measures[-2:]:
-            return False
-        try:
-            x = read(first, None, None, arrays=not self.simulate, scale=self.range, region=part).x
-        except (OSError, PosterioriError):
-            return True
-        return tuple(x.shape[-2:]) == measures[-2:]
+
+def usual_prior(
+    first: Source,
+    known: bool,
+    degraded: Chain | None = None,
+    *,
+    simulate: bool,
+    fit: Fit | None,
+    scale: str | None,
+    region: Region | None,
+) -> str:
+    """The prior where none is named: PHOTO, unless it is ``known`` what degraded the pictures.
+
+    Then it is FACES with ``fit``, and where ``first`` has the size that FACES takes, or cannot be read, which is
+    reported later. Where ``degraded`` is None, a measurement has its picture's size.
+    """
+    if not known:
+        return PHOTO
+    if fit:
+        return FACES
+    measures = FACES_SHAPE if simulate or degraded is None else degraded.build(FACES_SHAPE).measured_shape
+    size = size_of(first)
+    if size and region is None and size != measures[-2:]:
+        return PHOTO
+    try:
+        x = read(first, None, None, arrays=not simulate, scale=scale, region=region).x
+    except (OSError, PosterioriError):
+        return FACES
+    return FACES if tuple(x.shape[-2:]) == measures[-2:] else PHOTO
 
 
 def each_its_own(sources: Sequence[Source], plan: Callable[[Source], Restoration]) -> tuple[list[Plan], list[Outcome]]:
