@@ -152,6 +152,15 @@ def test_no_time_is_below_min_sigma_and_all_above_it_are_drawn(times):
     assert len(t.unique()) == (sigma_bar >= 0.5).sum()
 
 
+@pytest.mark.parametrize("times", ["uniform", "log-normal", "mixed"])
+def test_all_times_between_min_sigma_and_max_sigma_are_drawn_and_no_other(times):
+    schedule = linear_betas(T=50)
+    t = draw_times(schedule, 20_000, times, torch.Generator().manual_seed(0), min_sigma=0.1, max_sigma=0.5)
+    sigma_bar = torch.from_numpy(schedule.log_sigma_bar).exp()
+    within = (sigma_bar >= 0.1) & (sigma_bar < 0.5)
+    assert set((t - 1).tolist()) == set(within.nonzero().flatten().tolist())
+
+
 def test_uniform_times_are_all_levels():
     schedule = linear_betas(T=10)
     t = draw_times(schedule, 10_000, "uniform", torch.Generator().manual_seed(0))
@@ -200,6 +209,7 @@ def test_learning_rate_warms_up_stays_and_cools_down():
         ({"channels": [10]}, "norm_groups"),
         ({"images": 0}, "images is 0"),
         ({"min_crop": 0.0}, "min_crop"),
+        ({"min_sigma": 0.5, "max_sigma": 0.5}, "max_sigma 0.5 is not above min_sigma 0.5"),
         ({"crop": "center"}, "crop is 'center': give one of centre, random"),
         ({"colour_jitter": 1}, "unknown training setting 'colour_jitter'"),
     ],

@@ -25,7 +25,8 @@ class TrainConfig:
     ``channels`` are the U-Net's, one resolution each, on input folded into ``patch`` x ``patch``
     pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
     stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
-    is on the predicted quantity: see ``loop.loss_weight``; ``times`` and ``min_sigma``: see ``loop.draw_times``;
+    is on the predicted quantity: see ``loop.loss_weight``; ``times``, ``min_sigma`` and ``max_sigma``: see
+    ``loop.draw_times``;
     ``crop`` and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights the run begins with. The time
     of a step on a CPU rises with ``norm_groups``. A new field's default has to be what runs did before it, so that
     their checkpoints can be resumed.
@@ -42,6 +43,7 @@ class TrainConfig:
     weighting: Weighting = "constant"
     times: Times = "uniform"
     min_sigma: Annotated[float, Ge(0), Le(10)] = 0.0
+    max_sigma: Annotated[float | None, Gt(0)] = None
     images: Annotated[int, Ge(1)] = 160_000
     batch_size: Positive = 32
     learning_rate: Annotated[float, Gt(0)] = 4e-4
@@ -63,6 +65,10 @@ class TrainConfig:
             raise PosterioriError(f"channels are {self.channels!r}: give a list of 1 to 16 whole numbers")
         if not all(type(c) is int and 0 < c <= 2**16 for c in self.channels):
             raise PosterioriError(f"channels are {list(self.channels)}: give whole numbers from 1 up to {2**16}")
+        if self.max_sigma is not None and self.max_sigma <= self.min_sigma:
+            raise PosterioriError(
+                f"max_sigma {self.max_sigma} is not above min_sigma {self.min_sigma}: give a larger one"
+            )
         if self.size % self.stride:
             raise PosterioriError(f"size is {self.size}: this network takes multiples of {self.stride}")
         bad = [c for c in self.channels if c % self.norm_groups]

@@ -52,24 +52,33 @@ def loss_weight(snr: Tensor, weighting: str, prediction: str) -> Tensor:
     return (snr.clamp(max=5.0) if weighting == "min-snr" else snr / (1 + snr)) / own
 
 
-def draw_times(schedule: VPSchedule, n: int, times: str, rng: torch.Generator, min_sigma: float = 0.0) -> Tensor:
+def draw_times(
+    schedule: VPSchedule,
+    n: int,
+    times: str,
+    rng: torch.Generator,
+    min_sigma: float = 0.0,
+    max_sigma: float | None = None,
+) -> Tensor:
     """(n,) training times in 1..T: "uniform", "log-normal" for a network that is to denoise well, or "mixed".
 
     "log-normal" draws log(sigma / alpha) ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), but one time in eight
     uniformly, so that the noisiest levels are trained as well. Drawn uniformly, three quarters of the times
     of linear betas have sigma > alpha, where little of a picture is left to see. "mixed" draws half of the times
     uniformly: colours of samples are decided at the noisiest levels, and drift where those are rarely trained.
-    Times of sigma / alpha below ``min_sigma`` are drawn again, uniformly from those above: for a network of noisy
-    levels alone.
+    Times of sigma / alpha outside ``min_sigma`` to ``max_sigma`` are drawn again, uniformly from those within: for a
+    network of some levels alone. There is always one level within.
     """
     first = 1 + int(np.searchsorted(schedule.log_sigma_bar, math.log(min_sigma))) if min_sigma else 1
-    uniform = torch.randint(first, schedule.T + 1, (n,), generator=rng)
+    below = schedule.T if max_sigma is None else int(np.searchsorted(schedule.log_sigma_bar, math.log(max_sigma)))
+    last = max(first, below)
+    uniform = torch.randint(first, last + 1, (n,), generator=rng)
     if times == "uniform":
         return uniform
     log_sigma_bar = 1.2 * torch.randn(n, generator=rng) - 1.2
     t = 1 + torch.searchsorted(torch.from_numpy(schedule.log_sigma_bar[:-1]).float(), log_sigma_bar)
     share = 1 / 2 if times == "mixed" else 1 / 8
-    return torch.where((torch.rand(n, generator=rng) < share) | (t < first), uniform, t)
+    return torch.where((torch.rand(n, generator=rng) < share) | (t < first) | (t > last), uniform, t)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -170,7 +179,8 @@ class Trainer:
         ``x_0`` is this process's rows of the batch; times and noise are drawn for all of it.
         """
         config = self.config
-        t = draw_times(self.schedule, config.batch_size, config.times, rng, config.min_sigma)[self.rows]
+        levels = config.min_sigma, config.max_sigma
+        t = draw_times(self.schedule, config.batch_size, config.times, rng, *levels)[self.rows]
         eps = torch.randn((config.batch_size, *x_0.shape[1:]), generator=rng)[self.rows]
         alpha_bar = torch.from_numpy(self.schedule.alpha_bar)[t].float().view(-1, 1, 1, 1)
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
