@@ -179,7 +179,7 @@ def test_evaluate_writes_its_results_and_goes_on_from_them(posteriori, tiny_prio
     assert {**found, **json.loads(repeated.out)} == found
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == found
     assert (refused.code, refused.err.count("\n")) == (1, 1)
-    assert "holds an evaluation made otherwise: give another --out, or --overwrite" in refused.err
+    assert "holds an evaluation with other settings: give another --out, or --overwrite" in refused.err
     replaced = posteriori(*words, *options, "--seed", 1, "--overwrite", "--quiet")
     assert (replaced.code, replaced.out) == (0, ""), replaced.err
     other = json.loads((tmp_path / "out" / "denoising.json").read_text())["network"]

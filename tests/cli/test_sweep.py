@@ -72,10 +72,10 @@ def test_two_fields_are_a_heat_map_with_the_best_at_an_end(sweep, tmp_path):
 
 WRONG = [
     (["dps"], 2, "Missing option '--vary'"),
-    (["dps", "--vary", "scale"], 1, "--vary 'scale' names no field and values: give FIELD=LOW:HIGH:logN"),
+    (["dps", "--vary", "scale"], 1, "--vary 'scale' is not FIELD=VALUES: give FIELD=LOW:HIGH:logN"),
     (["dps", "--vary", "scale=1:2"], 1, "--vary 'scale=1:2' is not a grid"),
     (["dps", "--vary", "scale=2:1:log3"], 1, "give numbers LOW < HIGH and at least 2 values"),
-    (["dps", "--vary", "scale=0:1:log3"], 1, "equal ratios need LOW above 0; give lin3"),
+    (["dps", "--vary", "scale=0:1:log3"], 1, "a logarithmic grid needs LOW above 0; give lin3"),
     (["dps", "--vary", "scale=inf,1"], 1, "inf is not a finite number"),
     (["dps", "--vary", "scal=1,2"], 1, "dps has no field 'scal'"),
     (["dps", "--vary", "scale=big,2"], 1, "scale takes a number, got 'big'"),

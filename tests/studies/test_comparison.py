@@ -127,7 +127,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
         ([str(tmp_path)], "psnr", "has no results.parquet: give what `posteriori bench` wrote"),
         ([alone], "psnr", "there is nothing to compare: no task in"),
         ([one, one], "psnr", "give each of the results once"),
-        ([one], "lpips", "nothing was measured of lpips on box: give another --metric"),
+        ([one], "lpips", "lpips was not measured on box: give another --metric"),
     ):
         with pytest.raises(PosterioriError, match=message):
             read(places, metric)

@@ -22,4 +22,4 @@ def test_the_table_counts_what_is_below_three():
     own = {"psnr": {"measured": 20, "true": 30, "blind": 28}, "likeness": 1, "seconds": 1}
     found = {f"im1_kernel{i}": own | {"ratio": i, "agreement": 0.75 + 0.1 * i} for i in (1, 2, 3, 4)}
     assert "Error ratios below 3: 2 of 4; the median is 2.50." in _shake_table(found)[-1]
-    assert "It is sure of 3 kernels, of which 1 have a ratio below 3." in " ".join(_shake_table(found)[-1].split())
+    assert "is sure of 3 kernels; 1 of these have a ratio below 3." in " ".join(_shake_table(found)[-1].split())

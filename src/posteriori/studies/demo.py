@@ -1,4 +1,4 @@
-"""The demo: the report's experiment on one image: several methods on the same measurements."""
+"""The demo: the report's experiment on one image, several methods on the same measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from posteriori.studies.pictures import by_hash
 from posteriori.studies.report.plan import samples, single_pass
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 
-#: the report's three
+#: the methods of the report
 METHODS: tuple[type[Sampler], ...] = (SDEdit, ScoreALD, DPS)
 
 
@@ -48,7 +48,7 @@ class TaskResult:
 
 @dataclass
 class Demo:
-    """Everything the experiment made; ``steps`` are at most, ``settings`` the resolved samplers by task and method."""
+    """What the experiment produced: ``steps`` is the most of any sampler, ``settings`` are by task and method."""
 
     truth: Tensor
     steps: int
@@ -72,10 +72,11 @@ def run_demo(
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
 ) -> Demo:
-    """Runs the experiment on the one picture ``truth`` with ``steps`` of the schedule's T levels.
+    """Runs the experiment on the single picture ``truth`` with ``steps`` of the schedule's T levels.
 
-    A method whose paper takes fewer has the paper's. Every run is kept in the campaign's folder, which is told what
-    runs next and which settings no measurement chose. Raises FloatingPointError where a sampler diverged.
+    A method whose paper takes fewer steps uses the paper's number. Every run is kept in the campaign's folder.
+    ``campaign.say`` gets what runs next, and a warning for settings that were not tuned. Raises FloatingPointError if a
+    sampler diverged.
     """
     settings, items, prior = {}, list[Item](), campaign.prior
     several = tasks(prior.shape)

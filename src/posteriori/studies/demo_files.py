@@ -1,4 +1,4 @@
-"""The report's table and figures as files."""
+"""Writes the demo's table and figures to files."""
 
 from __future__ import annotations
 

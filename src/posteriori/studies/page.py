@@ -1,4 +1,4 @@
-"""What was measured as text: a markdown file, and one page that needs nothing else."""
+"""Writes results as a Markdown file and as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from posteriori.studies.table import Table
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure on disk: a PNG, with a PDF beside it; ``alt`` says what it shows to who cannot see it."""
+    """A figure on disk: a PNG with a PDF beside it. ``alt`` is its text alternative."""
 
     path: Path
     caption: str
@@ -44,7 +44,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """``command`` is the one that writes it again."""
+    """``command`` is the command line that writes the page."""
 
     title: str
     lead: Sequence[str]
@@ -53,7 +53,7 @@ class Page:
 
 
 def fill_marks(page: Path, parts: Mapping[str, str]) -> None:
-    """Replaces what is between <!-- MARK --> and <!-- end --> in the Markdown file ``page`` by ``parts`` of MARK."""
+    """In the Markdown file ``page``, replaces the text between <!-- MARK --> and <!-- end --> with ``parts[MARK]``."""
     text = page.read_text("utf-8")
     for mark, part in parts.items():
         before, _, rest = text.partition(f"<!-- {mark} -->\n")
@@ -63,7 +63,7 @@ def fill_marks(page: Path, parts: Mapping[str, str]) -> None:
 
 
 def write_page(page: Page, out: Path, *, html: str, markdown: str) -> None:
-    """Writes ``page`` to files of these names in ``out``; the pictures lie in ``out`` or below it."""
+    """Writes ``page`` to files of these names in ``out``. The pictures must lie in ``out`` or below it."""
     pictures = [picture for section in page.sections for picture in section.pictures]
     data = {picture.path.name: base64.b64encode(picture.path.read_bytes()).decode() for picture in pictures}
     template = resources.files("posteriori.studies").joinpath("page.html.j2").read_text("utf-8")
@@ -92,5 +92,5 @@ def _markdown(page: Page, out: Path) -> str:
 
 
 def _lines(text: str, indent: str = "") -> str:
-    """A paragraph of Markdown in lines, whole words in each."""
+    """Wraps a paragraph of Markdown without breaking words."""
     return fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

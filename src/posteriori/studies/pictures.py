@@ -1,4 +1,4 @@
-"""The pictures of an experiment: some to choose settings on, others to report, and what a prior was trained on."""
+"""The pictures of an experiment: some for tuning, others for the report, and those that the prior was trained on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from posteriori.training.data import list_names, load_images, picture_sizes, spl
 
 @dataclass(frozen=True)
 class Split:
-    """``tuning`` chooses settings, ``reported`` is measured; ``about`` says which pictures these are.
+    """Settings are chosen on ``tuning`` and measured on ``reported``. ``about`` says which pictures were reported.
 
     ``training`` is (source, names) of the pictures that were not held out.
     """
@@ -30,16 +30,16 @@ class Split:
 
 
 def held_out(source: Path, holdout: str, size: int, n: int | None) -> Pictures:
-    """The first ``n`` of the held-out pictures. Errors as in ``split``."""
+    """The first ``n`` held-out pictures. Raises the same errors as ``split``."""
     _, names = _names(source, holdout)
     return _read(source, names[:n], size)
 
 
 def split(source: Path, holdout: str, size: int, *, tuning: int, reported: int | None) -> Split:
-    """The first third of the held-out pictures to tune on, the others to report; at most as many as are asked for.
+    """The first third of the held-out pictures for tuning, the others for the report, at most as many as asked for.
 
-    A picture that is alone is reported, and none is left to tune on. Raises PosterioriError where there is none, and
-    where they differ in size or are smaller than the prior's.
+    A single picture is reported, and none is left for tuning. Raises PosterioriError if there are no pictures, if their
+    sizes differ, or if they are smaller than the prior's.
     """
     training, names = _names(source, holdout)
     third = -(-len(names) // 3) if len(names) > 1 else 0
@@ -63,7 +63,7 @@ def _names(source: Path, holdout: str) -> tuple[list[str], list[str]]:
 
 
 def decoded(source: Path, names: Sequence[str], size: int) -> Tensor:
-    """``names`` in ``source``, (N, 3, size, size) on [-1, 1]: centre squares brought to ``size``."""
+    """``names`` in ``source``, (N, 3, size, size) on [-1, 1]: centre squares resized to ``size``."""
     pixels = load_images(source, list(names), size).pixels
     return torch.stack(list(pixels)).float() / 127.5 - 1
 
@@ -100,5 +100,5 @@ def _check_sizes(source: Path, names: Sequence[str], size: int) -> None:
     if min(sizes[0]) < size:
         raise PosterioriError(
             f"{source}/{first} is {sizes[0][0]} x {sizes[0][1]}, the prior's pictures are {size} x {size}: give "
-            "pictures of at least that size, or a prior of a smaller one"
+            "pictures of at least that size, or a prior for smaller pictures"
         )

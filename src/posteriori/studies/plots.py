@@ -1,4 +1,4 @@
-"""Curves, bars and heat maps, each as PNG and PDF whose bytes depend on the numbers alone."""
+"""Curves, bars and heat maps, as PNG and PDF. The same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def curves(axis: Axis, points: Sequence[Measured], title: str) -> Figure:
 
 
 def heat_maps(axes: tuple[Axis, Axis], points: Sequence[Measured], title: str) -> Figure:
-    """PSNR and LPIPS against two fields, every cell with its value; the frame is the highest PSNR."""
+    """PSNR and LPIPS against two fields, with the value in every cell. A frame marks the highest PSNR."""
     drawn, panels = figure(2, height=0.8 + 0.55 * len(axes[0].values))
     rows, columns = (axis.values for axis in axes)
     at = best(points).at

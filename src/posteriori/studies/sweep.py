@@ -1,4 +1,4 @@
-"""A sampler's fields varied over a grid: the quality at every point, the best one, and how flat it is there."""
+"""Varies a sampler's fields over a grid: the quality at every point, the best point, and how flat the optimum is."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from posteriori.settings.text import Spec, format_spec, read_sampler
 from posteriori.studies.engine.plan import Run
 from posteriori.studies.engine.store import Runs
 
-#: the word that varies the number of steps, wherever the sampler holds it
+#: the name that varies the number of steps, in whichever field the sampler keeps it
 STEPS = "steps"
-#: PSNR (dB) that a flat optimum may lose
+#: points within so many dB of the best PSNR count as equally good
 FLAT = 0.1
 
 _GRID = re.compile(r"(?P<low>[^:]+):(?P<high>[^:]+):(?P<kind>log|lin)(?P<n>\d+)$")
@@ -43,12 +43,12 @@ class Axis:
 def read_axis(text: str) -> Axis:
     """``scale=0.05:1.0:log5`` (5 values, equal ratios), ``t_start=200:800:lin4`` or ``gradient=unit,norm``.
 
-    Raises PosterioriError where it is neither.
+    Raises PosterioriError if the text has another form.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
     accepted = "give FIELD=LOW:HIGH:logN, FIELD=LOW:HIGH:linN or FIELD=A,B,C"
     if not name or not equals or not values:
-        raise PosterioriError(f"--vary {text!r} names no field and values: {accepted}")
+        raise PosterioriError(f"--vary {text!r} is not FIELD=VALUES: {accepted}")
     match = _GRID.match(values)
     if not match:
         if ":" in values:
@@ -58,7 +58,7 @@ def read_axis(text: str) -> Axis:
     if isinstance(low, str) or isinstance(high, str) or not low < high or n < 2:
         raise PosterioriError(f"--vary {text!r}: give numbers LOW < HIGH and at least 2 values")
     if match["kind"] == "log" and low <= 0:
-        raise PosterioriError(f"--vary {text!r}: equal ratios need LOW above 0; give lin{n}")
+        raise PosterioriError(f"--vary {text!r}: a logarithmic grid needs LOW above 0; give lin{n}")
     grid = np.geomspace(low, high, n) if match["kind"] == "log" else np.linspace(low, high, n)
     whole = name == STEPS
     return Axis(name, tuple(round(v) if whole else float(f"{v:.6g}") for v in grid.tolist()))
@@ -85,9 +85,9 @@ class Point:
 def grid(
     axes: Sequence[Axis], sampler: str, operator: Operator, prior: Prior, template: Run, *, steps: int
 ) -> list[Point]:
-    """A run like ``template`` for every combination; fields that are neither varied nor given are the presets'.
+    """A run like ``template`` for every combination. Fields that are neither varied nor given come from the preset.
 
-    Raises PosterioriError where the sampler has no such field.
+    Raises PosterioriError if the sampler has no such field.
     """
     spec = read_sampler(sampler)
     points = []
@@ -102,7 +102,7 @@ def grid(
 def _resolved(
     spec: Spec, varied: dict[str, float | str], operator: Operator, prior: Prior, steps: int, sigma: float
 ) -> Sampler:
-    # through text, which checks a value's type as a user's is checked
+    # via text, which checks types as it does for a user's settings
     fields = ", ".join(f"{name}={value}" for name, value in varied.items())
     given = read_sampler(f"{spec.cls.name}({fields})").fields if fields else {}
     return resolve(spec.cls, operator, prior, steps=steps, sigma=sigma, **spec.fields | given).sampler
@@ -110,7 +110,7 @@ def _resolved(
 
 @dataclass(frozen=True)
 class Measured:
-    """What a point of the grid gave."""
+    """The results at a point of the grid."""
 
     at: tuple[float | str, ...]
     psnr: Estimate
@@ -120,7 +120,7 @@ class Measured:
 
 
 def measured(points: Sequence[Point], runs: Runs) -> list[Measured]:
-    """The metrics of ``points``, all of them done."""
+    """The metrics of ``points``, whose runs must be finished."""
     found = []
     for point in points:
         result = runs.read(point.run)
@@ -130,7 +130,7 @@ def measured(points: Sequence[Point], runs: Runs) -> list[Measured]:
 
 
 def best(points: Sequence[Measured]) -> Measured:
-    """The point of the highest mean PSNR; a setting that diverged is none."""
+    """The point with the highest mean PSNR. A setting that diverged is never the best."""
     return max(points, key=lambda point: -math.inf if math.isnan(point.psnr.mean) else point.psnr.mean)
 
 
@@ -141,7 +141,7 @@ def flat(points: Sequence[Measured]) -> list[Measured]:
 
 
 def rows(axes: Sequence[Axis], points: Sequence[Measured]) -> list[dict[str, float | str]]:
-    """A line of a table for each point."""
+    """One table row for each point."""
     return [
         {axis.name: value for axis, value in zip(axes, point.at, strict=True)}
         | {"psnr": point.psnr.mean, "psnr_low": point.psnr.low, "psnr_high": point.psnr.high}

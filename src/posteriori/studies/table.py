@@ -14,7 +14,7 @@ from posteriori.files import atomic_path
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people, cells as text, ``**bold**`` ones too, and in a few lines what its numbers mean."""
+    """A table for people. Cells are Markdown, such as ``**bold**``; ``note`` says what the numbers mean."""
 
     title: str
     note: str
@@ -22,7 +22,7 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
-        """Its header and rows; the note is the caller's to place."""
+        """The header and rows as Markdown, without the note."""
         lines = [_row(self.columns), "|---" * len(self.columns) + "|", *map(_row, self.rows)]
         return "\n".join(lines)
 
@@ -32,7 +32,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """``rows`` with every digit; what is not a number is left empty."""
+    """Writes ``rows`` with all digits. None and NaN become empty cells."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()

@@ -15,7 +15,7 @@ T_DENOISE = 100
 
 @dataclass(frozen=True)
 class Task:
-    """An inverse problem: a short name, what it says in the table, and the operator."""
+    """An inverse problem: a short name, its label in the table, and the operator."""
 
     name: str
     label: str
@@ -25,8 +25,8 @@ class Task:
 def tasks(shape: tuple[int, ...]) -> tuple[Task, Task]:
     """The report's two tasks at ``shape``: a 50/256 box, and a Gaussian blur of sigma 3 at 256 pixels.
 
-    The blur's width shrinks with the square root of the side: between the width that costs a smaller
-    picture as much PSNR and the one that leaves as many singular values above the noise (docs/report.md).
+    The blur's sigma shrinks with the square root of the side. This lies between the sigma at which a smaller picture
+    loses the same PSNR, and the sigma that keeps as many singular values above the noise (docs/report.md).
     """
     side = shape[-1]
     box = BoxMask(shape)

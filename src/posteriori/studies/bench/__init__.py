@@ -1,1 +1,1 @@
-"""What a step and a picture cost, on this machine and beside others' code: benches/results.md (``__main__.py``)."""
+"""Times a step and a picture on this machine and compares them with other codes; writes benches/results.md."""

@@ -1,4 +1,4 @@
-"""Measures what the package costs here, and writes results.md and results.json into a folder. Goes on after a stop.
+"""Times the package on this machine and writes results.md and results.json into a folder. Resumes after a stop.
 
 python -m posteriori.studies.bench --page benches --out out/bench --data DATA [--official CLONE] [--site DIR]
 """
@@ -27,7 +27,7 @@ from posteriori.studies.guide import cells
 
 @dataclass(frozen=True)
 class Measure:
-    """Does a timing."""
+    """Runs a timing job."""
 
     def __call__(self, job: Timing, tick: Tick) -> Result:
         return job.measure(tick)
@@ -35,17 +35,17 @@ class Measure:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps the measurements")
     parser.add_argument("--page", type=Path, required=True, help="folder that gets results.md and results.json")
     parser.add_argument("--data", type=Path, help="folder of held-out pictures, for time to quality")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="what to measure now (default: all)")
     parser.add_argument("--official", type=Path, help="clone of github.com/DPS2022/diffusion-posterior-sampling")
     parser.add_argument("--site", type=Path, help="folder of packages: azula, deepinv and what they import")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of torch, for a step beside others'")
-    parser.add_argument("--rounds", type=int, default=5, help="of which a time is the median")
-    parser.add_argument("--pictures", type=int, nargs=2, default=[8, 3], help="faces and photographs, for quality")
-    parser.add_argument("--reference", type=int, nargs=2, default=[1000, 1000], help="DPS's steps there, for quality")
-    parser.add_argument("--note", default="", help="what the page says of the run, e.g. that the machine was shared")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="torch's threads for timing a step")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of a timing, which is their median")
+    parser.add_argument("--pictures", type=int, nargs=2, default=[8, 3], help="faces and photographs for quality")
+    parser.add_argument("--reference", type=int, nargs=2, default=[1000, 1000], help="DPS's steps on each, for quality")
+    parser.add_argument("--note", default="", help="a remark for the page, e.g. that the machine was shared")
     parser.add_argument("--quick", action="store_true", help="tiny networks and few steps, to try the bench itself")
     return parser
 

@@ -1,4 +1,4 @@
-"""How long work takes on a machine that others use as well: in turns, and the median of them."""
+"""Times work on a shared machine: the codes run in turns, and a time is the median over rounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from posteriori.jobs.executor import Tick
 from posteriori.jobs.key import Job
 from posteriori.jobs.store import Result
 
-#: rooms of the package that no sampler's step runs through
+#: subpackages that no sampler's step runs through
 _APART = ("cli", "restore", "studies", "training")
 
 
@@ -33,7 +33,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """Its name, and what it has for matrices."""
+    """The processor's name and its instructions for matrix products."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.is_file() else []
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -57,9 +57,9 @@ def code() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing(Job):
-    """Something timed: of this machine and of the code that a step runs through, so that others' times are not taken.
+    """A timing. ``machine`` and ``code`` are in its key, so that times of other machines or versions are not reused.
 
-    ``threads`` are torch's.
+    ``threads`` is torch's number of threads.
     """
 
     threads: int = 1
@@ -68,11 +68,11 @@ class Timing(Job):
 
     @property
     def work(self) -> float:
-        """An estimate of the seconds it takes, for the progress."""
+        """Estimated seconds, for the progress."""
         return 10.0
 
     def measure(self, tick: Tick) -> Result:
-        """Does it."""
+        """Runs the timing."""
         raise NotImplementedError
 
 
@@ -88,9 +88,9 @@ def threads(n: int) -> Generator[None]:
 
 
 def seconds(work: Callable[[], object], alone: bool) -> float:
-    """Of ``work``: the process's own on the processor where it is ``alone`` on one thread, else the wall's.
+    """The seconds of ``work``: CPU time if ``alone`` (it runs on one thread), otherwise wall-clock time.
 
-    Busy neighbours add to the first less than to the second: they share caches, and not the clock.
+    Other processes affect CPU time less: they compete for the caches, but their own time is not counted.
     """
     now = time.process_time if alone else time.perf_counter
     started = now()
@@ -103,7 +103,7 @@ def seconds(work: Callable[[], object], alone: bool) -> float:
 def in_turns(
     works: Mapping[str, Callable[[], object]], rounds: int, tick: Tick, *, alone: bool = True
 ) -> dict[str, list[float]]:
-    """The seconds of each of ``works`` in ``rounds`` rounds, one after the other in each; a round before warms up."""
+    """The seconds of each of ``works`` in ``rounds`` rounds. A round runs them one after the other; one warms up."""
     for work in works.values():
         work()
     found: dict[str, list[float]] = {name: [] for name in works}
@@ -119,10 +119,10 @@ def medians(runs: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def spread(values: list[float]) -> float:
-    """Half of largest less smallest, as a share of the median: how far the rounds disagree."""
+    """Half the range of ``values`` relative to their median: how far the rounds disagree."""
     return (max(values) - min(values)) / 2 / statistics.median(values)
 
 
 def about(job: Any) -> dict[str, Any]:
-    """What results.json says of a job."""
+    """A job's record in results.json."""
     return {"job": type(job).__name__, **job.settings}

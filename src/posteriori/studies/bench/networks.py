@@ -1,4 +1,4 @@
-"""The networks that are timed: random weights where only their shapes count, and one state for several codes."""
+"""The networks that are timed: with random weights if only the shapes matter, the same ones in every code."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from posteriori.studies.tasks import SIGMA_Y
 Flags = Mapping[str, Any]
 State = Mapping[str, Tensor]
 
-#: guided-diffusion's flags of a network that takes no time
+#: guided-diffusion's flags of a tiny network
 TINY = {"image_size": 32, "num_channels": 32, "num_res_blocks": 1, "channel_mult": "1,2", "attention_resolutions": "16",
         "num_head_channels": 32, "learn_sigma": True, "resblock_updown": True, "use_scale_shift_norm": True,
         "class_cond": False, "use_new_attention_order": False}  # fmt: skip
 
 
 def flags_of(network: str) -> Flags:
-    """Of "tiny", or of a card."""
+    """The flags of "tiny", or of the card of that name."""
     return TINY if network == "tiny" else load_card(network).flags
 
 
 def random_state(shapes: State) -> dict[str, Tensor]:
-    """Weights for tensors of these names and shapes, by the names alone: products keep their scale, none is zero."""
+    """Random weights for these names and shapes, in any order. Layers keep the scale of their input; none is zero."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name in sorted(shapes):
@@ -53,7 +53,7 @@ def random_state(shapes: State) -> dict[str, Tensor]:
 def random_prior(
     flags: Flags, dtype: torch.dtype, *, state: State | None = None, device: torch.device | str = "cpu"
 ) -> UNetPrior:
-    """The network of ``flags`` with the guided-diffusion ``state``, or with weights of its own."""
+    """The network of ``flags`` with the guided-diffusion ``state``, or with random weights."""
     size = int(flags["image_size"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # every call gives the same network
@@ -64,7 +64,7 @@ def random_prior(
 
 
 def prior_of(network: str, dtype: str, device: str = "cpu") -> Prior:
-    """ "tiny" and "ffhq-256" with random weights, and what ``load_prior`` knows; ``dtype`` is its text."""
+    """A prior with ``load_prior``'s names and ``dtype``; "tiny" and "ffhq-256" have random weights."""
     if network in ("tiny", "ffhq-256"):
         return random_prior(flags_of(network), read_dtype(dtype, device), device=device)
     return load_prior(network, dtype=dtype, device=device)
@@ -85,11 +85,11 @@ class Problem:
 
     @property
     def keep(self) -> Tensor:
-        """1 where the box lets through, (1, 3, H, W)."""
+        """1 for kept pixels, 0 in the box, (1, 3, H, W)."""
         return self.operator.zero_filled(torch.ones(self.likelihood.y[:1].shape))
 
 
 def dps(prior: Prior, *, rows: int = 1, steps: int = 1, batch: int | None = None) -> Callable[[], Tensor]:
-    """The loop as a user calls it, on ``rows`` pictures."""
+    """Calls DPS on ``rows`` pictures as a user does."""
     like = Problem.of(prior.shape[-1], rows).likelihood
     return lambda: sample(prior, like, DPS(steps=steps), batch=batch, progress=False)

@@ -23,7 +23,7 @@ from posteriori.studies.bench.steptable import step_tables
 from posteriori.studies.guide.cells import filled
 from posteriori.studies.table import Table
 
-#: what a job gave, None where it has not been done
+#: a job's values, None if it has not run
 Read = Callable[[Job], dict[str, Any] | None]
 LATER = "Not measured yet. `make bench` resumes."
 

@@ -1,4 +1,4 @@
-"""Others' DPS loops, by import from where their users have them: nothing of their code is here.
+"""The DPS loops of other codes, imported from their own packages: none of their code is included here.
 
 Each runs one step of its own loop on ``Problem`` with the network of guided-diffusion's ``flags``.
 """
@@ -59,12 +59,12 @@ def official(flags: Flags, problem: Problem) -> Peer:
             return data * keep
 
     def gaussian() -> None:
-        """Its name alone is asked for."""
+        """Only its name is read."""
 
     conditioning = get_conditioning_method("ps", Inpainting(), gaussian, scale=1.0).conditioning
 
     def step() -> Tensor:
-        with contextlib.redirect_stderr(io.StringIO()):  # its bar
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
             return sampler.p_sample_loop(
                 model=net, x_start=torch.randn_like(y).requires_grad_(), measurement=y,
                 measurement_cond_fn=conditioning, record=False, save_root="",
@@ -90,11 +90,11 @@ def azula(flags: Flags, problem: Problem) -> Peer:
 
 
 def deepinv(flags: Flags, problem: Problem) -> Peer:
-    """deepinv's ``DPS``, in float32 where its default is float64, on its ``DiffUNet``, of ffhq-256's shape alone."""
+    """deepinv's ``DPS`` in float32 (its default is float64) on its ``DiffUNet``, which has only ffhq-256's shape."""
     import deepinv as dinv
 
     if flags != flags_of("ffhq-256"):
-        raise PosterioriError("deepinv has the network of ffhq-256 alone: time that")
+        raise PosterioriError("deepinv has no network but ffhq-256: time that one")
     net = dinv.models.DiffUNet(pretrained=None).eval()
     physics = dinv.physics.Inpainting(img_size=problem.operator.shape, mask=problem.keep[0])
     sampler = dinv.sampling.DPS(net, num_steps=2, dtype=torch.float32)  # two times: the step is between them
@@ -104,7 +104,7 @@ def deepinv(flags: Flags, problem: Problem) -> Peer:
 _SHARED = ("num_channels", "num_res_blocks", "num_head_channels", "resblock_updown", "use_scale_shift_norm",
            "use_new_attention_order")  # fmt: skip
 
-#: by name: where a user gets it, the module that says whether it is here, and its maker
+#: by name: how to install it, a module that is there if it is installed, and its maker
 PEERS: dict[str, tuple[str, str, Maker]] = {
     "official": ("--official takes a clone of github.com/DPS2022/diffusion-posterior-sampling",
                  "guided_diffusion.unet", official),
@@ -116,7 +116,7 @@ PEERS: dict[str, tuple[str, str, Maker]] = {
 
 
 def find(official: Path | None, site: Path | None) -> None:
-    """Lets the peers be imported from a clone and from a folder of packages; PosterioriError where there are none."""
+    """Makes a clone and a folder of packages importable. Raises PosterioriError if they are not there."""
     if official and not (official / "guided_diffusion" / "unet.py").is_file():
         raise PosterioriError(f"--official {official} has no guided_diffusion/unet.py: give the clone's own folder")
     if site and not site.is_dir():
@@ -125,7 +125,7 @@ def find(official: Path | None, site: Path | None) -> None:
 
 
 def absent(name: str) -> str:
-    """Why the peer ``name`` cannot be timed here; empty where it can."""
+    """Why the peer ``name`` cannot be timed here; empty if it can."""
     how, module, _ = PEERS[name]
     try:
         __import__(module)

@@ -32,11 +32,11 @@ class Plan:
 def plan(
     threads: Sequence[int], pictures: Sequence[int], reference: Sequence[int], rounds: int, *, quick: bool
 ) -> Plan:
-    """With each number of ``threads``; ``pictures`` of each prior of ``quality.PRIORS``, beside DPS in ``reference``
-    steps; ``quick`` on tiny networks."""
+    """Times a step with each number of ``threads``, and time to quality on ``pictures`` of each of ``quality.PRIORS``
+    against DPS in ``reference`` steps. ``quick`` takes tiny networks."""
     missing = {name: why for name in PEERS if (why := absent(name))}
     if quick:
-        missing |= {name: "not in the quick form" for name in PEERS if name == "deepinv" and name not in missing}
+        missing |= {name: "not with --quick" for name in PEERS if name == "deepinv" and name not in missing}
     codes = (OURS, *(name for name in PEERS if name not in missing))
     network, first = ("tiny", "tiny") if quick else ("ffhq-256", "faces-64")
     dtypes = ["bfloat16"] if quick else ["float32", "bfloat16"]

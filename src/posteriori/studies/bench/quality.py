@@ -1,4 +1,4 @@
-"""How long a sampler takes to what DPS reaches in many steps: its fewest steps that are as good, and their seconds."""
+"""Time to quality: the fewest steps with which a sampler is as good as DPS in many steps, and their seconds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from posteriori.studies.bench import clock
 from posteriori.studies.guide.cells import Cell, network
 from posteriori.studies.tasks import SIGMA_Y, tasks
 
-#: what counts as reached: so much less in dB, so much more in LPIPS
+#: as good as DPS: a PSNR at most so much lower (dB), an LPIPS at most so much higher
 PSNR, LPIPS = 0.1, 0.005
-#: steps that are tried, in turn, until one is as good
+#: numbers of steps, tried in turn until one is as good
 LADDER = (10, 20, 30, 50, 100, 200)
-#: the priors, the side of their pictures, and the first held-out one that chose no setting
+#: by prior: the side of its pictures, and the index of the first held-out one that tuned no setting
 PRIORS = {"faces-64": (64, 32), "photo": (128, 6)}
 TASKS = ("inpainting", "deconvolution")
 
-#: by name: a class with its preset for the task and the steps, or a sampler as it is
+#: by name: a class, which takes its preset for the task and the steps, or a sampler with fixed settings
 CANDIDATES: dict[str, type[Sampler] | Sampler] = {
     "dps": DPS,
     "diffpir": DiffPIR,
@@ -42,7 +42,7 @@ CANDIDATES: dict[str, type[Sampler] | Sampler] = {
 
 @dataclass(frozen=True)
 class Timed(Cell):
-    """A ``Cell`` whose seconds are of this machine and code."""
+    """A ``Cell`` with the machine and the code in its key, since its seconds depend on them."""
 
     machine: str = field(default_factory=clock.machine)
     code: str = field(default_factory=clock.code)
@@ -50,7 +50,7 @@ class Timed(Cell):
 
 @dataclass(frozen=True)
 class Case:
-    """A task with a prior, on ``pictures`` (the first and the end) of those that no training saw."""
+    """A task with a prior, on the held-out ``pictures`` (the first one, and the one after the last)."""
 
     prior: str
     task: str
@@ -74,7 +74,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Reached:
-    """A sampler's fewest steps that are as good as ``reference``, or its most that are not."""
+    """A sampler with the fewest steps that are as good as the reference, or the most that were tried."""
 
     candidate: str
     steps: int
@@ -86,17 +86,17 @@ class Reached:
 
 
 def reference(case: Case, out: Path) -> Reached | None:
-    """DPS in ``case.reference`` steps; None where it has not been measured or diverged."""
+    """DPS in ``case.reference`` steps; None if it diverged or has not been measured."""
     metrics = _read(case.cell("dps", case.reference), out)
     return Reached("dps", case.reference, metrics, True) if metrics and "psnr" in metrics else None
 
 
 def cells(case: Case, out: Path) -> list[Timed]:
-    """What is to be measured next: the reference, then for each candidate its next rung until one is as good."""
+    """The cells to measure next: the reference, then each candidate's next number of steps until it is as good."""
     best = reference(case, out)
     if best is None:
         own = case.cell("dps", case.reference)
-        return [] if _read(own, out) else [own]  # one that diverged is nothing to reach
+        return [] if _read(own, out) else [own]  # if the reference diverged there is nothing to reach
     found = []
     for name in CANDIDATES:
         for steps in case.ladder:
@@ -110,7 +110,7 @@ def cells(case: Case, out: Path) -> list[Timed]:
 
 
 def reached(case: Case, out: Path) -> list[Reached]:
-    """Every candidate that was measured, those that are as good first, by their seconds."""
+    """Every candidate that was measured: first those as good as the reference, then the others, each by seconds."""
     best, found = reference(case, out), []
     if best is None:
         return []
@@ -123,7 +123,7 @@ def reached(case: Case, out: Path) -> list[Reached]:
 
 
 def as_good(metrics: dict[str, np.ndarray], best: Reached) -> bool:
-    """Within PSNR and LPIPS of the reference, in the mean over the pictures."""
+    """Whether the means over the pictures are within PSNR and LPIPS of the reference's."""
     if "psnr" not in metrics:
         return False
     psnr, lpips = metrics["psnr"].mean(), metrics["lpips"].mean()
@@ -131,7 +131,7 @@ def as_good(metrics: dict[str, np.ndarray], best: Reached) -> bool:
 
 
 def cases(pictures: Sequence[int], steps: Sequence[int], *, quick: bool = False) -> list[Case]:
-    """``pictures`` of each of PRIORS, and the ``steps`` of the reference on them."""
+    """The cases: for each of PRIORS its number of ``pictures`` and the reference's ``steps``."""
     if quick:
         return [Case("faces-64", "inpainting", (0, 1), 64, ladder=(2,), reference=3)]
     own = zip(PRIORS.items(), pictures, steps, strict=True)

@@ -21,8 +21,8 @@ from posteriori.studies.bench.networks import dps, prior_of
 class Rate(Timing):
     """One DPS step of ``batch`` pictures on ``network`` in turns with a product of two ``side`` x ``side`` matrices.
 
-    Gives seconds of a step, flops of it, rate of the product in FLOP/s, share that the step reaches of it (the
-    median over rounds), and profile, the share of the operations that take most of the step's own time.
+    Gives the seconds and flops of a step, the product's rate in FLOP/s, the share of that rate that the step reaches
+    (median over rounds), and profile, the operations that take most of the step's time with their shares.
     """
 
     network: str
@@ -63,7 +63,7 @@ def counted(work: Callable[[], object]) -> int:
 
 
 def profiled(work: Callable[[], object], device: str, most: int = 6) -> list[tuple[str, float]]:
-    """torch's operations by their own share of ``work``'s time on the device, the largest ones first."""
+    """torch's operations with their own share of ``work``'s time on the device, the ``most`` largest first."""
     gpu = device == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * gpu]) as found:
         work()

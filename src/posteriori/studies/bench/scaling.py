@@ -1,4 +1,4 @@
-"""What the work costs against its amount: a straight line through the origin, or why not."""
+"""Whether the cost is proportional to the amount of work."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from posteriori.studies.bench.networks import dps, prior_of
 Axis = Literal["batch", "steps", "pictures", "size"]
 #: the deviation that still counts as a straight line
 STRAIGHT = 0.1
-#: rows of a network call where pictures are counted
+#: rows of a network call on the axis "pictures"
 BATCH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling(Timing):
-    """Seconds of the loop by ``axis``, at ``values`` of it: rows of one step, steps of one picture, pictures in batches
-    of BATCH, or the side of the picture, whose amount is in pixels.
+    """Seconds of the loop at ``values`` of ``axis``: rows of one step, steps of one picture, pictures in batches of
+    BATCH, or the side of one picture, where the amount of work is the number of pixels.
 
-    Gives seconds of each value, and the ``Line``.
+    Gives the seconds at each value, and the ``Line``.
     """
 
     axis: Axis

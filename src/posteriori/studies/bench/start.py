@@ -1,4 +1,4 @@
-"""What a command takes before it does anything: ``--help``, and one step of ``restore``, in a cold process each."""
+"""How long a command takes to start: ``--help``, and one step of ``restore``, each in a new process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RESTORE = ("restore", "astronaut", "--prior", "faces-64", "--operator", "gaussi
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Timing):
-    """Wall-clock seconds, medians of ``rounds``: help and restore, after a round in which Python compiles the sources.
+    """Wall-clock seconds of help and restore, medians of ``rounds``.
 
-    An installed package's are compiled.
+    A round before these lets Python compile the sources, since those of an installed package are compiled.
     """
 
     rounds: int = 3

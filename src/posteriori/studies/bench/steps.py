@@ -1,4 +1,4 @@
-"""One DPS step beside others' loops: seconds in turns in one process, memory in a fresh process each."""
+"""One DPS step compared with other codes: seconds in turns in one process, memory in a new process each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from posteriori.studies.bench.networks import Problem, State, dps, flags_of, ran
 from posteriori.studies.bench.peers import PEERS, Peer
 
 OURS = "posteriori"
-#: where the kernel says how much memory a process holds, and forgets the most it ever held
+#: where the kernel says how much memory a process holds, and where its peak is reset
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Somebody's loop in an arithmetic. Others' bfloat16 is torch's autocast around it, which none of them does."""
+    """A code's loop in an arithmetic. Other codes have no bfloat16: it means torch's autocast around their loop."""
 
     code: str
     dtype: str
@@ -40,8 +40,8 @@ class Loop:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Timing):
-    """``codes`` in both arithmetics on ``network``, with the same weights: seconds, and how far the rounds differ
-    (``clock.spread``), by the loop's name."""
+    """Times ``codes`` in both arithmetics on ``network`` with the same weights. Gives seconds and ``clock.spread`` by
+    the loop's name."""
 
     network: str
     codes: tuple[str, ...]
@@ -65,15 +65,15 @@ class Steps(Timing):
 
 @dataclass(frozen=True, kw_only=True)
 class Same(Timing):
-    """Whether the ``codes`` have one network: error, by the loop's name, is the largest difference of its output from
-    that of the first code in float32, over the output's rms."""
+    """Whether the ``codes`` compute the same network. Gives error by the loop's name: the largest difference of its
+    output from that of the first code in float32, relative to the output's rms."""
 
     network: str
     codes: tuple[str, ...]
 
     @property
     def label(self) -> str:
-        return f"whether {', '.join(self.codes)} have one network"
+        return f"whether {', '.join(self.codes)} compute the same network"
 
     @property
     def work(self) -> float:
@@ -94,7 +94,7 @@ def loops(network: str, codes: Sequence[str]) -> dict[str, tuple[Callable[[], ob
     peers = {code: PEERS[code][2](flags, problem) for code in codes if code != OURS}
     state = random_state(next(iter(peers.values())).net.state_dict()) if peers else None
     for peer in peers.values():
-        peer.net.load_state_dict(state or {}, strict=False)  # deepinv's has tables besides
+        peer.net.load_state_dict(state or {}, strict=False)  # deepinv's has further tables
     found = {}
     for loop in [Loop(code, dtype) for code in codes for dtype in ("float32", "bfloat16")]:
         if loop.code == OURS:
@@ -105,7 +105,7 @@ def loops(network: str, codes: Sequence[str]) -> dict[str, tuple[Callable[[], ob
 
 
 def _ours(network: str, dtype: str, state: State | None) -> tuple[Callable[[], object], Callable[[], Tensor]]:
-    """Its step, and the network's output for ``_given``."""
+    """posteriori's step, and its network's output for ``_given``."""
     prior = random_prior(flags_of(network), getattr(torch, dtype), state=state)
     level = prior.schedule.level(_TIME)
 
@@ -137,7 +137,7 @@ def _theirs(peer: Peer, dtype: str, problem: Problem) -> tuple[Callable[[], obje
     return step, output
 
 
-#: of 1000, where the networks are compared: guided-diffusion counts from 0
+#: the time, of 1000, at which outputs are compared; guided-diffusion counts from 0
 _TIME = 500
 
 
@@ -147,7 +147,7 @@ def _given(size: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory(Timing):
-    """What one step of a loop holds at most, in MiB, in a process of its own: all of it, and beyond the loaded network.
+    """The peak memory of a step of a loop in a new process, in MiB: in total, and beyond the loaded network.
 
     None where the system does not say (it is not Linux).
     """
@@ -173,7 +173,7 @@ class Memory(Timing):
 
 
 def peak_of(network: str, loop: Loop, n: int, path: list[str]) -> tuple[float, float]:
-    """In MiB, before two steps and at most in them; ``path`` is Python's, with the peers."""
+    """MiB in use before two steps, and their peak. ``path`` is ``sys.path`` with the peers."""
     sys.path[:] = path
     flags = flags_of(network)
     problem = Problem.of(int(flags["image_size"]))
@@ -183,7 +183,7 @@ def peak_of(network: str, loop: Loop, n: int, path: list[str]) -> tuple[float, f
         step, _ = _theirs(PEERS[loop.code][2](flags, problem), loop.dtype, problem)
     with threads(n):
         loaded = _resident("VmRSS")
-        _FORGET.write_text("5")  # the most so far is what it holds now
+        _FORGET.write_text("5")  # resets the peak to what is in use now
         for _ in range(2):
             step()
         return loaded, _resident("VmHWM")

@@ -1,4 +1,4 @@
-"""The part of results.md on a step beside others' codes."""
+"""The part of results.md that compares a step with other codes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from posteriori.studies.guide.cells import filled
 from posteriori.studies.table import Table
 
 Read = Callable[[Job], dict[str, Any] | None]
-#: the loop that the others are compared with, where it is there
+#: the loop that the others are compared with, if it was timed
 FIRST = "official float32"
 
 
 def step_tables(planned: Plan, read: Read) -> list[str]:
-    """The table and what it says; nothing where nothing was measured."""
+    """The table and its text; nothing if nothing was measured."""
     jobs = planned.timings["steps"]
     steps = {job.threads: (job, found) for job in jobs if isinstance(job, Steps) and (found := read(job))}
     memory = {job.loop.name: found for job in jobs if isinstance(job, Memory) and (found := read(job))}

@@ -1,1 +1,1 @@
-"""Results of suites compared: which method is better, by how much, and how sure that is."""
+"""Compares results of suites: which method is better, by how much, and how certain that is."""

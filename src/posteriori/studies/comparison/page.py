@@ -57,11 +57,11 @@ def _lead(results: Results, metric: str, tests: int) -> list[str]:
     better = "More" if METRICS[metric] else "Less"
     return [
         f"{better} {NAMES[metric]} is better. Every difference is paired by picture, with the seeds of a picture "
-        "averaged first, and positive where the method is better. Brackets are 95% bootstrap intervals over pictures, "
-        "each alone.",
-        f"A star marks a difference that is none of chance: Wilcoxon's signed-rank test, corrected by Holm for all "
-        f"{tests} pairs on this page. At most {ALPHA:.0%} of such pages have a false star. Fewer than 6 pictures give "
-        "none.",
+        "averaged first, and positive where the method is better. Brackets are 95% bootstrap intervals over pictures; "
+        "they are not corrected for the number of pairs.",
+        f"A star marks a significant difference: Wilcoxon's signed-rank test with Holm's correction for all {tests} "
+        f"pairs on this page. At most {ALPHA:.0%} of such pages have a false star. Fewer than 6 pictures cannot give a "
+        "star.",
         *(f"{line}." for line in results.about),
         *results.notes,
     ]
@@ -74,18 +74,18 @@ def _section(task: Task, metric: str, pairs: Sequence[Difference], out: Path) ->
     figures = [
         Plot(
             plots.save(_rank_plot(task, order, placed), out / f"ranks-{stem}"),
-            "Mean rank over pictures, 1 the best, with 95% intervals. A method that diverged is last on that picture.",
+            "Mean rank over pictures with 95% intervals; 1 is best. A method that diverged is last on that picture.",
             f"Ranks on {task.name}",
         ),
         Plot(
             plots.save(_front_plot(task, metric), out / f"front-{stem}"),
-            "Against the network calls of a picture. The line is the Pareto front: none with as few calls is better.",
+            f"{NAMES[metric]} against network calls. The line is the Pareto front: none with as few calls is better.",
             f"{NAMES[metric]} against network calls on {task.name}",
         ),
     ]
-    of = f"{task.operator}, sigma {task.sigma:g} on [-1, 1]; " if task.operator else "Methods that are on every task; "
+    of = f"{task.operator}, sigma {task.sigma:g} on [-1, 1]; " if task.operator else "Methods that ran on every task; "
     top = best(task, metric)
-    note = f"{of}{len(task.pictures)} pictures. The difference is to {top.label}, of the best mean, which is bold."
+    note = f"{of}{len(task.pictures)} pictures. Differences are to {top.label}, which has the best mean (bold)."
     rows = [_row(own, top, metric, placed[own.label].text(2), _found(pairs, task, top, own)) for own in order]
     columns = ("method", NAMES[metric], f"difference to {top.label}", "rank", "calls", "diverged")
     title = task.name if task.operator else task.name.capitalize()
@@ -116,7 +116,7 @@ def _signed(found: tuple[Difference, int] | None, metric: str) -> str:
 
 
 def _versions(tasks: Sequence[Task], metric: str, pairs: Sequence[Difference]) -> Section | None:
-    """The same methods from two results or more, each beside the first; None where there are none."""
+    """Methods that several results have, each compared with the first of them; None if there are none."""
     rows = []
     for task in tasks:
         for pair in pairs:
@@ -127,7 +127,7 @@ def _versions(tasks: Sequence[Task], metric: str, pairs: Sequence[Difference]) -
     if not rows:
         return None
     columns = ("method", "task", "against", "there", "here", "difference")
-    note = "The same sampler in other results; a star is corrected as everywhere on this page."
+    note = "The same sampler in different results. Stars are corrected as everywhere on this page."
     return Section("Side by side", tables=[Table("Side by side", note, columns, rows)])
 
 

@@ -1,4 +1,4 @@
-"""Suites' results as they are compared: a number for each picture, method and task."""
+"""Reads the results of suites for comparison: a number for each picture, method and task."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ METRICS = {"psnr": True, "ssim": True, "lpips": False, "lpips_vgg": False, "hole
 
 @dataclass(frozen=True)
 class Measured:
-    """What a method gave on a task: ``values`` (pictures,) in the order of ``Task.pictures``, seeds averaged.
+    """A method's results on a task: ``values`` (pictures,) in the order of ``Task.pictures``, averaged over seeds.
 
-    NaN where it diverged. ``method`` is its whole text, ``source`` the name of the results that it is from.
+    They are NaN where it diverged. ``method`` is its full text, ``source`` the name of the results it comes from.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Results:
-    """``about`` is a line on each of the results, ``notes`` what was left out."""
+    """``about`` has a line for each of the results, ``notes`` says what was left out."""
 
     tasks: tuple[Task, ...]
     about: tuple[str, ...]
@@ -60,7 +60,7 @@ class Results:
 
 @dataclass
 class _Read:
-    """What a file says of a method on a task."""
+    """A file's content for a method on a task."""
 
     operator: str
     sigma: float
@@ -71,9 +71,9 @@ class _Read:
 def read(places: Sequence[str], metric: str) -> Results:
     """The results in ``places``, folders or URLs of `posteriori bench`.
 
-    A task's pictures are those that all its methods have, and a method's label is its name, with more where that does
-    not say which. PosterioriError where there are none, where two results mean different things by a task, where
-    nothing is left to compare, or where nothing was measured of ``metric``.
+    A task's pictures are those that all its methods restored. A method's label is its name, with more if that is not
+    unique. Raises PosterioriError if there are no results, if two of them define a task differently, if nothing is left
+    to compare, or if ``metric`` was not measured.
     """
     need_parquet()
     if metric not in METRICS:
@@ -86,11 +86,11 @@ def read(places: Sequence[str], metric: str) -> Results:
     tasks, notes = [], []
     for task, methods in found.items():
         if len({(own.operator, own.sigma) for own in methods.values()}) > 1:
-            raise PosterioriError(f"the results differ in what they call {task}: compare those of one suite and prior")
+            raise PosterioriError(f"the results define {task} differently: compare results of one suite and prior")
         of = [set(own.values) for own in methods.values()]
         pictures = tuple(sorted(set.intersection(*of)))
         if len(methods) < 2 or not pictures:
-            notes.append(f"{task} is left out: its methods have no picture in common, or there is one alone.")
+            notes.append(f"{task} is left out: its methods have no picture in common, or it has only one method.")
             continue
         if more := len(set.union(*of)) - len(pictures):
             notes.append(f"{task}: {more} pictures that not every method restored are left out.")
@@ -99,7 +99,7 @@ def read(places: Sequence[str], metric: str) -> Results:
             for label, ((source, method), own) in zip(_labels(list(methods)), methods.items(), strict=True)
         )
         if all(own.diverged == len(pictures) for own in measured):
-            raise PosterioriError(f"nothing was measured of {metric} on {task}: give another --metric")
+            raise PosterioriError(f"{metric} was not measured on {task}: give another --metric")
         first = next(iter(methods.values()))
         tasks.append(Task(task, first.operator, first.sigma, pictures, measured))
     if not tasks:
@@ -108,14 +108,14 @@ def read(places: Sequence[str], metric: str) -> Results:
 
 
 def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, str], _Read]]) -> str:
-    """Adds what ``place`` has to ``found``, and says in a line what that is."""
+    """Adds the results in ``place`` to ``found``, and returns a line about them."""
     import pyarrow.parquet as pq
 
     files = Files(place)
     try:
         content = files.get(RESULTS)
     except (FileNotFoundError, NotADirectoryError):
-        raise PosterioriError(f"{place} has no {RESULTS}: give what `posteriori bench` wrote, all of it done") from None
+        raise PosterioriError(f"{place} has no {RESULTS}: give the finished output of `posteriori bench`") from None
     try:
         table = pq.read_table(io.BytesIO(content))
         columns = {key: table[key].to_pylist() for key in _COLUMNS} | {"value": table[metric].to_pylist()}
@@ -124,7 +124,7 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
     for key, values in columns.items():
         kind = _KINDS.get(key, str)
         if not all(isinstance(value, kind) for value in values):
-            raise PosterioriError(f"{place}/{RESULTS} is not a result of a suite (its {key} is of another kind)")
+            raise PosterioriError(f"{place}/{RESULTS} is not a result of a suite (its {key} has the wrong type)")
     for values in zip(*columns.values(), strict=True):
         row = dict(zip(columns, values, strict=True))
         if row["counts"]:
@@ -137,7 +137,7 @@ def _add(name: str, place: str, metric: str, found: dict[str, dict[tuple[str, st
     return f"{name}: the suite {of('suite')} with {with_what}"
 
 
-#: of columns that are no texts
+#: the types of columns that are not text
 _KINDS: dict[str, Any] = {"sigma": float, "calls": int, "counts": bool, "value": float}
 _COLUMNS = ("task", "method", "operator", "sigma", "calls", "sha256", "counts", "suite", "prior", "posteriori")
 
@@ -154,7 +154,7 @@ def _names(places: Sequence[str]) -> list[str]:
 
 
 def _labels(methods: Sequence[tuple[str, str]]) -> list[str]:
-    """A sampler's name; its whole text where results have it twice, and the results where there are several."""
+    """A sampler's name, or its full text if results have the name twice; with the results' name if several are read."""
     short = [(source, text.partition("(")[0]) for source, text in methods]
     several = len({source for source, _ in methods}) > 1
     found = []

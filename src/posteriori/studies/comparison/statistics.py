@@ -11,7 +11,7 @@ import numpy as np
 from posteriori.metrics.intervals import Estimate
 from posteriori.studies.comparison.results import METRICS, Measured, Task
 
-#: of the tests of a page together, as Holm corrects them
+#: the level of all the tests of a page together, after Holm's correction
 ALPHA = 0.05
 
 
@@ -19,7 +19,7 @@ ALPHA = 0.05
 class Difference:
     """``second`` minus ``first`` on a task, over the pictures that both restored, positive where second is better.
 
-    ``p`` is that of no difference; ``holm`` is corrected for all the differences that were tested.
+    ``p`` is the p-value; ``holm`` is corrected for all the differences that were tested.
     """
 
     task: str
@@ -35,7 +35,7 @@ class Difference:
 
 
 def differences(tasks: Sequence[Task], metric: str) -> list[Difference]:
-    """Of each pair of methods on each task."""
+    """The differences of each pair of methods on each task."""
     found = []
     for task in tasks:
         for first, second in combinations(task.methods, 2):
@@ -51,7 +51,7 @@ def differences(tasks: Sequence[Task], metric: str) -> list[Difference]:
 
 
 def p_value(gain: np.ndarray) -> float:
-    """That ``gain`` (N,) lies about 0 as often as not, by Wilcoxon's signed-rank test (exact up to 50)."""
+    """Of Wilcoxon's signed-rank test that ``gain`` (N,) is symmetric about 0 (exact up to N = 50)."""
     from scipy import stats
 
     return float(stats.wilcoxon(gain).pvalue) if gain.any() else 1.0
@@ -67,9 +67,9 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def overall(tasks: Sequence[Task]) -> Task | None:
-    """All tasks as one: the methods that are on each, averaged over the tasks, on the pictures that each has.
+    """All tasks as one: the methods that ran on every task, averaged over tasks, on the pictures that all tasks share.
 
-    None where fewer than two methods or no picture is. ``calls`` are the mean of theirs.
+    None if fewer than two methods or no pictures are left. ``calls`` is the mean over tasks.
     """
     if len(tasks) == 1:
         return tasks[0]
@@ -93,7 +93,7 @@ def _at(task: Task, pictures: Sequence[str]) -> list[int]:
 
 
 def ranks(task: Task, metric: str) -> list[Estimate]:
-    """Of each method, its mean rank over pictures, 1 the best; one that diverged on a picture is last there."""
+    """Each method's mean rank over pictures; 1 is the best. A method that diverged on a picture is last there."""
     from scipy import stats
 
     values = np.stack([own.values for own in task.methods]) * (-1 if METRICS[metric] else 1)
@@ -102,19 +102,19 @@ def ranks(task: Task, metric: str) -> list[Estimate]:
 
 
 def mean(method: Measured) -> Estimate:
-    """Over the pictures where it did not diverge."""
+    """The mean over the pictures where ``method`` did not diverge."""
     values = method.values[np.isfinite(method.values)]
     return Estimate.of(values) if len(values) else Estimate(np.nan, np.nan, np.nan, 0)
 
 
 def best(task: Task, metric: str) -> Measured:
-    """The method of the best mean."""
+    """The method with the best mean."""
     sign = 1 if METRICS[metric] else -1
     return max(task.methods, key=lambda own: -np.inf if np.isnan(mean(own).mean) else sign * mean(own).mean)
 
 
 def front(task: Task, metric: str) -> list[Measured]:
-    """The methods that none beats with as few network calls, by their calls."""
+    """The Pareto front: methods that none beats with as few network calls, sorted by calls."""
     sign, found = 1 if METRICS[metric] else -1, list[Measured]()
     for own in sorted(task.methods, key=lambda own: (own.calls, -sign * mean(own).mean)):
         if np.isfinite(mean(own).mean) and (not found or sign * mean(own).mean > sign * mean(found[-1]).mean):

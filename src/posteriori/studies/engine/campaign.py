@@ -1,4 +1,4 @@
-"""An experiment in its folder: the prior, the runs, and what was decided once for all of them."""
+"""An experiment in its folder: the prior, the runs, and the decisions that hold for all of them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ PLAN = "plan.json"
 class Campaign:
     """Runs under ``out``/runs with one prior; ``out`` is a folder or a URL of fsspec's.
 
-    ``batch`` is the rows of a network call; None takes that of ``out``/plan.json where one of the same prior is
-    there, and else what the memory holds. ``say`` is told what a user should know. ``done`` are the runs that were
-    asked for, by key.
+    ``batch`` is the number of rows of a network call. None takes it from ``out``/plan.json if that has the same prior,
+    and otherwise takes what fits into memory. ``say`` gets messages for the user. ``done`` are the requested runs by
+    key.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Campaign:
     def template(
         self, pictures: Named | None, operator: str, sigma: float | str, seeds: Sequence[int], *, frames: int = 0
     ) -> Run:
-        """A run of these, whose method is still to be set."""
+        """A run with these settings, whose method is still to be set."""
         shape = (self.prior.shape[0], self.prior.shape[1], self.prior.shape[2])
         images = pictures.named if pictures else ()
         identity = (self.name, self.record["sha256"])
@@ -84,14 +84,14 @@ class Campaign:
         return seconds(groups, self.prior, self.executor.n)
 
     def do(self, items: Sequence[Item], pictures: Mapping[str, Tensor], *, later: float = 0.0) -> None:
-        """Does what is missing of ``items``; ``later`` is the seconds of what comes after, for the time left.
+        """Computes what is missing of ``items``. ``later`` are the estimated seconds of later work, for the time left.
 
-        What a group raises is raised.
+        Raises what a group raises.
         """
         self._do(run, items, pictures, later)
 
     def persist(self, items: Sequence[Item], pictures: Mapping[str, Tensor]) -> list[Event]:
-        """``do``, with groups that fail tried again; the failures of those that failed each time."""
+        """As ``do``, but tries groups that fail again. Returns the failures of those that failed every time."""
         with recorded(self.files) as throughput:
             return self._do(persist, items, pictures, 0.0, throughput)
 
@@ -126,7 +126,7 @@ class Campaign:
             return how(left, work, self.runs.store, self.executor, told, place=self.out)
 
     def _heard(self, event: Event) -> None:
-        """Passes on what a group says of itself besides its name: that memory ran out."""
+        """Passes on a group's notes other than its name: that memory ran out."""
         if event.kind == "progress" and event.note != event.job.label:
             self.say(event.note)
 

@@ -1,4 +1,4 @@
-"""What runs will take before they start."""
+"""Estimates how long runs will take."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from posteriori.studies.engine.plan import DENOISE, MEASUREMENT, Rows, Run
 
 
 def steps(run: Run, prior: Prior) -> int:
-    """Network calls that restore one of its groups, a sampler's step counted as one."""
+    """Network calls that restore one group of ``run``, counting one per step of a sampler."""
     if run.method == MEASUREMENT:
         return 0
     return 1 if run.method.startswith(DENOISE) else len(parse_sampler(run.method).path(prior.schedule)) - 1
 
 
 def seconds(groups: Sequence[Rows], prior: Prior, jobs: int = 1) -> dict[str, float]:
-    """Estimated seconds of each of ``groups``, by key, where ``jobs`` share them; a step of each method is timed."""
+    """Estimated seconds of each of ``groups`` by key, if ``jobs`` processes share them. Times a step of each method."""
     rates: dict[str, float] = {}
     estimate = {}
     for group in groups:
@@ -38,7 +38,7 @@ def seconds(groups: Sequence[Rows], prior: Prior, jobs: int = 1) -> dict[str, fl
 
 
 def _seconds_of_a_step(sampler: Sampler, run: Run, prior: Prior) -> float:
-    """Of a whole batch."""
+    """The seconds of a step with a whole batch."""
     x = torch.zeros(run.batch, *prior.shape)
     operator = parse_operator(run.operator, run.shape) if run.operator else None
     like = run.noise.likelihood(operator(x), operator) if operator else Flat(run.batch, run.shape)

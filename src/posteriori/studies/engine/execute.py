@@ -1,4 +1,4 @@
-"""The work of one group of rows, by whichever process does it."""
+"""Computes one group of rows, in any process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from posteriori.studies.engine.work import PREFIXES, Group, compute, joined
 
 @dataclass(frozen=True)
 class Loader:
-    """How a process gets the prior: its name or path, and where and in what it computes."""
+    """How a process loads the prior: its name or path, the device and the arithmetic."""
 
     prior: str
     size: int | None = None
@@ -43,13 +43,13 @@ class Loader:
 
 
 class Compute:
-    """Does groups of rows. ``pictures`` are (3, H, W) by their sha256; ``prior`` is the loader's, if it is at hand."""
+    """Computes groups of rows. ``pictures`` are (3, H, W) by sha256; ``prior`` is the loader's, if loaded already."""
 
     def __init__(self, loader: Loader, pictures: Mapping[str, Tensor], prior: Prior | None = None):
         self.loader, self.pictures, self.prior = loader, pictures, prior
         self.halving: Halving | None = None
 
-    def __reduce__(self):  # every process has a prior of its own
+    def __reduce__(self):  # every process loads its own prior
         return type(self), (self.loader, self.pictures)
 
     def __call__(self, rows: Rows, tick: Tick) -> Result:
@@ -84,5 +84,5 @@ class Compute:
 
 
 def environment(prior: Prior) -> dict[str, Any]:
-    """Of everything that decides what a process computes, besides the settings."""
+    """Everything besides the settings that decides what a process computes."""
     return versions() | arithmetic(prior) | {"threads": torch.get_num_threads()}

@@ -1,4 +1,4 @@
-"""What a run is: everything that decides what it gives, and the name that follows from it."""
+"""A run: everything that decides its result, and the key that follows from it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from posteriori.jobs.key import Job
 from posteriori.likelihoods import GaussianNoise, Measured, Noise
 from posteriori.settings.text import parse_noise_model
 
-#: a run's method where it is no sampler: what SDEdit starts from, and the denoiser's one call at a time t
+#: methods that are no samplers: the estimate that SDEdit starts from, and one call of the denoiser at a time t
 MEASUREMENT, DENOISE = "measurement", "denoise"
 
 
 class Named(Protocol):
-    """Clean pictures, here or elsewhere."""
+    """Clean pictures, loaded or not."""
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
@@ -62,9 +62,9 @@ class Run(Job):
 
     ``prior`` is (name, sha256 of its weights); ``method`` a sampler's text, "measurement" or "denoise(t=100)";
     ``operator`` an operator's text, "" for none; ``sigma`` the noise on [-1, 1], or the text of another noise model;
-    ``images`` are (label, sha256) of each picture, none for samples of the prior alone. A row is a picture with a seed,
-    which draws its noise and the sampler's; rows are done in groups of ``batch``. ``frames`` counts the states that are
-    kept of each row along the path; 1 keeps the result alone, 0 no picture at all.
+    ``images`` are (label, sha256) of each picture, none for samples of the prior alone. A row is a picture with a seed.
+    The seed draws the noise of the measurement and the sampler's. Rows are computed in groups of ``batch``. ``frames``
+    is the number of states kept along each row's path: 1 keeps only the result, 0 no picture.
     """
 
     prior: tuple[str, str]
@@ -92,12 +92,12 @@ class Run(Job):
 
     @property
     def groups(self) -> list[list[tuple[int, int]]]:
-        """The rows of every network call: the unit of work, and of what an interruption loses."""
+        """The rows of every network call. A group is the unit of work, and all that an interruption can lose."""
         return [self.rows[i : i + self.batch] for i in range(0, len(self.rows), self.batch)]
 
     @property
     def shards(self) -> list[Run]:
-        """The same for ``batch`` of the pictures each: a job names its own pictures alone, however many there are."""
+        """This run as several, with ``batch`` pictures each, so that a job lists only its own pictures."""
         return [replace(self, images=self.images[i : i + self.batch]) for i in range(0, len(self.images), self.batch)]
 
     @property
@@ -107,7 +107,7 @@ class Run(Job):
 
 @dataclass(frozen=True)
 class Rows(Job):
-    """A run's i-th group of rows. The arithmetic and the threads are not among its settings: they are in its result."""
+    """A run's i-th group of rows. Arithmetic and threads are not in its settings but in its result."""
 
     run: Run
     i: int
@@ -135,7 +135,7 @@ class Item:
 
 
 def distinct(items: Sequence[Item]) -> list[Item]:
-    """The items without those whose run an earlier one asks for as well."""
+    """The items without those whose run an earlier item has."""
     first: dict[str, Item] = {}
     for item in items:
         first.setdefault(item.run.key, item)

@@ -1,4 +1,4 @@
-"""What finished runs gave, put together from the results of their groups."""
+"""The results of finished runs, put together from the results of their groups."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from posteriori.jobs.store import Store
 from posteriori.studies.engine.plan import Run
 from posteriori.studies.engine.work import METRICS, PREFIXES, joined_pictures, joined_traces
 
-#: every beginning, step and end of a group, by any process: a line of JSON each
+#: a line of JSON for every start, step and end of a group, from any process
 LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. ``calls`` are the network calls that restored one group; every row shared in them."""
+    """A finished run. ``calls`` is the number of network calls of one group, shared by all its rows."""
 
     run: Run
     groups: tuple[GroupResult, ...]
@@ -39,22 +39,22 @@ class Result:
         return {name: np.concatenate([own[name] for own in found]) for name in METRICS}
 
     def by_image(self, name: str) -> np.ndarray:
-        """(images, seeds) of a metric."""
+        """A metric, (images, seeds)."""
         return self.metrics[name].reshape(-1, len(self.run.seeds))
 
     @cached_property
     def trace(self) -> dict[str, np.ndarray]:
-        """t (S,), and (S, rows) of everything that was recorded; empty where a row diverged."""
+        """t (S,), and (S, rows) of everything that was recorded; empty if a row diverged."""
         return joined_traces([arrays(group, "trace") for group in self.groups])
 
     @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
-        """x and y (rows, H, W, 3) and path (F, 2, rows, H, W, 3), uint8, as far as they were kept."""
+        """x and y (rows, H, W, 3) and path (F, 2, rows, H, W, 3), uint8; those that were kept."""
         return joined_pictures([arrays(group, "pictures") for group in self.groups])
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The settings, how and in which files the groups were done, and every row's metrics."""
+        """The settings, the environment, the files of the groups, and every row's metrics."""
         labels = [label for label, _ in self.run.images] or [""]
         rows = [
             {"image": labels[i], "seed": seed, **{name: self.metrics[name][k].item() for name in METRICS}}
@@ -69,9 +69,9 @@ class Result:
 
 
 class Runs:
-    """The runs whose groups lie in a folder or at a URL, ``where``. ``say`` is told of what had to be set aside.
+    """The runs whose groups are in a folder or at a URL, ``where``. ``say`` is told about files that were set aside.
 
-    ``log`` is the file that has every event; None at a URL, where nothing can be added to a file.
+    ``log`` is the file of all events. It is None at a URL, where nothing can be appended to a file.
     """
 
     def __init__(self, where: str | Path, say: Callable[[str], object] = lambda _: None):
@@ -79,7 +79,7 @@ class Runs:
         self.log = Path(self.store.files.root) / LOG if self.store.files.local else None
 
     def read(self, run: Run) -> Result:
-        """What a finished run gave."""
+        """The result of a finished run."""
         found = [group for job in run.jobs if (group := self.store.read(job))]
         if len(found) < len(run.groups):
             raise PosterioriError(f"{run.label} is incomplete in {self.store.files.where}: run the same command again")
@@ -90,12 +90,12 @@ class Runs:
         return {run.key: self.read(run).manifest for run in runs}
 
     def seconds(self, run: Run) -> float:
-        """Wall time that the run's groups took, the last time that each was finished; NaN where it is not known."""
+        """Wall-clock seconds of the run's groups, each as it last finished; NaN if not known."""
         took = seconds_taken(self.log) if self.log else {}
         return sum(took.get(job.key, np.nan) for job in run.jobs)
 
 
 def arrays(group: GroupResult, kind: str) -> dict[str, np.ndarray]:
-    """Those of one of the fields of ``work.Group``, by the names that they have there."""
+    """The arrays of the field ``kind`` of ``work.Group``, by their names there."""
     prefix = f"{PREFIXES[kind]}."
     return {name.removeprefix(prefix): array for name, array in group.arrays.items() if name.startswith(prefix)}

@@ -22,22 +22,22 @@ from posteriori.sampler import State
 from posteriori.settings.text import parse_operator, parse_sampler
 from posteriori.studies.engine.plan import DENOISE, MEASUREMENT, Run
 
-#: told of the network calls so far, after every step
+#: gets the number of network calls so far, after every step
 Tick = Callable[[int], None]
 
 METRICS = ("psnr", "ssim", "lpips", "residual", "hole")
-#: what the names of a ``Group``'s arrays begin with in files, by the field that has them
+#: the prefix of the names of a ``Group``'s arrays in files, by field
 PREFIXES = {"metrics": "figures", "trace": "trace", "pictures": "pictures"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """What a group of B rows gave, as arrays for a file.
+    """The results of a group of B rows, as arrays for a file.
 
-    ``metrics``: (B,) each of psnr, ssim, lpips, residual |y - A x| / (sigma sqrt m) and hole, the PSNR where a mask
-    hides; NaN where there is none, or where the sampler diverged. ``trace``: t (S,), and (S, B) of the S steps each:
-    residual, gradient, psnr of x0hat. ``pictures``, uint8: x and y (B, H, W, 3), and path (F, 2, B, H, W, 3), x_t
-    and x0hat along it.
+    ``metrics``: (B,) each of psnr, ssim, lpips, residual |y - A x| / (sigma sqrt m) and hole, the PSNR of the pixels
+    that a mask hides; NaN where not defined, or if the sampler diverged. ``trace`` of S steps: t (S,), and (S, B) each
+    of residual, gradient, and psnr of x0hat. ``pictures``, uint8: x and y (B, H, W, 3), and path (F, 2, B, H, W, 3)
+    with x_t and x0hat.
     """
 
     metrics: dict[str, np.ndarray]
@@ -47,7 +47,7 @@ class Group:
 
 
 def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor | None, tick: Tick) -> Group:
-    """The group of ``rows``, (picture, seed) each; ``truth`` is (B, 3, H, W), their pictures, where there are any."""
+    """Computes the group of ``rows``, (picture, seed) each. ``truth`` are their pictures, (B, 3, H, W), if any."""
     seeds = [seed for _, seed in rows]
     counted = CountedPrior(prior)
     recorder = _Recorder(run, truth, counted, tick)
@@ -55,14 +55,14 @@ def compute(run: Run, rows: list[tuple[int, int]], prior: Prior, truth: Tensor |
     nothing = {name: np.full(len(rows), np.nan) for name in METRICS}
     try:
         x = _restore(run, like, counted, truth, seeds, recorder)
-    except FloatingPointError:  # a step too long for its prior: this setting has no metrics
+    except FloatingPointError:  # it diverged, e.g. by a step that is too large: this setting has no metrics
         return Group(nothing, {}, {}, counted.calls)
     metrics = nothing | (_metrics(x, truth, like, run.noise.level) if truth is not None else {})
     return Group(metrics, recorder.trace, recorder.pictures(x, like), counted.calls)
 
 
 def joined(parts: Sequence[Group]) -> Group:
-    """The group whose rows were done in ``parts``, one after the other; each row saw the network calls of its own."""
+    """``parts``, computed one after the other, as one group. ``calls`` is that of one part: a row is in no other."""
     first = parts[0]
     metrics = {name: np.concatenate([part.metrics[name] for part in parts]) for name in first.metrics}
     return Group(metrics, joined_traces([part.trace for part in parts]),
@@ -70,7 +70,7 @@ def joined(parts: Sequence[Group]) -> Group:
 
 
 def joined_traces(traces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Traces of the same steps, as of one group; empty where a row diverged."""
+    """Traces of several groups with the same steps, as of one group; empty if a row diverged."""
     if not all(traces):
         return {}
     return {"t": traces[0]["t"]} | {
@@ -79,7 +79,7 @@ def joined_traces(traces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarr
 
 
 def joined_pictures(kept: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Pictures of several groups, as far as all of them have them."""
+    """Pictures of several groups, as of one group; those that all of them have."""
     names = [name for name in kept[0] if all(name in arrays for arrays in kept)]
     return {name: np.concatenate([arrays[name] for arrays in kept], axis=2 if name == "path" else 0) for name in names}
 
@@ -104,7 +104,7 @@ def _restore(
             x0 = prior.denoise(x_t, level).x0
         recorder.keep(x_t, x0)
         return x0.cpu()
-    # by a row's content and seed alone: its company in the batch decides nothing
+    # these depend on a row's content and seed alone, not on the other rows of the batch
     keys = like.keys() if isinstance(like, Measured) else [0] * len(seeds)
     streams = lambda rows: Rng(seeds[rows], keys[rows], device=prior.device)  # noqa: E731
     sampler = parse_sampler(run.method)

@@ -18,7 +18,7 @@ from posteriori.training.data import Dataset, list_names, load_images, load_whol
 class Data:
     """Pictures to evaluate on, uint8: ``held_out`` to denoise, the others at a sample's size, (N, 3, S, S).
 
-    ``training`` is in random order, None where there is none. ``damaged`` says what is wrong with pictures left out.
+    ``training`` is in random order, or None. ``damaged`` says for each picture left out what is wrong with it.
     """
 
     held_out: Dataset
@@ -28,7 +28,7 @@ class Data:
 
 
 def read_data(prior: Prior, request: Request) -> Data:
-    """The pictures as training takes them: centre squares brought to the prior's size, or whole for any size.
+    """The pictures as training reads them: centre squares at the prior's size, or whole pictures for any size.
 
     A sample of a convolutional prior is compared with the centre of a picture at the picture's own resolution.
     """
@@ -47,7 +47,7 @@ def read_data(prior: Prior, request: Request) -> Data:
             return load_whole(source, names, size, prior.stride, tolerant=True)
         return load_images(source, names, size, tolerant=True)
 
-    # without samples none are needed; whether a convolutional prior has memorised windows of them is not asked
+    # without samples none are needed; a convolutional prior is not checked for memorised windows, so that few suffice
     wanted = len(training) if request.samples and not prior.any_size else request.samples
     order = torch.randperm(len(training), generator=generator(request.seed))[:wanted].tolist()
     pictures = load(held_out)

@@ -30,12 +30,12 @@ from posteriori.training.evaluate import SIGMAS
 
 #: x_0 from x_t, (1, 3, H, W), at a level
 Denoiser = Callable[[Tensor, Level], Tensor]
-#: what is asked of a picture besides denoising: how far the denoiser moves it
+#: besides denoising, a picture is asked how far the denoiser moves it
 SHIFT = "shift"
 
 
 def noise_levels(schedule: Schedule) -> dict[str, Level]:
-    """The report's t = 100, where there is such a time, and x_0 + sigma n at the noise levels that training reports."""
+    """The report's t = 100, if the schedule has it, and x_0 + sigma n at the noise levels that training reports."""
     levels = [schedule.level(T_DENOISE)] if schedule.end >= T_DENOISE else []
     named = {f"t = {T_DENOISE} (sigma {level.sigma_bar:.3g})": level for level in levels}
     return named | {f"sigma {sigma:g}": schedule.at_noise(sigma) for sigma in SIGMAS}
@@ -54,9 +54,9 @@ def network_call(prior: Prior) -> Denoiser:
 
 
 def bm3d() -> Denoiser:
-    """BM3D in colour (Dabov et al. 2007), told the noise. PosterioriError where the package is not installed."""
+    """BM3D in colour (Dabov et al. 2007), given the noise level. PosterioriError if the package is not installed."""
     try:
-        bm3d_rgb = importlib.import_module("bm3d").bm3d_rgb  # no dependency, so that no type checker knows it
+        bm3d_rgb = importlib.import_module("bm3d").bm3d_rgb  # no dependency, so type checkers do not know it
     except ImportError:
         raise PosterioriError(
             "--bm3d needs the package bm3d, free for non-commercial use: `pip install bm3d`, or leave --bm3d out"
@@ -71,7 +71,7 @@ def bm3d() -> Denoiser:
 
 @dataclass(frozen=True)
 class Asked(Job):
-    """``what`` is asked of a picture: a denoiser by name, or ``SHIFT``. ``prior`` and ``pixels`` by their sha256."""
+    """One measurement on a picture: ``what`` is a denoiser's name or ``SHIFT``; ``prior`` and ``pixels`` are sha256."""
 
     what: str
     prior: str
@@ -88,7 +88,7 @@ class Asked(Job):
 
 @dataclass(frozen=True)
 class About:
-    """What decides what a picture gives besides the picture: the prior's sha256, its arithmetic, and the seed."""
+    """What decides a result besides the picture: the prior's sha256, its arithmetic, and the seed."""
 
     prior: str
     device: str
@@ -96,7 +96,7 @@ class About:
     seed: int
 
     def asked(self, what: str, images: Dataset) -> list[Asked]:
-        """Of every picture."""
+        """The job of every picture."""
         return [
             Asked(what, self.prior, self.device, self.dtype, name, _sha256(pixels), self.seed)
             for name, pixels in zip(images.names, images.pixels, strict=True)
@@ -111,7 +111,7 @@ def denoising(
     about: About,
     report: Report = lambda _: None,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """PSNR (dB) by denoiser, level and picture; what ``store`` has already is taken from there.
+    """PSNR (dB) by denoiser, level and picture. Results that ``store`` has are read from there.
 
     All denoisers see the same noise, which depends on the seed and the picture alone.
     """
@@ -162,7 +162,7 @@ def psnr_table(
     denoisers: list[str],
     names: list[str],
 ) -> list[Denoising]:
-    """A row a level of what ``denoising`` gave of the pictures ``names``; the first denoiser is the network."""
+    """One row per level of ``denoising``'s results on the pictures ``names``. The first denoiser is the network."""
     rows = []
     for level in levels:
         ours, *theirs = ([psnrs[who][level][name] for name in names] for who in denoisers)

@@ -1,4 +1,4 @@
-"""How far a prior's samples are from real pictures, and whether they are copies of some."""
+"""How far a prior's samples are from real pictures, and whether they are copies of training pictures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from posteriori.studies.evaluation.result import QUANTILE, Distance, Memorisatio
 #: pairs of a sample and its nearest training picture on the sheet
 PAIRS = 10
 
-#: told how much more is done
+#: gets the amount of work just done
 Advance = Callable[[int], None]
-#: a part of the work, by name and total, to what is told of its progress
+#: starts a part of the work with a name and a total, and returns what gets its progress
 Phase = Callable[[str, int], Advance]
 
 
 def kernel_distances(samples: Tensor, held_out: Tensor, training: Tensor | None, *, seed: int) -> list[Distance]:
-    """Of ``samples`` to held-out and training pictures, and between those two: the floor.
+    """The distances of ``samples`` to held-out and training pictures, and between those two, which is the floor.
 
-    ``held_out`` are features, ``training`` uint8 pictures, of which as many are taken as there are samples.
+    ``held_out`` are features. ``training`` are uint8 pictures; as many are used as there are samples.
     """
     drawn = pooled_features(samples)
     pairs = {"samples, held-out": (drawn, held_out)}
@@ -53,14 +53,14 @@ def nearest(queries: Tensor, references: Tensor, tick: Advance) -> tuple[Tensor,
             found, at = (r.square().sum(1) - 2 * q @ r.T).min(1)  # |q - r|^2 less |q|^2
             closer = found < least
             least[closer], which[closer] = found[closer], first + at[closer]
-            # anew, because the difference above has lost the digits of a small one
+            # computed again, since the difference above loses the digits of a small distance
             distance[closer] = (q[closer] - r[at[closer]]).square().mean(1).sqrt()
         tick(len(block))
     return distance, which
 
 
 def memorisation(samples: Tensor, held_out: Tensor, training: Tensor, path: Path, phase: Phase) -> Memorisation:
-    """The distances, and at ``path`` the samples nearest to a training picture above those pictures."""
+    """The distances. Writes to ``path`` the samples nearest to training pictures, above those pictures."""
     queries = torch.cat([samples, floats(held_out)])
     distance, which = nearest(queries, training, phase("nearest training pictures", len(training)))
     ours, theirs = distance.split([len(samples), len(held_out)])

@@ -1,4 +1,4 @@
-"""What an evaluation of a prior is asked, what it found, and its tables."""
+"""The request for an evaluation of a prior, its results, and their tables."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from posteriori.restore.checks import SIGMA
 from posteriori.studies.table import Table
 from posteriori.studies.tasks import T_DENOISE
 
-#: DDPM steps of a sample, as many as the sheets of a training run have
+#: DDPM steps of a sample, as in the sheets of a training run
 STEPS = 100
-#: the share of the held-out pictures that is nearer to the training set than the threshold of memorisation
+#: the threshold of memorisation is this quantile of the held-out pictures' distances to the training set
 QUANTILE = 0.05
 
 
@@ -28,8 +28,8 @@ QUANTILE = 0.05
 class Request:
     """What to evaluate, and on what: ``holdout`` is a slice of the sorted names of ``images``, "" for all of them.
 
-    ``prior`` is its name or path. The first ``skip`` held-out pictures are left out, the pictures that are not held
-    out are the training set; ``samples`` are drawn from the prior; ``bm3d`` asks for BM3D beside it.
+    ``prior`` is its name or path. The first ``skip`` held-out pictures are left out. The pictures that are not held
+    out are the training set. ``samples`` are drawn from the prior. ``bm3d`` compares it with BM3D.
     """
 
     prior: str
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Denoising:
-    """PSNR (dB) of one network call at ``level``, of BM3D on the same pictures, and of the first less the second."""
+    """PSNR (dB) of one network call at ``level``, of BM3D on the same pictures, and the difference."""
 
     level: str
     network: Mean
@@ -79,8 +79,8 @@ class Distance:
 class Memorisation:
     """RMS distances of pictures to the nearest training picture or its mirror image, on [-1, 1].
 
-    ``samples`` and ``held_out`` are medians; ``nearer`` is the share of samples below ``threshold``, the held-out
-    pictures' quantile of ``QUANTILE``; ``m``, ``n`` and ``training`` count samples, held-out and training pictures.
+    ``samples`` and ``held_out`` are medians. ``nearer`` is the share of samples below ``threshold``, the ``QUANTILE``
+    quantile of held-out pictures. ``m``, ``n`` and ``training`` count samples, held-out and training pictures.
     """
 
     m: int
@@ -94,7 +94,7 @@ class Memorisation:
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the denoiser moves ``n`` held-out pictures (``runs.checks``): the median, and 95% of them."""
+    """How far the denoiser moves ``n`` held-out pictures (``restore.checks``): the median, and 95% of them."""
 
     n: int
     median: float
@@ -109,9 +109,9 @@ class Shift:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured; ``distances`` is empty without samples, ``memorisation`` None without a training set as well.
+    """What was measured. ``distances`` is empty without samples, ``memorisation`` None without samples or training set.
 
-    ``damaged`` says of every picture that was left out what is wrong with it.
+    ``damaged`` says for each picture left out what is wrong with it.
     """
 
     denoising: list[Denoising]

@@ -51,12 +51,12 @@ def evaluate(
     overwrite: bool,
     progress: Progress,
 ) -> Evaluation:
-    """Evaluates ``prior``, of which ``record`` is ``prior_record``; ``progress`` shows ``NOTE``.
+    """Evaluates ``prior``. ``record`` is its ``prior_record``; ``progress`` has the column ``jobs.progress.NOTE``.
 
     ``out`` gets denoising.json and shifts.json (every picture's PSNR and shift), samples/, samples.png, nearest.png,
-    evaluation.json and evaluation.md; what a stopped run left there is gone on from. A prior that is a folder keeps the
-    range of its pictures' shift, which restorations are compared with. Raises FileExistsError where ``out`` holds what
-    other settings made, unless ``overwrite``, and PosterioriError where the pictures are too few or cannot be read.
+    evaluation.json and evaluation.md; an interrupted evaluation resumes from these. If the prior is a folder, the range
+    of the pictures' shift is written into it, to check restorations against. Raises FileExistsError if ``out`` holds
+    results of other settings, unless ``overwrite``, and PosterioriError if pictures are too few or cannot be read.
     """
     denoisers = {"network": network_call(prior)} | ({"bm3d": bm3d()} if request.bm3d else {})
     sampler, store = DDIM(steps=STEPS), Store(out / RESULTS)
@@ -81,7 +81,7 @@ def evaluate(
     shift = Shift.of(list(moved.values()))
     distances, memorised = [], None
     if request.samples:
-        real = pooled_features(floats(data.windows))  # before the samples: it says what is wrong with the pictures
+        real = pooled_features(floats(data.windows))  # before sampling, so that bad pictures are reported at once
         folder = out / "samples"
         folder.mkdir(exist_ok=True)
         x = draw(
@@ -125,7 +125,7 @@ def _claim(
     made_with = read_json(out / RESULT).get("settings") if (out / RESULT).is_file() else None
     if not overwrite and made_with not in (None, settings):
         raise FileExistsError(
-            f"{out} holds an evaluation made otherwise: give another --out, or --overwrite to replace it"
+            f"{out} holds an evaluation with other settings: give another --out, or --overwrite to replace it"
         )
     if made_with != settings:
         write_json({"settings": settings}, out / RESULT)

@@ -37,11 +37,11 @@ from posteriori.rng import generator
 from posteriori.samplers import DPIR
 from posteriori.studies.page import fill_marks
 
-#: pictures, kernels, and those whose file is not turned by 180 degrees, as the least squares of sharp and blurred say
+#: pictures, kernels, and kernels whose file is not rotated by 180 degrees, as a least-squares fit shows
 PICTURES, KERNELS, UPRIGHT = (1, 2), range(1, 9), (4, 8)
 #: steps of DPIR
 STEPS = 8
-#: pixels along the frame that do not count, besides the shift
+#: pixels along the frame that do not count, in addition to the shift
 BORDER = 15
 #: error ratios below this are a success
 SUCCESS = 3
@@ -51,17 +51,17 @@ BLURS = ("none", "gaussian 1", "gaussian 2", "gaussian 3", "motion 0", "motion 1
 
 
 def true_kernel(folder: Path, number: int) -> np.ndarray:
-    """As y = k * x has it."""
+    """k of y = k * x."""
     k = np.asarray(Image.open(folder / f"gt/kernel{number}.png"), dtype=np.float64)
     k = k if number in UPRIGHT else k[::-1, ::-1]
     return k / k.sum()
 
 
 def aligned_error(x: np.ndarray, truth: np.ndarray) -> float:
-    """The mean square of x - truth, the least over all shifts of x to an eighth of a pixel, the frame cropped.
+    """The mean square of x - truth without the frame, the least over all shifts of x to an eighth of a pixel.
 
-    As Levin et al. 2009 compare, for a shift of the kernel is one of the picture: whole pixels by the correlation of
-    edges, then parts of one by splines.
+    Levin et al. 2009 compare like this, since a shift of the kernel shifts the picture. Whole pixels are found by
+    correlating edges, fractions by splines.
     """
     window = np.outer(*(np.hanning(side) for side in x.shape))
     a, b = (np.fft.rfft2(np.hypot(*np.gradient(own)) * window) for own in (x, truth))
@@ -79,7 +79,7 @@ def aligned_error(x: np.ndarray, truth: np.ndarray) -> float:
 
 
 def deconvolved(y: Tensor, k: np.ndarray, prior: Any) -> np.ndarray:
-    """Luminance on [0, 1] of what DPIR makes of ``y``, (1, 3, H, W), in its frame."""
+    """``y``, (1, 3, H, W), restored by DPIR with the kernel ``k``: luminance on [0, 1], in ``y``'s frame."""
     shape = y.shape[1], y.shape[2] + k.shape[0] - 1, y.shape[3] + k.shape[1] - 1
     operator = Blur(shape, Array(k), border="valid")
     x = sample(prior.at(shape[1:]), Gaussian(y, operator, INEXACT), DPIR(steps=STEPS), progress=False)[0, 0]
@@ -88,7 +88,7 @@ def deconvolved(y: Tensor, k: np.ndarray, prior: Any) -> np.ndarray:
 
 
 def shake(folder: Path, picture: int, number: int, prior: Any) -> dict[str, Any]:
-    """What is found in one real picture, and what comes of it."""
+    """Finds the kernel of one real picture, and restores the picture with it and with the true one."""
     y = load_image(folder / f"im{picture}_kernel{number}_img.png")
     truth = luminance(load_image(folder / f"gt/im{picture}.png"))
     true, started = true_kernel(folder, number), time.process_time()
@@ -110,7 +110,7 @@ def shake(folder: Path, picture: int, number: int, prior: Any) -> dict[str, Any]
 
 
 def simulated(name: str, blur: str, noise: float, *, grey: bool) -> dict[str, Any]:
-    """What is found in a part of a bundled picture with a known blur."""
+    """Finds a known blur in a part of a bundled picture."""
     height, width = SIDES
     kind, _, size = blur.partition(" ")
     margin = 12
@@ -142,7 +142,7 @@ def _shake_table(found: dict[str, dict[str, Any]]) -> list[str]:
     text = f"Error ratios below {SUCCESS}: {below} of {len(ratios)}; the median is {np.median(ratios):.2f}. "
     text += "Mean PSNR {:.2f} dB measured, {:.2f} with the true kernels, {:.2f} blind. ".format(*means)
     right = int((ratios[sure] < SUCCESS).sum())
-    text += f"It is sure of {sure.sum()} kernels, of which {right} have a ratio below {SUCCESS}."
+    text += f"The search is sure of {sure.sum()} kernels; {right} of these have a ratio below {SUCCESS}."
     return [*lines, "", fill(text, 120)]
 
 
@@ -155,7 +155,7 @@ def _simulated_table(found: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _drawn(found: dict[str, dict[str, Any]], folder: Path, path: Path, side: int = 45) -> None:
-    """The true kernels above those that were found, their middles in the middle."""
+    """Draws the true kernels above those that were found, each in the middle of its tile."""
 
     def tile(k: np.ndarray) -> np.ndarray:
         whole = np.zeros((side, side))
@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds real/levin")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", type=Path, help="what is between its marks is written again")
+    parser.add_argument("--page", type=Path, help="page whose text between marks is rewritten")
     parser.add_argument(
         "--only", help="one picture, such as im1_kernel1, or one simulated, such as 'coffee, none, 0.01'"
     )

@@ -1,6 +1,6 @@
-"""One sampler on one operator over held-out pictures: measured once.
+"""Measures one sampler on one operator over held-out pictures, and keeps the result.
 
-Shared by the benches that write the pages on uncertainty and on choosing. What was measured is not measured again.
+The scripts that write the pages on uncertainty, choosing and fronts share it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ OPERATORS = {
     "super-resolution": "downsample(factor=2)",
     "denoising": "identity",
 }
-#: fields for time alone: these make many calls at every one of their steps
+#: fewer inner steps to save time: these samplers make many calls at every step
 FEWER: dict[str, dict[str, Any]] = {
     "daps": {"langevin_steps": 20},
     "mala": {"inner": 2},
@@ -57,9 +57,9 @@ FEWER: dict[str, dict[str, Any]] = {
     "pnpdm": {"inner": 5},
     "repaint": {"repeats": 3},
 }
-#: all but the one that looks at no measurement
+#: all samplers but the unconditional one
 METHODS = tuple(cls for cls in SAMPLERS if cls is not DDIM)
-#: of the intervals that are scored
+#: the level of the intervals that are scored
 LEVEL = 0.9
 #: ends of the bins of a histogram of |z|; zeros fall below the first
 EDGES = np.geomspace(1e-3, 1e3, 601)
@@ -67,7 +67,7 @@ EDGES = np.geomspace(1e-3, 1e3, 601)
 
 @dataclass(frozen=True)
 class Cell(Job):
-    """``sampler`` is a text with all fields; ``pictures`` the first and the end of the held-out ones; ``n`` samples.
+    """``n`` samples of ``sampler``, a text with all fields, for the held-out ``pictures`` (the first, the end).
 
     ``sigma`` is the noise on [-1, 1], ``size`` the pictures' side in pixels.
     """
@@ -90,10 +90,10 @@ class Cell(Job):
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """The options of the benches that share these."""
+    """The options that the scripts share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps the results")
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     return parser
@@ -105,13 +105,13 @@ def fewer() -> str:
 
 
 def filled(text: str) -> str:
-    """Paragraphs of Markdown broken to lines."""
+    """Wraps paragraphs of Markdown."""
     parts = [" ".join(part.split()) for part in text.strip().split("\n\n")]
     return "\n\n".join(fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in parts)
 
 
 def cell(cls: type[Sampler], operator: str, steps: int, pictures: tuple[int, int], n: int) -> Cell:
-    """On PRIOR, with the sampler's preset, and for some fewer inner steps."""
+    """A cell on PRIOR with the sampler's preset; some samplers take fewer inner steps."""
     prior = network(PRIOR, 64)
     on, fewer = parse_operator(operator, prior.shape), FEWER.get(cls.name, {})
     sampler = resolve(cls, on, prior, steps=steps, sigma=SIGMA_Y, **fewer).sampler
@@ -129,11 +129,12 @@ def _record(name: str) -> dict[str, Any]:
 
 
 def measure(own: Cell, data: Path) -> dict[str, np.ndarray]:
-    """What the samples x of every picture are worth.
+    """Draws n samples for each of F pictures, and scores them.
 
-    psnr, lpips, residual (F, n), and the first two of the mean of n (F,); of n > 1 interval_score (F,), the standard
-    deviation std (F, 2) and the histogram z of |z| (F, 2, bins), where A sees and where a mask hides. The cost of one
-    sample of one picture: network calls, vjps and seconds of one core. Nothing else where the sampler diverged.
+    Gives psnr, lpips and residual (F, n), and psnr_mean and lpips_mean of the samples' mean (F,). For n > 1 also
+    interval_score (F,), the standard deviation std (F, 2) and the histogram z of |z| (F, 2, bins), both for the pixels
+    that A observes and for those that a mask hides. The cost is per sample: network calls (calls), vjps, and seconds of
+    one core. If the sampler diverged, there is only the cost.
     """
     prior = network(own.prior, own.size)
     operator = parse_operator(own.operator, prior.shape)
@@ -172,7 +173,7 @@ def _metrics(x: Tensor, truth: Tensor, operator: Operator, like: Gaussian) -> di
 
 
 def _interval_score(x: Tensor, truth: Tensor) -> Tensor:
-    """Width of the intervals at LEVEL plus 2 / (1 - LEVEL) of what the truth lies outside: the mean, low is good.
+    """The mean of the width of the intervals at LEVEL plus 2 / (1 - LEVEL) times the truth's distance outside.
 
     Gneiting and Raftery 2007, "Strictly proper scoring rules, prediction, and estimation", eq. 43.
     """
@@ -186,13 +187,13 @@ def _histogram(z: Tensor) -> Tensor:
 
 
 def read(own: Cell, out: Path) -> dict[str, np.ndarray] | None:
-    """What ``own`` gave, None where it has not been measured."""
+    """The results of ``own``, None if it has not been measured."""
     found = Store(out).read(own)
     return found.arrays if found else None
 
 
 def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
-    """Measures what is missing of ``cells``; ``jobs`` is the number of processes, of one thread each."""
+    """Measures the missing ``cells`` in ``jobs`` processes of one thread each."""
     store = Store(out, print)
     left = missing(cells, store)
     with shown("measuring", {own.key: _work(own) for own in left}) as report:
@@ -200,7 +201,7 @@ def do(cells: Sequence[Cell], data: Path, out: Path, jobs: int) -> None:
 
 
 def _work(own: Cell) -> float:
-    """In rows and levels: what a sampler does at each is not known before."""
+    """The work in pixels and levels; a sampler's calls at each level are not known in advance."""
     levels = parse_sampler(own.sampler).path(network(own.prior, own.size).schedule)
     return float((own.pictures[1] - own.pictures[0]) * own.n * own.size**2 * len(levels))
 
@@ -217,9 +218,9 @@ class Measured:
 
 
 def write_choices(entries: Sequence[choosing.Choice], out: Path) -> None:
-    """Writes choosing.toml into ``out``: ``entries``, and of the package's those of other priors, goals and operators.
+    """Writes choosing.toml into ``out``: ``entries``, and the package's entries for other priors, operators and goals.
 
-    A point estimate stays only beside an entry of its prior and operator that stays.
+    The package's point estimate for a prior and operator is kept only together with its entry for GOALS[0].
     """
     measured = {(own.prior, own.operator, own.goal.replace(choosing.ESTIMATE, choosing.GOALS[0])) for own in entries}
     kept = [

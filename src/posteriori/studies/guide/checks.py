@@ -1,11 +1,11 @@
-"""How often the two checks of a restoration are right: 64 good ones and 64 bad ones of pictures that chose nothing.
+"""How often the two checks of a restoration are right: on 64 good and 64 bad ones, of pictures not used for tuning.
 
     python -m posteriori.studies.guide.checks --data DATA --prior faces-64
 
-Good: what ``auto`` gives, told the truth. Bad, 16 each: DiffPIR with its paper's values, which leave noise; DDRM told a
-fifth of the noise; ``auto`` told a blur of sigma 2.5 where it is 1.5; ``auto`` told four times the noise. Faces are
-64 held-out ones that are reported, photographs 128-pixel centres of the ImageNet samples in photos.zip, of which
-``photo`` has seen none.
+Good ones are by ``auto`` with the true operator and noise. Bad ones, 16 of each kind: DiffPIR with its paper's values,
+which leave noise; DDRM with a fifth of the noise; ``auto`` with a blur of sigma 2.5 instead of 1.5; ``auto`` with four
+times the noise. Faces are the 64 held-out ones for reporting. Photographs are 128-pixel centres of the ImageNet samples
+in photos.zip; ``photo`` was not trained on them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def auto(prior: Prior, operator: Operator, sigma: float) -> Sampler:
 
 
 def restorations(prior: Prior, truth: Tensor) -> Iterator[tuple[str, Operator, Tensor, Tensor, float]]:
-    """(kind, operator told, y, x, noise told) of each."""
+    """(kind, assumed operator, y, x, assumed noise) of each restoration."""
     for i, row in enumerate(truth):
         own = row[None]
         operator = parse_operator(OPERATORS[i % 3], prior.shape)

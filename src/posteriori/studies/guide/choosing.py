@@ -1,10 +1,10 @@
-"""Which sampler to take, for each prior, operator and noise: measures, and writes choosing.toml and the page.
+"""Measures which sampler to take for each prior, operator and noise; writes choosing.toml and the page.
 
     python -m posteriori.studies.guide.choosing --data DATA --out out/choosing --page docs/choosing.md
 
-Candidates are measured on held-out pictures; what is chosen, and what came second, on others that chose nothing, beside
-a classical method tuned with the truth in hand. A stopped run resumes. It is to be run again when a
-prior's weights change: OUT/choosing.toml then takes the place of the one in settings/.
+Candidates are measured on held-out pictures. The choices, and the best in PSNR, are measured again on other pictures,
+as is a classical method that is tuned with the truth known. A stopped run resumes. Run it again when a prior's weights
+change: OUT/choosing.toml then replaces the one in settings/.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOISES = (0.05, 0.01, 0.2)
 PRIORS = {"photo": 128, "faces-64": 64, "faces-128": 128}
 BAYES, CAUTIOUS, DDRM = "diffpir(lambda_=1.0, zeta=1.0)", "diffpir(lambda_=3.0, zeta=1.0)", "ddrm(eta=0.85)"
 DPIR = "dpir(lambda_=0.23, sigma_max=0.384, sigma_min=0.01)"
-#: from a level at which a hole is filled
+#: starts at a noise level that is high enough to fill a hole
 DPIR_FROM_AFAR = "dpir(lambda_=0.23, sigma_max=2.0, sigma_min=0.01)"
 #: (sampler, steps) on each operator
 CANDIDATES = {
@@ -46,13 +46,13 @@ CANDIDATES = {
     "deconvolution": ((BAYES, 30), (BAYES, 100), (CAUTIOUS, 30), (DDRM, 30), (DPIR, 16)),
     "super-resolution": ((BAYES, 30), (BAYES, 100), (CAUTIOUS, 30), (DDRM, 30), (DPIR, 16)),
 }
-#: the held-out pictures that choose, and those that are tested on
+#: the held-out pictures for choosing, and those for testing
 CHOOSING = {"photo": (0, 4), "faces-64": (0, 3), "faces-128": (0, 3)}
 TESTED = {"photo": (8, 14), "faces-64": (32, 35), "faces-128": (32, 35)}
-#: the most noise at which a point estimate is a candidate: of a photograph blurred at 0.05, DPIR's has 0.1 dB more than
-#: DiffPIR's, a much higher LPIPS, and a hatching that one sees
+#: the highest noise for which a point estimate is a candidate: on a blurred photograph at 0.05, DPIR's has 0.1 dB
+#: more than DiffPIR's, but a much higher LPIPS and a visible hatched pattern
 POINT_UP_TO = 0.01
-#: what is no worse than the best: dB for fidelity, a share of LPIPS for looks
+#: how much worse than the best still counts as equal: dB for fidelity, a share of LPIPS for looks
 ENOUGH = {"fidelity": 0.1, "looks": 0.05}
 
 #: what one noisy picture is restored with
@@ -73,7 +73,7 @@ class Problem:
 
     @property
     def candidates(self) -> list[Setting]:
-        """For time, of faces-128 those of at most 30 steps; point estimates where the noise is low."""
+        """Point estimates only at low noise; for faces-128 at most 30 steps, to save time."""
         own = [c for c in CANDIDATES[self.operator] if self.prior != "faces-128" or c[1] <= 30]
         return [c for c in own if self.sigma <= POINT_UP_TO or not is_point(c)]
 
@@ -85,10 +85,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Result:
-    """What is chosen for a problem by goal, what was best in PSNR, and both on the pictures that chose nothing.
+    """The choices for a problem by goal, the best in PSNR, and the metrics of both on the test pictures.
 
-    ``drawn`` is the choice among those whose samples differ, ``chosen`` what one picture is restored with: to denoise,
-    one call, and for fidelity a point estimate where that is the best.
+    ``drawn`` are the choices among samplers whose samples differ. ``chosen`` are those for a single restoration: one
+    call for denoising, and for fidelity a point estimate if that is best.
     """
 
     problem: Problem
@@ -104,7 +104,7 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps the results")
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--priors", nargs="+", default=list(PRIORS), choices=list(PRIORS))
@@ -142,16 +142,16 @@ def is_point(setting: Setting) -> bool:
 
 
 def picks(found: dict[Setting, Metrics]) -> dict[str, Setting]:
-    """By goal; the estimate for fidelity is chosen among all, the others among those whose samples differ."""
+    """The choices by goal. The estimate for fidelity may be any candidate; for the others, samples must differ."""
     drawn = {c: metrics for c, metrics in found.items() if not is_point(c)}
     own = {goal: pick(goal, drawn) for goal in ENOUGH}
     return own | {choosing.ESTIMATE: pick("fidelity", found), "best": best(found)}
 
 
 def pick(goal: str, found: dict[Setting, Metrics]) -> Setting:
-    """Of those that are no worse than the best in PSNR or in LPIPS, the one of the fewest network calls.
+    """The setting with the fewest network calls among those as good as the best in PSNR or in LPIPS.
 
-    Of several of these the one whose residual is nearest to 1: the others have the measurement's noise in them.
+    Ties are broken by the residual nearest to 1: the others have fitted the measurement's noise.
     """
     able = {c: f for c, f in found.items() if "psnr" in f}  # the others diverged
     if goal == "fidelity":
@@ -182,14 +182,14 @@ def result(p: Problem, found: dict[Setting, Metrics], chosen: dict[str, Setting]
 
 @torch.no_grad()
 def one_call(p: Problem, y: Tensor, truth: Tensor) -> Metrics:
-    """The denoiser's own."""
+    """The metrics of one call of the denoiser."""
     prior = network(p.prior, PRIORS[p.prior])
     x = prior.denoise(y, prior.schedule.at_noise(p.sigma)).x0
     return {"psnr": psnr(x, truth).numpy(), "lpips": lpips(x, truth).numpy(), "calls": np.array(1.0)}
 
 
 def rows(r: Result) -> Iterator[dict[str, float | str]]:
-    """For programs: every candidate on the pictures that chose."""
+    """Rows of the CSV: every candidate on the pictures for choosing."""
     p = r.problem
     for (sampler, steps), f in r.found.items():
         row = {"prior": p.prior, "operator": p.operator, "noise": p.sigma, "sampler": sampler, "steps": steps}
@@ -198,7 +198,7 @@ def rows(r: Result) -> Iterator[dict[str, float | str]]:
 
 
 def drawing(results: Sequence[Result], path: Path) -> None:
-    """PSNR on the pictures that chose nothing, against the noise, an operator a panel."""
+    """Plots PSNR on the test pictures against the noise, one panel per operator."""
     drawn, axes = figure(len(OPERATORS), 1, width=3.0, height=2.8)
     for panel, operator in zip(axes, OPERATORS, strict=True):
         own = sorted((r for r in results if r.problem.operator == operator), key=lambda r: r.problem.sigma)
@@ -214,7 +214,7 @@ def drawing(results: Sequence[Result], path: Path) -> None:
         panel.set_title(operator, fontsize=9)
         panel.set_xlabel("noise sigma on [-1, 1]")
     axes[0].set_ylabel("PSNR (dB)")
-    axes[0].legend(fontsize=7, frameon=False, loc="lower left")  # the curves fall
+    axes[0].legend(fontsize=7, frameon=False, loc="lower left")  # the curves fall, so this corner is free
     with atomic_path(path) as temporary:
         drawn.savefig(temporary, metadata={"Software": None})
 
@@ -225,7 +225,7 @@ def page(results: Sequence[Result], pictures: str) -> str:
         own = [r for r in results if r.problem.prior == prior]
         alt = f"PSNR of auto, of a classical method and of the measurement with {prior}, against the noise."
         chose, tested = (end - first for first, end in (CHOOSING[prior], TESTED[prior]))
-        counts = f"The settings were chosen on {chose} pictures. The table is of {tested} others."
+        counts = f"The settings were chosen on {chose} pictures. The table is for {tested} other pictures."
         parts += [f"## {prior}, {PRIORS[prior]} pixels", f"![{alt}]({pictures}/{prior}.png)", counts]
         parts.append(table(own).markdown())
     return "\n\n".join(parts) + "\n"
@@ -250,7 +250,7 @@ def _text(setting: Setting) -> str:
 
 
 def entries(r: Result) -> Iterator[choosing.Choice]:
-    """For choosing.toml."""
+    """The entries of choosing.toml."""
     p = r.problem
     operator = read_operator(OPERATORS[p.operator]).name
     for goal, setting in r.drawn.items():
@@ -284,9 +284,9 @@ For an operator that was not measured, `restore` says so and takes a setting tha
 
 ## How were they chosen?
 
-Candidates ran on held-out pictures for each prior, operator and noise, with one sample each. Chosen is the setting with
-the fewest network calls within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS. Ties are broken
-by the residual nearest to 1. The tables report the chosen settings on other pictures that were not used for choosing,
+Candidates ran on held-out pictures for each prior, operator and noise, with one sample each. The setting with the
+fewest network calls within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS, is chosen. Ties are
+broken by the residual nearest to 1. The tables report the chosen settings on other pictures not used for choosing,
 with 95% bootstrap intervals over pictures. `less the best` is the difference to the candidate that had the best PSNR on
 the choosing pictures.
 

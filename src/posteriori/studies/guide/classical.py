@@ -1,8 +1,8 @@
-"""What classical methods give, tuned picture by picture with the truth in hand: the least that a prior must beat.
+"""Classical methods, tuned for each picture with the truth known: the baseline that a prior must beat.
 
 Denoising: the better of total variation (Chambolle 2004) and non-local means (Buades et al. 2005). Deconvolution:
 Wiener with a 1/f^2 prior (the Laplacian). Super-resolution: total variation, then bicubic enlargement. Inpainting:
-non-local means, then Telea 2004. All from scikit-image and OpenCV; nobody who has no truth could tune them so well.
+non-local means, then Telea 2004. All are from scikit-image and OpenCV. Without the truth they cannot be tuned so well.
 """
 
 from __future__ import annotations

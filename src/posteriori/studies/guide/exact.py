@@ -35,13 +35,13 @@ from posteriori.studies.table import Table
 from posteriori.studies.verification.grid import Grid
 
 RUNS, PARTICLES, STEPS, SETS = 2000, (16, 64, 256, 1024), (100, 400), 20
-#: rows of a call: what a processor's cache still likes
+#: rows of a call, few enough for a processor's cache
 ROWS = 32_768
 PROBLEM = Grid(n=RUNS, d=8, d_y=1)
 
 
 class Shared(Rng):
-    """One stream for all rows, where two million would be slow; ``n`` rows to each measurement."""
+    """One stream for all rows, since two million streams would be slow. Each measurement has ``n`` rows."""
 
     def __init__(self, rows: int, n: int, *key: int):
         self.rows, self.n, self.key = rows, n, key
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--written", action="store_true", help="compute nothing, and write what is in OUT")
+    parser.add_argument("--written", action="store_true", help="compute nothing, write the page from OUT")
     asked = parser.parse_args()
     bare = TDS(data_var=100.0, spacing="edm"), MCGDiff(spacing="edm")
     samplers = [sampler.with_steps(steps) for steps in STEPS for sampler in bare]

@@ -1,4 +1,4 @@
-"""Which fields a sampler needs on the problems of `posteriori verify`: measured on seeds that it does not report.
+"""Tunes a sampler's fields on the problems of `posteriori verify`, on seeds that the latter does not report.
 
     python -m posteriori.studies.guide.fields dps scale=0.1:10:log7 --on grid-8 --steps 100
 
@@ -22,13 +22,13 @@ from posteriori.studies.verification.pictures import PowerLawPictures
 from posteriori.studies.verification.plan import FULL, QUICK
 from posteriori.studies.verification.problem import Problem
 
-#: the verification's own begin at 0
+#: the first seed; the verification's begin at 0
 FIRST = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sampler", help="a sampler, with fields that stay: dps or 'dps(gradient=norm)'")
+    parser.add_argument("sampler", help="a sampler with its fixed fields: dps or 'dps(gradient=norm)'")
     parser.add_argument("vary", nargs="+", help="FIELD=VALUES as in `posteriori sweep`")
     parser.add_argument("--on", required=True, help="a problem's family, like grid-80 or pictures-16")
     parser.add_argument("--steps", type=int, required=True)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def lighter(problem: Problem) -> Problem:
-    """Of fewer samples, which is enough to choose by."""
+    """``problem`` with fewer samples, which are enough for tuning."""
     if isinstance(problem, Grid):
         return replace(problem, n=200)
     return replace(problem, pairs=10) if isinstance(problem, PowerLawPictures) else problem

@@ -1,9 +1,9 @@
-"""What every sampler gives and costs: on every operator at several numbers of steps, with faces-64 at noise 0.05.
+"""Measures quality and cost of every sampler on four operators in several numbers of steps: faces-64, noise 0.05.
 
     python -m posteriori.studies.guide.fronts --data DATA --out OUT --page docs/fronts.md --verification out/verify
 
 Writes the page, and to choosing.toml the samplers whose intervals score best. Those are chosen on the first 8 held-out
-faces and measured again on 8 that chose nothing. A stopped run resumes.
+faces and measured again on 8 others. A stopped run resumes.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from posteriori.studies.plots import COLOURS, figure, logarithmic
 from posteriori.studies.table import Table, write_csv
 from posteriori.studies.tasks import SIGMA_Y
 
-#: the rung at STEPS has N samples of each face, and scores their intervals
+#: numbers of steps; in STEPS steps N samples are drawn of each face, and their intervals are scored
 LADDER, N, STEPS = (10, 30, 100), 4, 30
-#: these make so many calls at every step that they have no 100
+#: these do not run in 100 steps, since they make many calls at every step
 LONG = ("daps", "pnpdm", "repaint")
 TUNING, TESTED = (0, 8), (32, 40)
-#: the share of the best interval score that counts as no worse
+#: how much worse than the best interval score still counts as equal, as a share
 ENOUGH = 0.05
 
 
 @dataclass(frozen=True)
 class Point:
-    """A sampler on an operator with so many steps."""
+    """The metrics of a sampler on an operator with a number of steps."""
 
     cls: type[Sampler]
     steps: int
@@ -71,7 +71,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Recommended:
-    """What is recommended on an operator for its intervals; ``tested`` is it on the other faces."""
+    """The sampler recommended on an operator for its intervals; ``tested`` has its metrics on the other faces."""
 
     operator: str
     point: Point
@@ -116,9 +116,9 @@ def main() -> None:
 
 
 def pick(points: Sequence[Point]) -> Point:
-    """Of those whose intervals score no worse than the best, the one whose coverage is nearest to LEVEL.
+    """Among those whose intervals score as well as the best, the one whose coverage is nearest to LEVEL.
 
-    Particles are left out: they depend on how many samples one asks for.
+    Particle methods are left out, since their results depend on the number of samples.
     """
     able = [point for point in points if not point.cls.interacting and "interval_score" in point.metrics]
     least = min(point.mean("interval_score") for point in able)
@@ -131,7 +131,7 @@ def coverage(point: Point) -> float:
 
 
 def front(points: Sequence[Point], cost: str, metric: str) -> list[Point]:
-    """Those that nothing at most as costly beats, from cheap to dear."""
+    """The Pareto front: points that none at most as costly beats, from cheap to dear."""
     sign = -1 if metric == "lpips" else 1
     found: list[Point] = []
     for point in sorted(points, key=lambda p: (p.mean(cost), -sign * p.mean(metric))):
@@ -145,7 +145,7 @@ def calibration(name: str, point: Point) -> Calibration:
 
 
 def row(name: str, point: Point) -> dict[str, float | str]:
-    """For programs."""
+    """A row of the CSV."""
     found: dict[str, float | str] = {"operator": name, "sampler": point.text, "steps": point.steps}
     for metric in ("calls", "vjps", "seconds", "psnr", "lpips", "residual"):
         found[metric] = point.mean(metric)
@@ -190,7 +190,7 @@ def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -
         panel.set_yticks([t for t in ticks if min(values) * 0.8 <= t <= max(values) * 1.2])
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         panel.minorticks_off()
-    else:  # the worst would squeeze the best into a line
+    else:  # without the worst, which would squeeze the best into a line
         values = sorted(point.mean(metric) for point in points)
         panel.set_ylim(values[len(values) // 4] - 1, values[-1] + 0.7)
     panel.set_xlabel("seconds of one core for a sample" if cost == "seconds" else "network calls for a sample")
@@ -228,7 +228,7 @@ def recommended(choices: Sequence[Recommended]) -> Table:
 
 
 def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Table:
-    """What is on a front of PSNR or LPIPS against seconds or calls, and how it is calibrated."""
+    """The points on a front of PSNR or LPIPS against seconds or calls, and their calibration."""
     scored = {p.cls.name: p for p in points if "z" in p.metrics}
     fronted = {
         id(p) for cost in ("seconds", "calls") for metric in ("psnr", "lpips") for p in front(points, cost, metric)
@@ -248,7 +248,7 @@ def fronts(name: str, points: Sequence[Point], distances: dict[str, str]) -> Tab
 
 
 def entry(choice: Recommended) -> choosing.Choice:
-    """For choosing.toml."""
+    """The entry of choosing.toml."""
     tested = choice.tested
     covered = calibration(choice.operator, tested).coverage(LEVEL).mean()
     why = f"{TESTED[1] - TESTED[0]} held-out faces: {tested.mean('psnr'):.2f} dB, LPIPS {tested.mean('lpips'):.4f}, "
@@ -271,8 +271,8 @@ Settings are those of `presets.toml`; to save time some inner steps are reduced 
 held-out faces that are kept for tuning. [Choosing](choosing.md) lists what `auto` takes for each prior and noise.
 
 The first table lists what `auto:uncertainty` takes. Candidates are the samplers within {enough:.0%} of the best
-interval score. Chosen is the one whose {level:.0%} intervals (from {n} samples, in {steps} steps) have the coverage
-nearest to {level:.0%}. The figures are from {tested} other faces that were not used for tuning, with 95% bootstrap
+interval score. The one whose {level:.0%} intervals (from {n} samples, in {steps} steps) have the coverage nearest to
+{level:.0%} is chosen. The figures are from {tested} other faces that were not used for tuning, with 95% bootstrap
 intervals. The interval score is the width plus a penalty where the truth lies outside (Gneiting and Raftery 2007, eq.
 43).
 

@@ -2,9 +2,9 @@
 
     python -m posteriori.studies.guide.gallery --data DATA --out out/gallery --page docs/gallery.md
 
-Needs ImageMagick's `convert`, and the extra `bench`: two of the pictures are scikit-image's. What is in OUT is not
-degraded or restored again. Sheets go beside the page, into a folder of its name: before and after, in parts at 100%.
-Real photographs in DATA/real, which are not ours to show, are restored too, and the page has what that gave.
+Needs ImageMagick's `convert`, and the extra `bench`: two of the pictures are scikit-image's. Pictures in OUT are not
+degraded or restored again. Sheets of parts before and after, at 100%, go into a folder beside the page, of its name.
+Real photographs in DATA/real, which are not ours to show, are restored too; the page has only the results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from posteriori.images.files import load_image, read_bytes, to_tensor
 from posteriori.images.picture import BUNDLED
 from posteriori.metrics import psnr
 
-#: (left, top) of a part, and its side
+#: side of a part, in pixels
 SIDE = 300
 
 Name = Literal["astronaut.png", "camera.png", "chelsea", "coffee"]
@@ -89,7 +89,7 @@ def scratched(source: Path, target: Path) -> None:
 
 
 def written_over(source: Path, target: Path) -> None:
-    """A date and a line of text, and the strokes that a user would paint over them, wider than they are."""
+    """A date and a line of text, and the strokes that a user would paint over them, wider than the letters."""
     text = ["-pointsize", "30", "-annotate", "+30+370", "Pikolo Espresso Bar, 2012", "-pointsize", "22"]
     text += ["-annotate", "+390+40", "12.04.2012 09:41"]
     magick(source, target, "-fill", "#ffd24a", "-stroke", "none", *text, "-alpha", "off")
@@ -98,7 +98,7 @@ def written_over(source: Path, target: Path) -> None:
 
 
 def moved(source: Path, target: Path) -> None:
-    """ImageMagick's motion blur, and what it makes of a single white pixel: the kernel."""
+    """ImageMagick's motion blur, and its kernel, which is the same blur of a single white pixel."""
     blur = ["-motion-blur", "0x4+25"]
     magick(source, target, *blur, "-quality", "95")
     dot = ["-size", "25x25", "xc:black", "-fill", "white", "-draw", "point 12,12", *blur, "-auto-level"]
@@ -113,8 +113,8 @@ def by(*options: str) -> Callable[[Path, Path], None]:
 class Piece:
     """A picture of the gallery: how it is degraded, what restores it, and which parts are shown.
 
-    ``parts`` are (left, top) in the degraded picture, ``side`` a side. ``words`` say what is to be seen. It is not
-    ``scored`` where more was changed than is undone.
+    ``parts`` are (left, top) in the degraded picture, ``side`` their side. ``words`` describe the result. It is not
+    ``scored`` if more was changed than the command restores.
     """
 
     title: str
@@ -266,7 +266,7 @@ def main() -> None:
 
 
 def run(out: Path, *words: str) -> None:
-    """`posteriori` in ``out``, into ``out``/restored; what is there stays."""
+    """Runs `posteriori` in ``out``, into ``out``/restored; results that are there stay."""
     command = [str(Path(sys.executable).with_name("posteriori")), *words]
     subprocess.run([*command, "--out", "restored", "--quiet"], check=True, cwd=out)
 
@@ -321,7 +321,7 @@ def part(picture: Image.Image, left: int, top: int, side: int, scale: int = 1) -
 
 
 def real(data: Path, out: Path) -> str:
-    """What became of the photographs in ``data``: pairs of a shot and the mean of many, and old prints."""
+    """Restores the photographs in ``data``: shots with the mean of many, and old prints. Returns the page's part."""
     shots = sorted((data / "noise").glob("*_real.*"))
     run(out, "denoise", *map(str, shots))
     gains = []

@@ -1,4 +1,4 @@
-"""The held-out faces and how a sampler's restorations of them are scored: shared by the benches."""
+"""The held-out pictures, and the scores of a sampler's restorations of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from posteriori.sampler import Sampler
 from posteriori.studies.tasks import SIGMA_Y
 from posteriori.training.data import list_names, load_images, split_names
 
-#: of the 96 held-out faces the first 32 choose settings, the last 64 are reported
+#: of the 96 held-out faces the first 32 are for choosing settings, the last 64 for reporting
 CHOOSING, REPORTED = slice(0, 32), slice(32, 96)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """The options of every bench on the held-out faces."""
+    """The options of every script on the held-out pictures."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
     parser.add_argument("--out", type=Path, required=True)

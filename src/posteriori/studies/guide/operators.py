@@ -2,9 +2,9 @@
 
     python -m posteriori.studies.guide.operators --data DATA --out out/operators --page docs/operators.md
 
-What runs follows from what a sampler requires. A few candidates are measured on held-out pictures with every operator
-that has a default; the pictures that are shown are the package's own. A stopped run resumes. What the page
-has of priors that are not among --priors stays.
+Which samplers run follows from what they require. A few candidates are measured on held-out pictures with every
+operator that has defaults. The pictures shown are the package's own. A stopped run resumes. The page's sections on
+priors that are not among --priors stay.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ PRIORS = {
     "faces-64": Setup(64, (32, 34), "astronaut"),
     "photo": Setup(128, (8, 10), "chelsea"),
 }
-#: other settings than an operator's own, which would leave little of 64 x 64 pixels
+#: replace an operator's defaults, which would leave little of 64 x 64 pixels
 SET = {"gaussian-blur": "gaussian-blur(sigma=1.5)"}
 #: these need an array
 WITHOUT_DEFAULT = (Dense, Mask)
@@ -106,12 +106,12 @@ def texts() -> list[str]:
 
 
 def noise_of(operator: Operator) -> float:
-    """sigma on [-1, 1]: what is rounded has no other noise."""
+    """sigma on [-1, 1]; 0 for operators that round, which have no other noise."""
     return 0.0 if isinstance(operator, Rounding) else SIGMA_Y
 
 
 def likelihood(operator: Operator) -> Likelihood:
-    """Of nothing, for what it can do."""
+    """The likelihood of a measurement of zeros, to see what it supports."""
     return GaussianNoise(noise_of(operator)).likelihood(torch.zeros(1, *operator.measured_shape), operator)
 
 
@@ -141,7 +141,7 @@ def jobs(prior: str) -> list[Restored]:
 
 
 def pictures_of(prior: str, rows: tuple[int, int], data: Path) -> tuple[Tensor, Tensor]:
-    """The held-out ones, and the one that is shown."""
+    """The held-out pictures, and the one that is shown."""
     own = PRIORS[prior]
     return held_out(prior, data, slice(*rows), own.size), load_image(own.bundled, size=own.size)
 
@@ -178,7 +178,7 @@ def fitting(like: Likelihood) -> tuple[str, str]:
     run: list[str] = []
     needs: dict[str, list[str]] = {}
     for cls in SAMPLERS:
-        requires = cls().requires  # of an instance: some have it of the sampler inside
+        requires = cls().requires  # of an instance: some take it from the sampler inside
         (run if isinstance(like, requires) else needs.setdefault(requires.needs, [])).append(cls.name)
     return ", ".join(run), "; ".join(f"{what}: {', '.join(names)}" for what, names in needs.items()) or "none"
 
@@ -203,7 +203,7 @@ def ranked(found: dict[Restored, Result], operator: str) -> list[tuple[Restored,
 
 
 def most(found: dict[Restored, Result]) -> int:
-    """How many samplers an operator has at most."""
+    """The largest number of samplers ranked on an operator."""
     return max((len(ranked(found, job.operator)) for job in found), default=0)
 
 
@@ -221,7 +221,7 @@ def measured(found: dict[Restored, Result]) -> Table:
 
 
 def drawn(prior: str, operators: Sequence[str], found: dict[Restored, Result], path: Path) -> None:
-    """For each operator the measurement, or how it is drawn, and the best; the truth is at the end."""
+    """Draws for each operator the measurement (or its drawing) and the best restorations; the truth is at the end."""
     truth, images, labels = load_image(PRIORS[prior].bundled, size=PRIORS[prior].size), [], []
     width = 1 + most(found)
     for text in operators:
@@ -246,7 +246,7 @@ def _enlarged(x: Tensor) -> Tensor:
 
 
 def section(prior: str, found: dict[Restored, Result], picture: str) -> str:
-    """What was measured with ``prior``; ``picture`` is the sheet's name."""
+    """The page's section on ``prior``; ``picture`` is the sheet's name."""
     own = PRIORS[prior]
     text = MEASURED.format(n=own.pictures[1] - own.pictures[0], prior=prior, sigma=SIGMA_Y, **own._asdict())
     parts = [heading(prior), filled(text), measured(found).markdown(), failures(found)]
@@ -284,8 +284,8 @@ PSNR in dB of that one picture.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds faces-128.zip and bsds500-train")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
-    parser.add_argument("--page", type=Path, required=True, help="its part below the heading is written again")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps the results")
+    parser.add_argument("--page", type=Path, required=True, help="page whose part below the heading is rewritten")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--priors", nargs="*", default=list(PRIORS), choices=list(PRIORS))
     asked = parser.parse_args()
@@ -297,9 +297,9 @@ def main() -> None:
 
 
 def write(page: Path, priors: Sequence[str], store: Store) -> None:
-    """The part of ``page`` below HEADING, and the pictures, in the folder of its name.
+    """Rewrites the part of ``page`` below HEADING, and the pictures in the folder of its name.
 
-    What it has of other priors than ``priors`` stays.
+    The sections on priors other than ``priors`` stay.
     """
     folder = page.with_suffix("")
     before, _, below = page.read_text("utf-8").partition(HEADING)

@@ -3,7 +3,7 @@
     python -m posteriori.studies.guide.photo --data DATA --prior runs/photo/prior --out out/photo
 
 BM3D (Dabov et al. 2007) is the package bm3d, free for non-commercial use, to be installed by hand. It takes half a
-minute a photograph, so that OUT/bm3d.csv keeps its PSNRs and is read again.
+minute per photograph, so its PSNRs are kept in OUT/bm3d.csv.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIGMAS = (15, 25, 50)
 def score(
     denoise: Callable[[Tensor, Level], Tensor], folder: Path, schedule: Schedule, log: Path
 ) -> dict[int, list[float]]:
-    """PSNR (dB) of every photograph by noise level. ``log`` (sigma, name, PSNR) is filled, and read where it is."""
+    """PSNR (dB) of every photograph by noise level. Reuses those in ``log`` (sigma, name, PSNR), adds others."""
     known = {}
     if log.exists():
         with log.open(newline="") as file:

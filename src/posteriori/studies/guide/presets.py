@@ -21,7 +21,7 @@ from posteriori.studies.tasks import SIGMA_Y
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--size", type=int, help="pixels, where the prior takes any")
+    parser.add_argument("--size", type=int, help="pixels, if the prior takes any size")
     parser.add_argument("--noise", type=parse_noise, default=SIGMA_Y, help="sigma on [-1, 1], like 0.05, or 10/255")
     parser.add_argument("--operators", nargs="+", required=True)
     parser.add_argument("--samplers", nargs="+", required=True)

@@ -1,11 +1,11 @@
-"""Face priors on real faces that no training saw, as a Markdown table: one call, and three restorations.
+"""Compares face priors on held-out real faces in a Markdown table: one network call, and three restorations.
 
     python -m posteriori.studies.guide.real_faces faces-64 out/train/faces-64/prior --data DATA --out out/real-faces
     python -m posteriori.studies.guide.real_faces faces-128 BEFORE --size 128 --data DATA --out out/real-faces-128
 
-The faces are every 40th of ffhq-64.zip, or six of every 40th of CelebA's where they are larger than 64 pixels, and the
-ten of ffhq256/ reduced. The settings are those of the first prior for all of them, so that weights can be compared.
-Sheets of the restorations are left in OUT.
+The faces are every 40th of ffhq-64.zip (above 64 pixels: every 40th of CelebA's, the first six) and the ten of ffhq256/
+reduced. All priors use the settings of the first one, so that their weights can be compared. Sheets of the restorations
+go into OUT.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def one_call(prior: Prior, truth: Tensor) -> Tensor:
 
 
 def restorations(box: Task, blur: Task, first: Prior) -> list[tuple[str, Operator, Sampler]]:
-    """A name each, with its operator and its sampler."""
+    """(name, operator, sampler) of each."""
     dps = resolve(DPS, blur.operator, first, steps=250, sigma=SIGMA_Y).sampler
     return [
         (f"{blur.label}: DiffPIR(1, 1), 30 steps", blur.operator, DiffPIR(steps=30, lambda_=1, zeta=1)),
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("priors", nargs="+", help="names or folders")
     parser.add_argument("--data", type=Path, required=True, help="folder of ffhq256, ffhq-64.zip, faces-real-128.zip")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=64, help="of the faces, in pixels")
+    parser.add_argument("--size", type=int, default=64, help="the faces' side in pixels")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     truth = real_faces(args.data, args.size)

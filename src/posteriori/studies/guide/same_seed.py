@@ -1,9 +1,9 @@
-"""What the same seed gives on another processor: how far every sampler's picture moves with the libraries' arithmetic.
+"""How far a seed's picture differs on another processor: every sampler, under several arithmetics of the libraries.
 
     python -m posteriori.studies.guide.same_seed --dtype float32
 
 restores a face with `faces-64` in 20 steps under each of SETTINGS, in processes of their own, and prints for every
-sampler the largest and the rms difference to the first of them, on 0..255. What is in OUT is not computed again.
+sampler the largest and the rms difference to the first of them, on 0..255. Results in OUT are not computed again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def restore(classes: list[type[Sampler]], dtype: str, into: Path) -> None:
         if (into / f"{cls.name}.npy").exists():
             continue
         sampler = resolve(cls, operator, prior, steps=20, sigma=0.05).sampler
-        found = sample(prior, like, sampler, n=4 if cls.interacting else 1, progress=False)  # one is not weighed
+        found = sample(
+            prior, like, sampler, n=4 if cls.interacting else 1, progress=False
+        )  # one particle has no weights
         np.save(into / f"{cls.name}.npy", found.clamp(-1, 1).numpy())
 
 

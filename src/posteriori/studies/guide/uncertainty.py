@@ -39,9 +39,9 @@ from posteriori.studies.table import Table, write_csv
 TASKS = ("inpainting", "deconvolution")
 STEPS, N = 30, 4
 TUNING, REPORTED, FIRST = (0, 8), (32, 96), (32, 40)
-#: for time alone: these make several calls at every step, and have an eighth of the faces
+#: to save time, samplers that make several calls at every step run on an eighth of the faces
 FEWER_FACES, DEAR = (32, 40), ("annealed-langevin", "daps", "mala", "mmps", "pnpdm", "repaint")
-#: the coverage at LEVEL with which intervals are called right
+#: the coverage at LEVEL that counts as correct
 RIGHT = (0.85, 0.95)
 #: measured again with more steps, on the first of the reported faces
 AGAIN, MORE = (DPS, DiffPIR), 100
@@ -60,18 +60,18 @@ class Calibration:
 
     @cached_property
     def part(self) -> int:
-        """What is looked at: what the mask hides, or everything where there is none."""
+        """Which pixels count: those that the mask hides (1), or all of them if it hides none (0)."""
         return int(self.metrics["z"][:, 1].sum() > 0)
 
     @cached_property
     def factor(self) -> float:
-        """By which intervals at LEVEL must be widened to cover as much of the tuning faces."""
+        """What intervals at LEVEL must be multiplied by to cover that share of the tuning faces."""
         counts = self.tuning["z"][:, self.part].sum(0)
         at = int(np.searchsorted(counts.cumsum() / counts.sum(), LEVEL))
         return float(EDGES[at] / t_quantile(LEVEL, N)) if at < len(EDGES) else np.inf
 
     def coverage(self, level: float, widen: float = 1.0, part: int | None = None) -> np.ndarray:
-        """Of every reported face, (F,)."""
+        """The coverage on every reported face, (F,)."""
         counts = self.metrics["z"][:, self.part if part is None else part]
         inside = counts.cumsum(1)[:, : len(EDGES)] / counts.sum(1, keepdims=True)
         return np.array([np.interp(widen * t_quantile(level, N), EDGES, row) for row in inside])
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def row(c: Calibration) -> dict[str, float | str]:
-    """For programs, and for the page on choosing."""
+    """A row of the CSV."""
     f = c.metrics
     return {
         "sampler": c.name,
@@ -201,12 +201,8 @@ def page(
 
 def verdict(own: Sequence[Calibration], where: str) -> str:
     right = [c.name for c in own if c.right]
-    narrow = [
-        f"{c.name} ({f'{c.factor:.2g}' if np.isfinite(c.factor) else 'none helps'})"
-        for c in own
-        if c.coverage(LEVEL).mean() < RIGHT[0]
-    ]
-    wide = [f"{c.name} ({c.factor:.2g})" for c in own if c.coverage(LEVEL).mean() > RIGHT[1]]
+    narrow = [f"{c.name} ({factor(c)})" for c in own if c.coverage(LEVEL).mean() < RIGHT[0]]
+    wide = [f"{c.name} ({factor(c)})" for c in own if c.coverage(LEVEL).mean() > RIGHT[1]]
     after = [c.name for c in own if not c.right and RIGHT[0] <= c.coverage(LEVEL, c.factor).mean() <= RIGHT[1]]
     text = f"Coverage {where}. Correct as they are, covering {RIGHT[0]:.0%} to {RIGHT[1]:.0%}: {listed(right)}. "
     text += f"Too narrow (factor needed): {listed(narrow)}. Too wide (factor): {listed(wide)}. "
@@ -222,7 +218,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def more_steps(found: Sequence[Calibration], steps: Sequence[tuple[str, str, dict[str, np.ndarray] | None]]) -> str:
-    """On the first reported faces, the coverage as it is with STEPS and with MORE."""
+    """The table of coverage with STEPS and with MORE steps, on the first reported faces."""
     by = {(c.task, c.name): c for c in found}
     faces, rows = FIRST[1] - FIRST[0], []
     for task, name, metrics in steps:

@@ -1,1 +1,1 @@
-"""The report "Diffusion Models for Solving Inverse Problems", made again from runs, with intervals."""
+"""The report "Diffusion Models for Solving Inverse Problems", repeated, with intervals."""

@@ -1,4 +1,4 @@
-"""Running the plan, and what came of it."""
+"""Runs the plan, and holds its results."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from posteriori.studies.report.plan import Scope, Variant
 from posteriori.studies.sweep import Axis, Measured, Point, grid, measured
 from posteriori.studies.tasks import SIGMA_Y, Task, tasks
 
-#: steps of the prior's own samples, and how many the Gaussian is fitted to where no training set is given
+#: steps and number of the prior's own samples, which the Gaussian is fitted to if no training set is given
 _SAMPLE_STEPS, _SAMPLES = 100, 32
-#: training pictures, and axes, of the Gaussian
+#: training pictures that the Gaussian is fitted to, and its axes
 _FITTED, _RANK = 2000, 300
 
 
@@ -59,7 +59,7 @@ class OnTask:
 
 @dataclass
 class Reproduction:
-    """The report's runs, done."""
+    """The report's finished runs."""
 
     campaign: Campaign
     scope: Scope
@@ -81,7 +81,7 @@ def own_samples(campaign: Campaign, n: int) -> Pictures:
 
 
 def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
-    """Without pictures of the user's: the bundled ones and own samples; and all of the samples, for the Gaussian."""
+    """The split if no pictures are given: bundled ones and samples of the prior. Also all samples, for the Gaussian."""
     samples = own_samples(campaign, _SAMPLES)
     n = scope.reported or 8
     bundled = chosen.bundled(campaign.prior.shape[-1])[:n]
@@ -92,7 +92,7 @@ def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
 
 
 def reproduce(campaign: Campaign, split: Split | None, scope: Scope, seeds: tuple[int, ...]) -> Reproduction:
-    """Does every run that is missing."""
+    """Computes the missing runs, and returns the results of all."""
     samples = None
     if split is None:
         split, samples = choose(campaign, scope)
@@ -103,7 +103,7 @@ def reproduce(campaign: Campaign, split: Split | None, scope: Scope, seeds: tupl
     baseline, sample = plan.single_pass(whole), plan.samples(whole, scope.steps, 1, frames=8)
     items = [Item("table 1", baseline), *(item for work in several for item in work.first())]
     items.append(Item("unconditional sample", sample))
-    # the second round costs two thirds of the first, and the ablation what the presets' runs would
+    # the second round costs two thirds of the first; the ablation costs as much as runs with the presets
     again = campaign.estimate([item for work in several for item in work.searched()]) * 2 / 3
     last = campaign.estimate([Item("", run) for work in several for run in work.ablation(0.0)])
     campaign.do(items, everything, later=again + last)
@@ -118,7 +118,7 @@ def reproduce(campaign: Campaign, split: Split | None, scope: Scope, seeds: tupl
 
 
 class _Work:
-    """The runs on one task, in the order in which they can be known."""
+    """The runs on one task. ``second`` and ``third`` depend on the results of those before them."""
 
     def __init__(
         self, campaign: Campaign, task: Task, scope: Scope, seeds: tuple[int, ...], reported: Pictures, tuning: Pictures
@@ -201,9 +201,9 @@ def _gaussian(split: Split, samples: Pictures | None, campaign: Campaign) -> tup
         fitted_to = f"{len(x)} training pictures"
     else:
         x = (samples or own_samples(campaign, _SAMPLES)).x
-        fitted_to = f"{len(x)} samples of the prior, no training set being given"
+        fitted_to = f"{len(x)} samples of the prior (no training set was given)"
     rank = min(_RANK, len(x) - 1)
-    return LowRankGaussian.fit(x, rank, schedule=campaign.prior.schedule), f"{fitted_to}, {rank} axes"
+    return LowRankGaussian.fit(x, rank, schedule=campaign.prior.schedule), f"{fitted_to}, with {rank} axes"
 
 
 def _gaussian_gradient(
@@ -217,5 +217,5 @@ def _gaussian_gradient(
 
 
 def paired(a: Result, b: Result, metric: str) -> Estimate:
-    """``a`` less ``b``, picture by picture."""
+    """``a`` minus ``b``, picture by picture."""
     return Estimate.of(a.by_image(metric) - b.by_image(metric))

@@ -1,4 +1,4 @@
-"""The report's figures 1 to 8, and those of what it did not measure."""
+"""The report's figures 1 to 8, and figures of what it did not measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posteriori.studies.tasks import T_DENOISE
 
 
 def draw(done: Reproduction, folder: Path) -> dict[str, Plot]:
-    """Draws every figure into ``folder``; by name, in the order of the report."""
+    """Draws every figure into ``folder``. Returns them by name, in the order of the report."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for name, caption, alt, make in _all(done):

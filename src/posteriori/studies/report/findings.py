@@ -1,4 +1,4 @@
-"""What held up of the report's claims, said from the numbers."""
+"""Checks the report's claims against the measured numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEGLIGIBLE = 0.1
 
 
 def findings(done: Reproduction) -> list[Finding]:
-    """One for each claim that is checked."""
+    """One finding for each claim that is checked."""
     return [
         _better(done),
         _magnitudes(done),
@@ -32,7 +32,7 @@ def _verdict(*holds: bool) -> str:
 
 
 def _sign(estimate: Estimate) -> bool:
-    """Above zero, by its interval where there is one."""
+    """Whether it is above zero, by its interval if it has one."""
     return estimate.mean > 0 if np.isnan(estimate.low) else estimate.low > 0
 
 

@@ -1,4 +1,4 @@
-"""The report as files: tables as CSV, figures, report.md, and one page that needs nothing else."""
+"""The report as files: tables as CSV, figures, report.md, and one self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Scope:
     fewer: int | None
 
     def with_pictures(self, n: int) -> Scope:
-        """``n`` pictures reported; an eighth of them for ladder and ablation, a sixteenth to tune on, or as before."""
+        """With ``n`` pictures reported; at least an eighth as many for ladder and ablation, a sixteenth for tuning."""
         fewer = self.fewer and max(self.fewer, n // 8)
         return replace(self, reported=n, fewer=fewer, tuning=max(self.tuning, n // 16))
 
@@ -42,7 +42,7 @@ FULL = Scope(reported=None, tuning=8, steps=1000, ladder=(20, 50, 100, 250, 1000
 
 #: the methods of table 1, by the sampler's name
 METHODS: dict[str, type[Sampler]] = {"sdedit": SDEdit, "scoreald": ScoreALD, "dps": DPS}
-#: what is put before a person
+#: names for people
 LABELS = {"measurement": "measurement", "sdedit": "SDEdit", "scoreald": "ScoreALD", "dps": "DPS"}
 #: SDEdit's starting times in the sensitivity analysis; the report's is 500
 T_START = Axis("t_start", (200, 350, 500, 650, 800))
@@ -85,10 +85,10 @@ class Variant:
 
 
 def variants(task: Task, prior: Prior, steps: int) -> list[Variant]:
-    """The four scalings of the ablation; c is what each is tuned by.
+    """The four scalings of the ablation, each tuned by its c.
 
-    Searches begin at the presets. No paper steps along the squared norm's gradient alone; at a residual that is all
-    noise, |r| = sigma sqrt(m), its 2 c |r| g is c g of the norm's preset.
+    Searches begin at the presets. The squared norm has none, as no paper steps along its gradient alone. Its search
+    begins where its step 2 c |r| g equals c g of the norm's preset at |r| = sigma sqrt(m), a residual of pure noise.
     """
 
     def dps(gradient: str) -> DPS:
@@ -108,12 +108,12 @@ def variants(task: Task, prior: Prior, steps: int) -> list[Variant]:
 
 
 def first_round() -> tuple[float, ...]:
-    """Where every variant is tried first: exponents of two."""
+    """The exponents of two that are tried first for every variant."""
     return (-1.0, 0.0, 1.0)
 
 
 def second_round(best: float) -> tuple[float, ...]:
-    """Two more exponents: further out where the best one was at an end, between where it was not."""
+    """Two more exponents: further out if the best one was at an end, in between if it was not."""
     return (best + best, 3 * best) if best else (-0.5, 0.5)
 
 
@@ -128,7 +128,7 @@ def tuning_runs(template: Run, variant: Variant, exponents: Sequence[float]) -> 
 
 
 def ladder(template: Run, task: Task, prior: Prior, scope: Scope) -> dict[str, dict[int, Run]]:
-    """DPS at fewer steps, with DDPM's and with DDIM's, each with the preset for as many."""
+    """DPS at fewer steps, of DDPM and of DDIM, each with the preset for its number of steps."""
 
     def at(steps: int, eta: float) -> Run:
         sampler = resolve(DPS, task.operator, prior, steps=steps, sigma=SIGMA_Y, eta=eta).sampler

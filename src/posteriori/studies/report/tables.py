@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 
 def table_1(done: Reproduction) -> tuple[Rows, Table]:
-    """Every method on both tasks. Seconds are in the text alone: they are no two runs' the same."""
+    """Every method on both tasks. Seconds are only in the text, since they differ from run to run."""
     rows, cells = [], []
     for task, method, result in _results(done):
         metrics = {name: Estimate.of(result.by_image(name)) for name in DIGITS}
@@ -76,7 +76,7 @@ def seconds(done: Reproduction, result: Result) -> float:
 
 
 def timings(done: Reproduction) -> Rows:
-    """Apart from the other tables, which are the same again on the same machine."""
+    """Kept apart from the other tables, which are the same in every run on one machine."""
     return [
         {"task": task, "method": method, "seconds_a_picture": round(seconds(done, result), 4)}
         for task, method, result in _results(done)
@@ -103,7 +103,7 @@ def _flat(estimates: dict[str, Estimate]) -> dict[str, float]:
 
 
 def ablation(done: Reproduction) -> tuple[Rows, Table]:
-    """The four scalings of one gradient, each tuned with as many runs, and unit norm less each."""
+    """The four scalings of one gradient, each tuned with the same number of runs, and unit norm minus each."""
     rows, cells = [], []
     for on in done.tasks:
         unit = on.tuned[0]

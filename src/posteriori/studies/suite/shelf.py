@@ -38,7 +38,7 @@ class Place:
             if min(width, height) < size:
                 raise TooSmall(
                     f"{self.source}/{self.member} is {width} x {height}, the prior's pictures are {size} x {size}: "
-                    "give pictures of at least that size, or a prior of a smaller one"
+                    "give pictures of at least that size, or a prior for smaller pictures"
                 )
 
     def read(self, size: int) -> Tensor:
