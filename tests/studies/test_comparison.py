@@ -124,7 +124,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
     one = written(tmp_path / "one")
     alone = written(tmp_path / "alone", {"ddrm(steps=20)": (0.0, 20)})
     for places, metric, message in (
-        ([str(tmp_path)], "psnr", "has no results.parquet: give what `posteriori bench` wrote"),
+        ([str(tmp_path)], "psnr", "has no results.parquet: give the finished output of `posteriori bench`"),
         ([alone], "psnr", "there is nothing to compare: no task in"),
         ([one, one], "psnr", "give each of the results once"),
         ([one], "lpips", "lpips was not measured on box: give another --metric"),
