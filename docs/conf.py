@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import listed
+from docutils import nodes
 
 from posteriori import __version__
 
@@ -40,5 +41,13 @@ copybutton_prompt_text = "$ "
 
 
 def setup(app):
+    app.connect("doctree-read", lambda app, doctree: mark_long(doctree))
     app.connect("builder-inited", lambda app: listed.write(Path(app.srcdir) / "reference"))
     app.connect("source-read", lambda app, docname, text: text.__setitem__(0, listed.bring_in(docname, text[0])))
+
+
+def mark_long(doctree):
+    """Gives inline code with a word longer than a phone's line a class, by which the style sheet may break it."""
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) > 34:
+            code["classes"].append("long")

@@ -117,7 +117,8 @@ def _prose(text: str | None) -> str:
     """Docstrings as Markdown: code and indented formulas stay, and elsewhere what Markdown would read is escaped."""
     parts = re.split(r"(``.+?``|`.+?`|^ {4}.*$)", text or "", flags=re.MULTILINE)
     parts[1::2] = [part.replace("``", "") if part.startswith("    ") else part for part in parts[1::2]]
-    return "".join(part if i % 2 else re.sub(r"([*_<>|\[\]])", r"\\\1", part) for i, part in enumerate(parts))
+    meant = re.compile(r"([*_<>|\[\]]|(?<=^\d)[.)])", re.MULTILINE)  # "(N +\n1) of" would begin a list
+    return "".join(part if i % 2 else meant.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
 def _command_line() -> str:

@@ -73,8 +73,8 @@ show([s.std(0).mean(0) for s in samples.values()], list(samples), cmap="magma", 
 # %% [markdown]
 # ## Do the intervals hold the truth?
 #
-# An interval of 90% should hold the true value in 90% of the pixels. One face says little: `docs/uncertainty.md` has
-# the coverage on 64 faces, and the factor that the intervals of each sampler need.
+# An interval of 90% should hold the true value in 90% of the pixels. One face says little:
+# [Uncertainty](../uncertainty.md) has the coverage on 64 faces, and the factor that the intervals of each sampler need.
 
 # %%
 for name, found in samples.items():
