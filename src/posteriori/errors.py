@@ -18,8 +18,17 @@ class UsageError(PosterioriError):
     """Options that do not go together, whatever the inputs are."""
 
 
+#: characters of a message, which may quote a file of any size
+MOST = 4000
+
+
 def printable(text: str) -> str:
-    """``text`` in one line that a terminal prints: what else names of files hold, as line breaks, is escaped."""
+    """``text`` in one line that a terminal prints: what else names of files hold, as line breaks, is escaped.
+
+    Of a text longer than ``MOST`` the middle is left out.
+    """
+    if len(text) > MOST:
+        text = f"{text[: MOST // 2]} [...] {text[-MOST // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -114,10 +114,18 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value in ``text``; ValueError where it is not JSON, or nested too deep to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in ``file``; PosterioriError, one line, where there is none."""
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = parse_json(file.read_text("utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise type(error)(f"{file} cannot be read ({error.strerror}): give a JSON file") from None
     except ValueError as error:

@@ -64,6 +64,25 @@ def test_two_commands_that_want_one_folder(command, posteriori, tmp_path):
         )
 
 
+def test_a_folder_that_is_no_result_is_never_replaced(command, posteriori, tmp_path):
+    """Whether with --overwrite or without: what lies in it is the user's."""
+    other = tmp_path / "out" / "face" / "restored.png"
+    other.mkdir(parents=True)
+    (other / "thesis.txt").write_text("mine")
+    for overwrite in ((), ("--overwrite",)):
+        said = one_line(posteriori(*command, *overwrite, "--out", tmp_path / "out"))
+        assert "face exists and is no result of posteriori, for it has no manifest.json: give another --out" in said
+    assert (other / "thesis.txt").read_text() == "mine"
+
+
+def test_a_plan_that_is_damaged(posteriori, tiny_prior, tmp_path):
+    """Of an earlier study in the folder, from which it would go on."""
+    for plan in ("[" * 10**5, "[]", '{"batch": "4"}', "{"):
+        (tmp_path / "plan.json").write_text(plan)
+        said = one_line(posteriori("demo", "--samplers", "ddrm", "--prior", tiny_prior, "-q", "--out", tmp_path))
+        assert re.search(r"plan.json is not (JSON|a plan of posteriori).*: remove it, or give another --out", said)
+
+
 @pytest.mark.parametrize(
     "name", ["CON", "NUL.png", "a\nb", "-rf", "\U0001f642", "x" * 251, os.fsdecode(b"\xff\xfe"), " a. "]
 )

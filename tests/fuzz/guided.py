@@ -1,14 +1,16 @@
 """The readers of binary formats under a fuzzer that sees which of their lines an input reaches: ``make fuzz``.
 
-``python -m tests.fuzz.guided SECONDS OUT [READER...]`` gives each reader so many seconds. What reached new lines and
-what broke the contract stays in the folder OUT/READER; where anything broke it, the exit code is 1. Lines are seen of
-Python alone, not of C and Rust.
+``python -m tests.fuzz.guided SECONDS OUT [READER...]`` gives each reader so many seconds of the processor. What reached
+new lines and what broke the contract stays in the folder OUT/READER; where anything broke it, the exit code is 1. Lines
+are seen of Python alone, not of C and Rust.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,12 +39,15 @@ def readers() -> dict[str, Reader]:
 
 
 class Watched:
-    """Reads inputs, and keeps the first of every different error in ``out``, so that the search goes on."""
+    """Reads inputs for ``seconds``, and keeps the first of every different error in ``out``: the search goes on."""
 
-    def __init__(self, read: Callable[[bytes], None], out: Path):
+    def __init__(self, read: Callable[[bytes], None], seconds: float, out: Path):
         self.read, self.out, self.found = read, out, set()
+        self.end = time.process_time() + seconds
 
     def __call__(self, data: bytes) -> None:
+        if time.process_time() > self.end:
+            os.kill(os.getpid(), signal.SIGUSR1)  # upon which libFuzzer prints its counts and ends
         try:
             self.read(data)
         except Exception as error:
@@ -60,8 +65,8 @@ def search(name: str, seconds: float, out: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for i, data in enumerate(seeds):
         (corpus / f"sound-{i}").write_bytes(data)
-    options = (f"-max_total_time={seconds}", f"-artifact_prefix={out}/", "-verbosity=0", "-print_final_stats=1")
-    atheris.Setup([sys.argv[0], str(corpus), *options], Watched(read, out))
+    options = (f"-artifact_prefix={out}/", "-verbosity=0", "-print_final_stats=1")
+    atheris.Setup([sys.argv[0], str(corpus), *options], Watched(read, seconds, out))
     atheris.Fuzz()
 
 

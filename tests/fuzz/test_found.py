@@ -1,18 +1,25 @@
 """What long campaigns found, each in its smallest form."""
 
 import io
+import struct
 import zipfile
 from contextlib import chdir
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
 
-from posteriori.errors import PosterioriError
+from posteriori.diagnosis.jpeg import find_jpeg
+from posteriori.errors import MOST, PosterioriError
+from posteriori.files import read_json
 from posteriori.images.picture import read_picture
+from posteriori.jobs.progress import seconds_taken
 from posteriori.operators import Blur
+from posteriori.restore.inputs import Source, size_of
 from posteriori.restore.scale import rescaled
 from posteriori.settings.text import parse_operator
+from posteriori.studies.suite import suite
 from posteriori.training.data import list_names
 from tests.fuzz.test_pictures import COLOURS, DEEP, FLOATS, dicom, saved, seeds, tiff
 
@@ -71,3 +78,40 @@ def test_a_zip_whose_directory_is_damaged(tmp_path, at, byte):
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(PosterioriError, match=r"a\.zip is damaged \(.*\): get it again"):
         list_names(tmp_path / "a.zip")
+
+
+def test_metadata_that_ends_too_early(tmp_path):
+    """Pillow's warnings about it, which are errors here, are not printed over pixels that are sound."""
+    tags = struct.pack("<H", 600) + struct.pack("<HHII", 0x0112, 3, 2**32 - 1, 8) * 500
+    (tmp_path / "a.jpg").write_bytes(saved(COLOURS, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0" + tags))
+    assert size_of(Source(str(tmp_path / "a.jpg"), "a")) == (9, 12)
+    assert find_jpeg((tmp_path / "a.jpg").read_bytes()) is not None
+
+
+DEEP_LIST = "[" * 10**5
+
+
+def test_json_and_toml_nested_without_end(tmp_path):
+    (tmp_path / "a.json").write_text(DEEP_LIST)
+    with pytest.raises(PosterioriError, match=r"a\.json is not JSON \(it is nested too deep\)"):
+        read_json(tmp_path / "a.json")
+    assert seconds_taken(tmp_path / "a.json") == {}
+    (tmp_path / "a.toml").write_text(f"about = {DEEP_LIST}")
+    with pytest.raises(PosterioriError, match=r"a\.toml is nested too deep"):
+        suite.read(str(tmp_path / "a.toml"))
+
+
+def test_a_suite_with_two_tasks_of_one_name(tmp_path):
+    text = resources.files("posteriori.studies.suite").joinpath("suites", "smoke.toml").read_text("utf-8")
+    task = text[text.index("[[task]]") : text.index("[[", text.index("[[task]]") + 8)]
+    (tmp_path / "a.toml").write_text(text + "\n" + task)
+    with pytest.raises(PosterioriError, match=r"a has 2 tasks '.*': give each a name of its own"):
+        suite.read(str(tmp_path / "a.toml"))
+
+
+def test_a_message_that_quotes_a_file_is_no_longer_than_a_screen(tmp_path):
+    (tmp_path / "a.toml").write_text(f"{'k' * 10**6} = 1")
+    with pytest.raises(PosterioriError) as raised:
+        suite.read(str(tmp_path / "a.toml"))
+    assert len(str(raised.value)) < 2 * MOST
+    assert str(raised.value).endswith("published")

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import Progress
 from rich.table import Table
 
+from posteriori.files import parse_json
 from posteriori.jobs.executor import Event, Report
 from posteriori.jobs.key import Job
 from posteriori.progress import bar
@@ -56,7 +57,7 @@ def seconds_taken(path: Path) -> dict[str, float]:
     took = {}
     for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
         except ValueError:  # what a kill cut short
             continue
         if isinstance(entry, dict) and entry.get("event") == "end" and isinstance(entry.get("seconds"), int | float):

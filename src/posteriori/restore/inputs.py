@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,8 +168,10 @@ def size_of(source: Source) -> tuple[int, int] | None:
         if path.lower().endswith(ARRAYS):
             height, width = np.load(path, mmap_mode="r").shape[-2:]
             return height, width
-        with Image.open(path if Path(path).is_file() else io.BytesIO(read_bytes(path))) as picture:
-            return picture.height, picture.width
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with it is said where it is read
+            with Image.open(path if Path(path).is_file() else io.BytesIO(read_bytes(path))) as picture:
+                return picture.height, picture.width
     except Exception:  # which reading it says in a line
         return None
 

@@ -76,8 +76,8 @@ def restore(
     restoration's ``load``, and do not call ``say`` and ``watch``. Entries that the same settings made from the same
     input are kept.
 
-    Raises FileExistsError, before any work of its plan, if a name is taken by anything else, unless ``overwrite``.
-    MemoryError and FloatingPointError are passed on.
+    Raises FileExistsError, before any work of its plan, if a name is taken by an entry of other settings, unless
+    ``overwrite``, or by anything that is no entry. MemoryError and FloatingPointError are passed on.
     """
     executor, entries = executor or Serial(), Entries(out)
     memory: dict[str, Any] = {"checkpointing": checkpointing, "say": say, "processes": executor.n}
@@ -92,6 +92,8 @@ def restore(
         if not prior.any_size:
             batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
             restoration = replace(restoration, batch=batch)
+        for source in sources:
+            _refuse_others(out / source.name)
         groups = restoration.groups(sources)
         there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
         entries.there |= there
@@ -135,6 +137,15 @@ def restore(
         run(jobs, Solve(out, plans[0][0].load if plans else None, say, watch), entries, executor, tell, place=out)
 
 
+def _refuse_others(entry: Path) -> None:
+    """FileExistsError where ``entry`` holds what is not ours to replace: no entry is without its manifest."""
+    other = any(entry.iterdir()) if entry.is_dir() else entry.exists()
+    if other and not (entry / MANIFEST).is_file():
+        raise FileExistsError(
+            f"{entry} exists and is no result of posteriori, for it has no {MANIFEST}: give another --out"
+        )
+
+
 def _finished(
     restoration: Restoration, groups: Sequence[Sequence[Source]], out: Path
 ) -> tuple[dict[Source, dict[str, Any]], dict[Source, Case]]:
@@ -148,14 +159,14 @@ def _finished(
         read = {}
         for source in group:
             entry = out / source.name
-            if not entry.exists():
+            if not (entry / MANIFEST).is_file():
                 continue
             try:
                 case = restoration.case(source)
             except (OSError, PosterioriError):  # which stops this input when its turn comes, and no other
                 continue
             settings = as_json(restoration.settings(case))
-            manifest = read_json(entry / MANIFEST) if (entry / MANIFEST).is_file() else {}
+            manifest = read_json(entry / MANIFEST)
             used, given = (own if isinstance(own := manifest.get(key), dict) else {} for key in ("settings", "input"))
             other = [name for name in settings.keys() - {"sources", "warning"} if used.get(name) != settings[name]]
             if given.get("sha256") != case.loaded.about["sha256"]:

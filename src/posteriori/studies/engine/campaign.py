@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from posteriori.files import as_json_text, room_in
+from posteriori.errors import PosterioriError
+from posteriori.files import as_json_text, first_line, parse_json, room_in
 from posteriori.hub.load import prior_record
 from posteriori.jobs.attempts import persist
 from posteriori.jobs.executor import Event, Executor, Report
@@ -58,13 +58,29 @@ class Campaign:
         if self.runs.log:
             self.runs.log.parent.mkdir(parents=True, exist_ok=True)
         identity = {"prior": self.record, "shape": list(self.prior.shape)}
-        plan = json.loads(self.files.get(PLAN)) if self.files.has(PLAN) else {}
+        plan = self._begun()
         same = all(plan.get(name) == value for name, value in identity.items())
         asked = {"processes": self.executor.n, "checkpointing": loader.checkpointing, "say": say}
-        self.batch = room(self.prior, batch or (plan["batch"] if same else None), gradient=True, **asked)
+        self.batch = room(self.prior, batch or (plan.get("batch") if same else None), gradient=True, **asked)
         if self.prior.checkpointing:
             self.loader = replace(loader, checkpointing="on")
         self.plan: dict[str, Any] = {**identity, "batch": self.batch, "parts": {}}
+
+    def _begun(self) -> dict[str, Any]:
+        """What an earlier command planned in the folder; PosterioriError where that cannot be read."""
+        if not self.files.has(PLAN):
+            return {}
+        path = self.files.path(PLAN)
+        try:
+            plan = parse_json(self.files.get(PLAN))
+        except ValueError as error:
+            raise PosterioriError(
+                f"{path} is not JSON ({first_line(error)}): remove it, or give another --out"
+            ) from None
+        batch = plan.get("batch", 1) if isinstance(plan, dict) else None
+        if type(batch) is not int or batch < 1:
+            raise PosterioriError(f"{path} is not a plan of posteriori: remove it, or give another --out")
+        return plan
 
     def template(
         self, pictures: Named | None, operator: str, sigma: float | str, seeds: Sequence[int], *, frames: int = 0

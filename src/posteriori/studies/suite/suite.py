@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -118,6 +119,8 @@ def read(name: str) -> Suite:
         content = tomllib.loads(found.read_text("utf-8"))
     except ValueError as error:  # of its form, or of its bytes
         raise PosterioriError(f"{name} is not valid TOML: {first_line(error)}") from None
+    except RecursionError:
+        raise PosterioriError(f"{name} is nested too deep: a suite has tables of values and of lists") from None
     tables = {"task": Task, "sampler": Entry, "published": Published}
     tasks, entries, published = (
         tuple(_table(cls, row, f"{name}: [[{key}]]") for row in _rows(content.pop(key, []), f"{name}: {key}"))
@@ -151,6 +154,9 @@ def _rows(given: Any, where: str) -> list[dict[str, Any]]:
 
 def _checked(suite: Suite) -> Suite:
     tasks = [task.name for task in suite.tasks]
+    for name, count in Counter(tasks).items():
+        if count > 1:
+            raise PosterioriError(f"{suite.name} has {count} tasks {name!r}: give each a name of its own")
     for name in (name for row in (*suite.entries, *suite.published) for name in _on(row)):
         if name not in tasks:
             raise PosterioriError(f"{suite.name} has no task {name!r}: there are {', '.join(tasks)}")
