@@ -168,6 +168,23 @@ def test_no_memory_is_one_line(command, tmp_path):
     assert not [path for path in contents(tmp_path) if ".tmp" in path or ".partial" in path]
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_ctrl_c_is_one_wherever_it_comes(posteriori, monkeypatch, wrapped):
+    """Python 3.11 makes a RuntimeError of it where a class is made, as in the middle of an import."""
+
+    def interrupted(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            if wrapped:
+                raise RuntimeError("Error calling __set_name__") from error
+            raise
+
+    monkeypatch.setattr("posteriori.cli.app", interrupted)
+    answer = posteriori("samplers")
+    assert (answer.code, answer.err) == (130, "posteriori: interrupted: what was finished is kept\n")
+
+
 def test_sigterm_leaves_nothing_half_written(command, face, tmp_path):
     """What was killed goes on with the same command."""
     out = tmp_path / "out"

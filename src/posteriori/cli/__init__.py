@@ -81,17 +81,20 @@ def main() -> None:
     try:
         if (problem := usage.empty(arguments)) is not None:
             raise typer.BadParameter(problem)
-        code = app(arguments, standalone_mode=False) or 0
-        if code != _INTERRUPTED:
-            raise SystemExit(code)
-        problem = "interrupted: what was finished is kept"
+        code, problem = app(arguments, standalone_mode=False) or 0, ""
     except typer.TyperException as error:  # usage: the message is about what was typed
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None
         code, problem = error.exit_code, usage.said(error)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
         code, problem = 1, sentence(error, "run again with --debug, and report what it prints")
+        if isinstance(error.__cause__ or error, KeyboardInterrupt):  # Python 3.11 wraps it where a class is made
+            code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        problem = "interrupted: what was finished is kept"
+    if not problem:
+        raise SystemExit(code)
     print(f"posteriori: {problem.splitlines()[0]}", file=sys.stderr)
     raise SystemExit(code)

@@ -22,7 +22,7 @@ class Throughput:
 
     def __init__(self, files: Files):
         self.files = files
-        self.text = files.get(THROUGHPUT).decode() if files.has(THROUGHPUT) else _HEADER
+        self.text = files.get(THROUGHPUT).decode("utf-8", "replace") if files.has(THROUGHPUT) else _HEADER
         self.began = self.last = time.monotonic()
         self.done = self.failed = self.before = 0
         self.running: set[str] = set()
