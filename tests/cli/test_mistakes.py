@@ -128,7 +128,7 @@ MISTAKES = {
     ],
     "compare": [
         ([], "Missing argument 'results'"),
-        (["missing"], "missing has no results.parquet: give what `posteriori bench` wrote"),
+        (["missing"], "missing has no results.parquet: give the finished output of `posteriori bench`"),
         (["folder"], "folder has no results.parquet"),
         (["file"], "file has no results.parquet"),
         (["folder", "folder"], "give each of the results once"),

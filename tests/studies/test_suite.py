@@ -88,7 +88,7 @@ def test_a_suite_runs_from_end_to_end_and_goes_on(bench, tmp_path):
     assert text.count("LPIPS, VGG |") == 1  # columns that nobody has something for are left out
     assert "**" not in (out / "index.html").read_text("utf-8")  # bold there, and asterisks in markdown alone
     assert {path.name for path in out.glob("*.png")} == {"box.png", "hdr.png"}
-    assert "its published rows are about that prior" in text
+    assert "its published rows are for that prior" in text
     written = {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")}
     assert len(written) == len(rows)
     assert not bench(*arguments)[0]  # goes on: nothing is computed again
@@ -233,7 +233,10 @@ def test_pixels_shrink_with_the_picture():
 BAD = [
     ('prior = "x"', "lacks"),
     ("[[task", "is not valid TOML"),
-    ('[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nsigma = 1', "has 'sigma'; it has name"),
+    (
+        '[[task]]\nname = "a"\nlabel = "a"\noperator = "identity"\nnoise = "0.1"\nsigma = 1',
+        "has no field 'sigma': it has name",
+    ),
     ('[[sampler]]\nsampler = "ddrm"\nsource = ""\non = ["b"]', "has no task 'b'"),
     ('[[sampler]]\nsampler = "dppm"\nsource = ""', "no sampler"),
     ('[[task]]\nname = "a"\nlabel = "a"\noperator = "blurr"\nnoise = "0.1"', "no operator"),

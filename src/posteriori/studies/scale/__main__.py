@@ -1,4 +1,4 @@
-"""What running on Ray costs on this machine: ``python -m posteriori.studies.scale --measure WHAT... --out out/scale``.
+"""Measures the cost of Ray on this machine: ``python -m posteriori.studies.scale --measure WHAT... --out out/scale``.
 
 ``measure.py`` says what is measured. ``--page docs/scale.md`` writes the page's figures from all that ``--out`` has.
 """

@@ -1,10 +1,10 @@
 """What running on Ray costs on this machine.
 
 ``efficiency``: a DPS restoration in batches of four with faces-64, one thread a worker, by one worker and by two in
-turns; half the ratio of their times is the efficiency of the second. ``overhead``: jobs of no time, without a store and
-with one on disk, and the memory of the driver while they pass. ``storage``: what results take on disk, and what
-pictures and jobs take of the driver. ``rates``: a network call of FFHQ-256's on one thread, and the calls of ten
-methods. The last two are the process's own time on the processor, which busy neighbours add less to.
+turns; half the ratio of their times is the parallel efficiency. ``overhead``: empty jobs, without a store and with one
+on disk, and the driver's memory meanwhile. ``storage``: the size of results on disk, and the memory and time that
+pictures and jobs cost the driver. ``rates``: a call of FFHQ-256's network on one thread, and the number of calls of ten
+methods. The last two are CPU times, which other processes affect less.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from posteriori.studies.suite.suite import Entry, Task
 
 ROUNDS, BATCHES, STEPS, ROWS = 4, 4, 5, 4
 TINY = 20_000
-#: ten of the field's, as its suites run them
+#: ten methods of the field, with the settings of its suites
 METHODS = ("dps(gradient=norm, scale=0.3, steps=1000)", "daps(step_size=5e-5)", "reddiff(steps=1000)",
            "dcps(steps=300)", "mgdm(steps=100)", "sitcom(steps=20)", "diffpir(lambda_=0.25, zeta=1.0, steps=100)",
            "pigdm(steps=100)", "ddnm(steps=100)", "ddrm(steps=20)")  # fmt: skip
@@ -57,7 +57,7 @@ METHODS = ("dps(gradient=norm, scale=0.3, steps=1000)", "daps(step_size=5e-5)", 
 
 @dataclass(frozen=True)
 class Restored(Job):
-    """A batch of ROWS restored by DPS; ``i`` makes it another."""
+    """A batch of ROWS restored by DPS; ``i`` is its seed, and tells batches apart."""
 
     i: int
     round: str
@@ -69,7 +69,7 @@ class Nothing(Job):
 
 
 class Restore:
-    """Has its prior after the first."""
+    """Loads its prior at the first job."""
 
     prior: Any = None
 
@@ -107,10 +107,9 @@ def took(
 
 
 def efficiency() -> dict[str, Any]:
-    """Seconds of BATCHES batches by one worker and by two: of the first time, start-up included, and then in turns.
+    """Seconds of BATCHES batches by one worker and by two: first with their start-up, and then in turns.
 
-    ``busy`` is the share of the two workers' time in which they were at a batch, ``load`` how many other processes
-    wanted the processors when it began.
+    ``busy`` is the share of the two workers' time that they spent on batches, ``load`` the load average at the start.
     """
     found: dict[str, Any] = {"load": os.getloadavg()[0], "batches": BATCHES, "ray": _seconds(lambda: _begun(3))}
     alone, pair = Ray(1, threads=1), Ray(2, threads=1)
@@ -125,7 +124,7 @@ def efficiency() -> dict[str, Any]:
 
     work = Restore()
     found["first"] = [seconds(workers, "first") for workers in (alone, pair)]
-    took(pair, (Restored(i, "both") for i in range(BATCHES)), work, Nowhere())  # in which the second comes too
+    took(pair, (Restored(i, "both") for i in range(BATCHES)), work, Nowhere())  # which starts the second worker
     found |= {"seconds": [], "busy": []}
     for i in range(ROUNDS):
         found["seconds"].append([seconds(workers, str(i)) for workers in (alone, pair)])
@@ -134,7 +133,7 @@ def efficiency() -> dict[str, Any]:
 
 
 def overhead() -> dict[str, Any]:
-    """Milliseconds of a job of no time by two workers and here, and the driver's memory after each thousand."""
+    """Milliseconds of an empty job by two workers and here, and the driver's memory after every thousand jobs."""
     _begun(2)
     workers, memory = Ray(2, threads=1), []
 
@@ -154,10 +153,10 @@ def overhead() -> dict[str, Any]:
 
 
 def storage() -> dict[str, Any]:
-    """Of a batch of 16 pictures at 256 pixels after 100 steps: bytes and milliseconds a picture, by what is kept.
+    """Bytes and milliseconds per picture for a batch of 16 pictures at 256 pixels after 100 steps, by what is kept.
 
     The pictures are crops of the bundled ones, with noise 0.05 for the measurement. Also the bytes of a job that waits
-    in the driver, and of a line of the final Parquet.
+    in the driver, and of a row of the final Parquet file.
     """
     rng, rows = np.random.default_rng(0), 16
     crops = [
@@ -217,9 +216,9 @@ def storage() -> dict[str, Any]:
 
 
 def rates() -> dict[str, Any]:
-    """Seconds of a network call with FFHQ-256's shape on one thread, alone and with a gradient, the second of two.
+    """Seconds of a call of a network of FFHQ-256's shape on one thread, without and with a gradient, the second of two.
 
-    And of METHODS the calls of a picture, and how many of them have a gradient: counted on a Gaussian.
+    Also the calls that each of METHODS makes per picture, and how many have a gradient, counted with a Gaussian prior.
     """
     torch.set_num_threads(1)
     prior = prior_of("ffhq-256", "auto")
@@ -243,7 +242,7 @@ def rates() -> dict[str, Any]:
 
 
 def _begun(cpus: int) -> None:
-    """Ray, quiet."""
+    """Starts Ray without its logs."""
     ray: Any = import_module("ray")
     if not ray.is_initialized():
         ray.init("local", num_cpus=cpus, log_to_driver=False, logging_level="ERROR")

@@ -1,4 +1,4 @@
-"""What one machine's rates say of a million pictures by ten methods: what it costs, keeps and breaks."""
+"""Extrapolates one machine's rates to a million pictures by ten methods: time, storage and failures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from posteriori.studies.table import Table
 Found = Mapping[str, Any]
 
 PICTURES, BATCH = 1_000_000, 16
-#: days for which a worker lives, of which nothing was measured: preemptible machines are given for about a day
+#: days that a worker lives (not measured): preemptible machines last about a day
 LIVES = 1.0
-#: how many times as fast as this core a GPU is taken to be: none was measured here
+#: the assumed speed of a GPU relative to this core: none was measured
 FAST = 100
-#: what works, how many times as fast, and in batches of how many
+#: workers: what they are, their relative speed, and their batch size
 WORKERS = (("this core", 1, BATCH), ("this core", 1, 1), (f"{FAST} times as fast (assumed)", FAST, BATCH))
 _YEAR, _DAY, _HOUR = 365.25 * 86400, 86400, 3600
 

@@ -1,1 +1,1 @@
-"""Suites: the field's tasks with published settings, and what others report of them."""
+"""Suites: the field's tasks with published settings, and the results that others report."""

@@ -1,4 +1,4 @@
-"""LPIPS with VGG of what a suite's runs restored: measured once, on the pictures as they were kept, of 8 bits."""
+"""LPIPS with VGG of a suite's restorations: measured once, on the 8-bit pictures that were kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posteriori.studies.engine.plan import Rows
 
 @dataclass(frozen=True)
 class Distances(Job):
-    """Those of the pictures of ``rows`` from the clean ones; NaN where the sampler diverged."""
+    """The distances of the pictures of ``rows`` to the clean ones; NaN if the sampler diverged."""
 
     rows: Rows
 
@@ -33,7 +33,7 @@ class _Work:
 
     def __call__(self, job: Distances, tick: Tick) -> Result:
         found = self.store.read(job.rows)
-        assert found  # which was done before
+        assert found  # the rows are restored before
         kept, images = found.arrays.get("pictures.x"), job.rows.run.images
         truth = torch.stack([self.clean[images[i][1]] for i, _ in job.rows.rows])
         distances = np.full(len(truth), np.nan)
@@ -43,9 +43,9 @@ class _Work:
 
 
 def vgg_distances(groups: Sequence[Rows], clean: Mapping[str, Tensor], store: Store) -> np.ndarray:
-    """Of ``groups``, whose results are in ``store``, (rows,). ``clean`` has the pictures by their hashes.
+    """The distances of ``groups``, (rows,), whose results are in ``store``. ``clean`` has the pictures by hash.
 
-    PosterioriError where VGG's weights are not there.
+    Raises PosterioriError if VGG's weights are missing.
     """
     jobs = [Distances(rows) for rows in groups]
     run(missing(jobs, store), _Work(store, clean), store, Serial())

@@ -1,4 +1,4 @@
-"""A suite's page: a table a task, what was measured here above what others published."""
+"""A suite's page: a table for each task, with the results measured here above the published ones."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ def write(suite: Suite, rows: Sequence[Row], pictures: Shelf, prior: str, failed
 
 
 def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out: Path) -> Section:
-    """A task's table, and what became of the first picture."""
+    """A task's table, and the restorations of the first picture."""
     own = [row for row in rows if row.cell.task == task]
     others = [row for row in suite.published if row.task == task.name]
     bold = {name: best(own, name, not name.startswith("lpips")) for name in METRICS if name != "residual"}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
-    there = [i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)]  # such as LPIPS with VGG, where asked
+    there = [
+        i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)
+    ]  # without empty columns, such as LPIPS with VGG if not asked for
     columns, lines = tuple(_COLUMNS[i] for i in there), [tuple(line[i] for i in there) for line in lines]
     operator = own[0].cell.run.operator if own else task.operator
-    chosen = f" Metrics are of the sample with the least residual of {task.best_of}." if task.best_of > 1 else ""
+    chosen = f" Metrics are of the sample with the smallest residual of {task.best_of}." if task.best_of > 1 else ""
     note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
     kept = [row for row in own if row.first]
     shown = [_shown(task, kept, pictures, out)] if kept else []
@@ -57,7 +59,7 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out:
 
 
 def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
-    """The first picture, its measurement if that is one of the same shape, and every sample of it."""
+    """The first picture, its measurement if that is a picture no larger, and every method's sample."""
     label, key = rows[0].cell.run.images[0]
     rows = [row for row in rows if row.cell.run.images[0][1] == key]
     truth, firsts = pictures[key], [(row, row.first) for row in rows]
@@ -76,7 +78,9 @@ def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
 
 def _failures(failed: Sequence[Event]) -> Section:
     lines = [(event.job.label, event.fault, event.note) for event in failed]
-    note = "These batches failed each time. Their pictures are in no row above; the same command tries them again."
+    note = (
+        "These batches failed every time. Their pictures are not in any row above. The same command tries them again."
+    )
     return Section("Left out", tables=[Table("Batches that failed", note, ("batch", "kind", "error"), lines)])
 
 
@@ -102,13 +106,13 @@ def _theirs(row: Published) -> tuple[str, ...]:
 def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
     pictures = len(rows[0].cell.run.images) if rows else 0
     lead = [
-        f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, seeds a picture: {suite.seeds}. "
-        "Brackets are 95% intervals over pictures.",
-        "PSNR, SSIM and LPIPS (AlexNet; VGG with --lpips vgg) are of samples, not of their mean; the residual "
-        "|y - A x| / (sigma sqrt m) is 1 for the truth; calls are network calls a picture. Rows marked published are "
-        "others' results. They compare with those measured here only where pictures, noise and the LPIPS network are "
-        "the same: see their protocol.",
+        f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, with {suite.seeds} "
+        f"seed{'s' * (suite.seeds > 1)} each. Brackets are 95% intervals over pictures.",
+        "PSNR, SSIM and LPIPS (AlexNet; VGG with --lpips vgg) are of samples, not of their mean. The residual "
+        "|y - A x| / (sigma sqrt m) is 1 for the truth. Calls are network calls per picture. Rows marked published are "
+        "others' results. Compare them with those measured here only if pictures, noise and the LPIPS network are the "
+        "same: see their protocol.",
     ]
     if prior != suite.prior:
-        lead.append(f"The suite is for {suite.prior}, and its published rows are about that prior.")
+        lead.append(f"The suite is for {suite.prior}, and its published rows are for that prior.")
     return lead

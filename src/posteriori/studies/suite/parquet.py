@@ -1,4 +1,4 @@
-"""A suite's results for other programs: a line of a Parquet file for each restoration, a row group for each batch."""
+"""A suite's results for other programs: a row of a Parquet file for each restoration, a row group for each batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 RESULTS = "results.parquet"
-#: those of a restoration; NaN where one was not measured or the sampler diverged
+#: the metrics of a restoration; NaN if not measured or if the sampler diverged
 METRICS = ("psnr", "ssim", "lpips", "lpips_vgg", "residual", "hole")
 
 
@@ -25,7 +25,7 @@ def parquet_there() -> bool:
 
 
 def need_parquet() -> None:
-    """PosterioriError where Parquet cannot be read or written."""
+    """Raises PosterioriError if Parquet cannot be read or written."""
     if not parquet_there():
         raise PosterioriError("Parquet needs pyarrow: pip install 'posteriori[cluster]'")
 
@@ -33,9 +33,9 @@ def need_parquet() -> None:
 def write_parquet(suite: str, rows: Sequence[Row], file: BinaryIO) -> None:
     """Writes every restoration of ``rows``.
 
-    A line says what was restored by what (suite, task, prior, operator, sigma, method, picture, sha256 of its pixels,
-    seed), its metrics (float64), the network calls that restore a picture once, and whether the sample is the one that
-    ``counts`` of the task's ``best_of``. The same results give the same bytes, whoever did the work and in what order.
+    A row has the settings (suite, task, prior, operator, sigma, method, picture, sha256 of its pixels, seed), the
+    metrics (float64), the network calls of one restoration, and whether the sample is the one of the task's ``best_of``
+    that ``counts``. The same results give the same bytes, whichever processes computed them and in whatever order.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

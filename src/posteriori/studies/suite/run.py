@@ -1,4 +1,4 @@
-"""A suite's runs, and what they gave."""
+"""A suite's runs, and their results."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from posteriori.studies.engine.store import arrays
 from posteriori.studies.suite.distances import vgg_distances
 from posteriori.studies.suite.suite import Entry, Suite, Task
 
-#: what the tables have of a restoration; with VGG where that was asked for
+#: the metrics in the tables; LPIPS with VGG if that was asked for
 METRICS = ("psnr", "ssim", "lpips", "lpips_vgg", "residual")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A sampler on a task, and the run that it is: done in ``groups``, each of a shard of it."""
+    """A sampler on a task, and its run, which is computed in the ``groups`` of its shards."""
 
     task: Task
     entry: Entry
@@ -44,10 +44,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """What a cell gave: ``metrics``, (rows,) each, and ``lpips_vgg`` among them where that was measured.
+    """The results of a cell: ``metrics``, (rows,) each, with ``lpips_vgg`` if that was measured.
 
-    ``calls`` are the network calls that restore a picture once, ``first`` are x and y (H, W, 3), uint8, of the first
-    picture's sample that counts, as far as they were kept.
+    ``calls`` is the number of network calls of one restoration. ``first`` has x and y (H, W, 3), uint8, of the first
+    picture's sample that counts, if they were kept.
     """
 
     cell: Cell
@@ -59,22 +59,22 @@ class Row:
         return Estimate.of(self.counted(metric))
 
     def counted(self, metric: str) -> np.ndarray:
-        """(pictures, seeds) of a metric: of the samples that count."""
+        """A metric of the samples that count, (pictures, seeds)."""
         return np.take_along_axis(self._samples(metric), self.chosen, 2)[..., 0]
 
     @property
     def chosen(self) -> np.ndarray:
-        """(pictures, seeds, 1): which of the ``best_of`` samples counts, the one of the least residual."""
+        """(pictures, seeds, 1): which of the ``best_of`` samples counts: the one with the smallest residual."""
         return np.nan_to_num(self._samples("residual"), nan=np.inf).argmin(2, keepdims=True)
 
     def _samples(self, metric: str) -> np.ndarray:
-        """(pictures, seeds, best_of) of a metric; NaN where it was not measured."""
+        """A metric of all samples, (pictures, seeds, best_of); NaN if it was not measured."""
         each = self.metrics.get(metric, np.full(len(self.cell.run.rows), np.nan))
         return each.reshape(len(self.cell.run.images), -1, self.cell.task.best_of)
 
     @property
     def record(self) -> dict[str, Any]:
-        """Every digit, for a CSV."""
+        """A row of the CSV, with all digits."""
         run, metrics = self.cell.run, {name: self.estimate(name) for name in METRICS}
         each = {f"{name}{end}": getattr(e, at) for name, e in metrics.items() for end, at in _ENDS}
         about = {"task": self.cell.task.name, "operator": run.operator, "sigma": run.sigma, "sampler": run.method}
@@ -88,11 +88,11 @@ _ENDS = (("", "mean"), ("_low", "low"), ("_high", "high"))
 def cells(
     campaign: Campaign, suite: Suite, pictures: Named, seed: int, steps: int | None, *, keep: bool = True
 ) -> list[Cell]:
-    """Every sampler on every task that it is meant for and admits; ``steps`` takes the place of its own.
+    """Every sampler on every task that it is meant for and can do. ``steps`` replaces its own number of steps.
 
     Restored pictures are kept, unless ``keep`` is False.
 
-    PosterioriError where a sampler is to run ``on`` a task that it does not admit.
+    Raises PosterioriError if a sampler is to run ``on`` a task that it cannot do.
     """
     found = []
     for task in suite.tasks:
@@ -107,7 +107,8 @@ def cells(
                 found.append(Cell(task, entry, replace(template, method=format_spec(sampler))))
             elif entry.on:
                 raise PosterioriError(
-                    f"{suite.name}: {entry.sampler} on {task.name}: it needs {sampler.requires.needs}; take it from on"
+                    f"{suite.name}: {entry.sampler} on {task.name}: it needs {sampler.requires.needs}; "
+                    "remove the task from on"
                 )
     return found
 
@@ -115,13 +116,13 @@ def cells(
 def done(
     campaign: Campaign, cells: Sequence[Cell], pictures: Mapping[str, Tensor], *, vgg: bool = False
 ) -> tuple[list[Row], list[Event]]:
-    """Does what is missing, a part of the work for each task, and reads all of it; with LPIPS of ``vgg`` if asked.
+    """Computes what is missing, task by task, and returns the rows, with LPIPS of VGG if ``vgg``.
 
-    Also the failures of the groups that failed each time. A row is of the pictures whose groups are all there; a cell
-    without any has none.
+    Also returns the failures of groups that failed every time. A row has the pictures whose groups are all there; a
+    cell without any has no row.
     """
     if vgg:
-        network(torch.device("cpu"), "vgg")  # which says what is missing before any work
+        network(torch.device("cpu"), "vgg")  # raises before any work if weights are missing
     items = [Item(cell.task.name, shard) for cell in cells for shard in cell.run.shards]
     failed = campaign.persist(items, pictures)
     return [row for cell in cells if (row := _row(campaign, cell, pictures if vgg else None))], failed

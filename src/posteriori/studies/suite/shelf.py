@@ -1,4 +1,4 @@
-"""A suite's clean pictures, which are read when they are asked for: a thousand of them need not be in memory."""
+"""A suite's clean pictures, read on demand, so that thousands of them need not be in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Place:
         return self.member or Path(self.source).stem
 
     def check(self, size: int) -> None:
-        """PosterioriError where a picture of a folder or zip is smaller than ``size``."""
+        """Raises PosterioriError if a picture of a folder or zip is smaller than ``size``."""
         if self.member:
             width, height = picture_sizes(Path(self.source), [self.member])[0]
             if min(width, height) < size:
@@ -52,8 +52,8 @@ class Place:
 class Shelf(Mapping[str, Tensor]):
     """Pictures of ``size`` pixels a side by the sha256 of their pixels: (3, size, size) on [-1, 1].
 
-    Each process reads those that it needs, so folders and files have to be where it can. PosterioriError where a
-    picture is no longer what it was when the shelf was filled.
+    Each process reads the pictures that it needs, so it must be able to reach their files. Raises PosterioriError if a
+    picture has changed since the shelf was filled.
     """
 
     size: int
@@ -78,10 +78,10 @@ class Shelf(Mapping[str, Tensor]):
 
 
 def filled(sources: Sequence[str], size: int, n: int, say: Callable[[str], object] = lambda _: None) -> Shelf:
-    """The first ``n`` pictures of ``sources``, folders, zips, files or bundled names; each different one once.
+    """The first ``n`` distinct pictures of ``sources``: folders, zips, files or bundled names.
 
-    Up to 5% of them may be damaged: ``say`` is told of each that is left out. PosterioriError where more are, where
-    none is given, and where a folder's pictures are smaller than ``size``.
+    Up to 5% of them may be damaged: ``say`` is told about each that is left out. Raises PosterioriError if more are, if
+    none is given, or if a folder's pictures are smaller than ``size``.
     """
     if not sources:
         raise PosterioriError(f"there are no pictures: give a folder, a zip, files, or {', '.join(BUNDLED)}")

@@ -21,7 +21,7 @@ from posteriori.settings.text import Spec, parse_operator, read_operator, read_s
 T = TypeVar("T")
 
 _SUITES = resources.files("posteriori.studies.suite").joinpath("suites")
-#: what is so many pixels at the suite's size
+#: a number of pixels at the suite's size
 _PIXELS = re.compile(r"\{([\d.]+)\}")
 
 
@@ -29,7 +29,7 @@ _PIXELS = re.compile(r"\{([\d.]+)\}")
 class Task:
     """``operator`` is a text in which {61} is 61 pixels at the suite's size; ``noise`` as ``--noise`` has it.
 
-    Of every ``best_of`` samples of a picture, the one of the least residual counts: a choice that needs no truth.
+    Of every ``best_of`` samples of a picture, the one with the smallest residual counts. This choice needs no truth.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Entry:
-    """A sampler's text, the tasks that it is run ``on`` (none: all that it admits), and where its settings are from.
+    """A sampler's text, the tasks that it is run ``on`` (none: all that it can do), and the source of its settings.
 
-    A name alone takes what ``presets.toml`` has for the task; with fields, the others are the class's.
+    A name alone takes the preset for the task. If fields are given, the others are the class's defaults.
     """
 
     sampler: str
@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Published:
-    """A row of somebody's table: ``task`` is the suite's, ``method`` as they call it."""
+    """A row of a published table: ``task`` is the suite's name for it, ``method`` the table's."""
 
     task: str
     method: str
@@ -87,7 +87,7 @@ class Suite:
     published: tuple[Published, ...] = ()
 
     def operator(self, task: Task, shape: tuple[int, ...]) -> str:
-        """The task's operator for pictures of ``shape``, its pixels in proportion to the side: whole ones stay whole,
+        """The task's operator for pictures of ``shape``. Its pixels are scaled with the side: integers stay integers,
         odd ones odd.
         """
 
@@ -98,7 +98,7 @@ class Suite:
             return str(max(1, 2 * round((here - 1) / 2) + 1 if int(found[1]) % 2 else round(here)))
 
         text = _PIXELS.sub(scaled, task.operator)
-        parse_operator(text, shape)  # which says what is wrong
+        parse_operator(text, shape)  # raises if it is invalid
         return text
 
 
@@ -110,14 +110,14 @@ def names() -> list[str]:
 def read(name: str) -> Suite:
     """The suite of this name in the package, or in the TOML file of that path.
 
-    PosterioriError where there is none, or where something in it cannot be: what it says, and what is accepted.
+    Raises PosterioriError if there is none, or if it is invalid: what it says, and what is accepted.
     """
     found = Path(name) if name.endswith(".toml") else _SUITES.joinpath(f"{name}.toml")
     if not found.is_file():
         raise PosterioriError(f"there is no suite {name!r}: give one of {', '.join(names())}, or a TOML file")
     try:
         content = tomllib.loads(found.read_text("utf-8"))
-    except ValueError as error:  # of its form, or of its bytes
+    except ValueError as error:  # not TOML, or not UTF-8
         raise PosterioriError(f"{name} is not valid TOML: {first_line(error)}") from None
     except RecursionError:
         raise PosterioriError(f"{name} is nested too deep: a suite has tables of values and of lists") from None
@@ -134,7 +134,7 @@ def _table(cls: type[T], given: dict[str, Any], where: str) -> T:
     known = [field.name for field in fields(cls)]  # ty: ignore[invalid-argument-type]
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise PosterioriError(f"{where} has {unknown[0]!r}; it has {', '.join(known)}")
+        raise PosterioriError(f"{where} has no field {unknown[0]!r}: it has {', '.join(known)}")
     if "on" in given and not (isinstance(given["on"], list) and all(isinstance(task, str) for task in given["on"])):
         raise PosterioriError(f"{where}: on is {given['on']!r}: give a list of tasks")
     try:
@@ -148,7 +148,7 @@ def _table(cls: type[T], given: dict[str, Any], where: str) -> T:
 
 def _rows(given: Any, where: str) -> list[dict[str, Any]]:
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
-        raise PosterioriError(f"{where} is {given!r}: give tables, [[...]] each")
+        raise PosterioriError(f"{where} is {given!r}: give it as tables, [[...]]")
     return given
 
 

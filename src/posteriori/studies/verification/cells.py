@@ -17,9 +17,9 @@ from posteriori.sampler import Sampler
 from posteriori.settings.text import parse_sampler
 from posteriori.studies.verification.problem import Problem
 
-#: the method that draws from the posterior itself: every distance's floor
+#: the method that draws from the posterior itself, which gives every statistic's floor
 EXACT = "exact"
-#: independent sets of exact samples for each seed: their scatter says what a sampler's difference to them means
+#: independent sets of exact samples for each seed; a sampler's difference to them is compared with their scatter
 SETS = 20
 #: what files call ``Record.statistics``
 _STATISTICS = "figures"
@@ -27,10 +27,10 @@ _STATISTICS = "figures"
 
 @dataclass(frozen=True)
 class Record:
-    """What a cell gave. ``statistics`` are None where the sampler diverged, and lists of SETS values each for EXACT.
+    """The result of a cell. ``statistics`` are None if the sampler diverged, and lists of SETS values each for EXACT.
 
-    ``calls`` and ``vjps`` are network calls and gradients through the network for each sample, ``seconds`` a core's for
-    1,000 samples, and ``points`` the first two entries of the samples, where they are kept.
+    ``calls`` and ``vjps`` are network calls and gradients through the network per sample, ``seconds`` those of one core
+    per 1,000 samples. ``points`` are the first two entries of the samples, if they are kept.
     """
 
     statistics: dict[str, Any] | None
@@ -67,12 +67,12 @@ class Cell(Job):
 
 
 def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: bool = False) -> Record:
-    """The statistics of ``sampler``'s samples and what they cost; those of exact samples where it is None.
+    """The statistics of ``sampler``'s samples and their cost; those of exact samples if it is None.
 
-    Random numbers go by the measurements' order: their content is this processor's to the last bit.
+    Random numbers depend on the measurements' order, not on their content, whose last bits depend on the processor.
 
-    Of a sampler that is ``interacting`` the n samples are the particles of one run, as a user gets them: they repeat,
-    and their common error is part of what is measured, beside a floor of independent samples.
+    The n samples of an ``interacting`` sampler are the particles of one run, as a user gets them. They repeat and share
+    an error, which is part of what is measured; the floor is that of independent samples.
     """
     if sampler is None:
         sets = [problem.statistics_of(problem.exact(seed, k), seed) for k in range(SETS)]
@@ -93,13 +93,13 @@ def measure(problem: Problem, sampler: Sampler | None, seed: int, *, points: boo
 
 
 def work(cell: Cell, tick: Tick) -> Result:
-    """What ``cell`` gives, for a store."""
-    torch.set_num_threads(1)  # no statistic is to depend on the number of cores
+    """Computes ``cell`` for a store."""
+    torch.set_num_threads(1)  # so that no statistic depends on the number of cores
     values = asdict(cell.compute())
     return Result({_STATISTICS: values.pop("statistics"), **values})
 
 
 def record(result: Result) -> Record:
-    """What ``work`` gave."""
+    """The record that ``work`` returned."""
     values = dict(result.values)
     return Record(values.pop(_STATISTICS), **values)

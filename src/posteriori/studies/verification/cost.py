@@ -1,4 +1,4 @@
-"""What cells will take, before they start."""
+"""Estimates how long cells will take."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from posteriori.jobs.cost import seconds_of_a_step
 from posteriori.settings.text import parse_sampler
 from posteriori.studies.verification.cells import EXACT, SETS, Cell
 
-#: rows that are timed; fewer would fit a cache that the thousands to be drawn do not
+#: rows that are timed; fewer would fit into a cache, unlike the thousands that are drawn
 _ROWS = 1000
 
 
 def seconds(cells: Sequence[Cell]) -> dict[Cell, float]:
-    """Estimated seconds of each cell; a step of each sampler is timed on the first problem of each family."""
+    """Estimated seconds of each cell. Times a step of each sampler on the first problem of each family."""
     afterwards: dict[str, float] = {}
     rates: dict[tuple[str, str], float] = {}
     estimate = {}
@@ -46,7 +46,7 @@ def _seconds_of_statistics(cell: Cell) -> float:
 
 
 def _seconds_of_a_step(cell: Cell) -> float:
-    """Of one sample."""
+    """The seconds of a step of one sample."""
     prior, like = cell.problem.given(cell.seed)
     rows = like.select(slice(0, 1)).expand(_ROWS)
     return seconds_of_a_step(parse_sampler(cell.sampler), prior, rows, _ROWS) / _ROWS

@@ -1,4 +1,4 @@
-"""How far samples are from a distribution: what is measured, without knowing of what."""
+"""Statistics of how far samples are from a distribution."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def ranks(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def coverage(ranks: Tensor, n: int, level: float) -> float:
-    """The share of truths inside the central interval of n samples that covers ``level`` of them if they are exact.
+    """The share of truths inside the central interval of n samples; ``level`` if the samples are exact.
 
-    The interval runs from the k-th sample to the k-th from the top with k = (1 - level) (n + 1) / 2, whole.
+    The interval runs from the k-th smallest sample to the k-th largest with k = (1 - level) (n + 1) / 2, rounded.
     """
     k = round((1 - level) * (n + 1) / 2)
     return ((ranks >= k) & (ranks <= n - k)).double().mean().item()

@@ -22,7 +22,7 @@ _HALF, _SMOOTH = 21.0, Level(0, 1.0, 0.6)
 
 
 def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Plot]:
-    """A picture into ``folder`` for every method on the pictured problem, at the first of the scope's steps."""
+    """Draws a picture into ``folder`` for every method on the pictured problem, at the first of the scope's steps."""
     folder.mkdir(exist_ok=True)
     problem, steps = scope.pictured, scope.steps[0]
     posterior = problem.posterior(seed)
@@ -43,7 +43,7 @@ def draw(rows: Sequence[Row], scope: Scope, seed: int, folder: Path) -> list[Plo
 
 
 def _density(mixture: GaussianMixture | TiedMixture) -> np.ndarray:
-    """On a grid of points, (128, 128), rows along the second entry."""
+    """The smoothed density on a grid of points, (128, 128), rows along the second entry."""
     axis = torch.linspace(-_HALF, _HALF, 128, dtype=torch.float64)
     at: Tensor = torch.cartesian_prod(axis, axis)
     return mixture.log_prob(at, _SMOOTH).exp().unflatten(0, (128, 128)).T.numpy()

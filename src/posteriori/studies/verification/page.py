@@ -1,4 +1,4 @@
-"""The verification as files: tables as CSV, pictures, verification.md, and one page that needs nothing else."""
+"""The verification as files: tables as CSV, pictures, verification.md, and one self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Gaussian over pictures, behind the operators that degrade them."""
+"""A Gaussian over pictures, with operators that degrade them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PowerLawPictures(Problem):
     """One Gaussian over grey pictures of ``side`` x ``side`` with periodic borders and the spectrum 1 / f^2.
 
     A pixel's standard deviation is 0.5, the noise sigma_y = 0.1. Each seed draws ``pairs`` of x and y, and ``n``
-    samples for every y: 39 are what intervals of 50, 80 and 95% between order statistics need at least. The ranks
+    samples for every y: 39 is the least with which order statistics are the ends of 50, 80 and 95% intervals. The ranks
     of x's mean, a pixel in the middle and its log-likelihood among its samples' are uniform if those are exact
     (Talts et al. 2018, "Validating Bayesian inference algorithms with simulation-based calibration"), and
     |y - A x|^2 / sigma_y^2 of a sample is then chi-square with as many degrees of freedom as y has entries.
@@ -77,7 +77,7 @@ class PowerLawPictures(Problem):
         return x.float().unflatten(2, drawn.like.shape)
 
     def _errors(self, seed: int, *what: int) -> Tensor:
-        """x - E[x | y] of exact samples, (pairs, n, d): of one Gaussian for all y."""
+        """x - E[x | y] of exact samples, (pairs, n, d), from the same Gaussian for all y."""
         root = self._drawn(seed).root
         z = torch.randn(self.pairs, self.n, len(root), generator=self.stream(seed, *what))
         return z.double() @ root

@@ -19,7 +19,7 @@ from posteriori.studies.verification.settings import configured
 class Scope:
     """Problems with their number of seeds; ``steps`` of every sampler; ``pictured`` is drawn in two dimensions.
 
-    ``left_out`` names what was to be part of it.
+    ``left_out`` names what was planned and not run.
     """
 
     problems: tuple[tuple[Problem, int], ...]
@@ -32,7 +32,7 @@ class Scope:
         return self.without({p for p, _ in self.problems if isinstance(p, Grid) and p.d > d})
 
     def without(self, problems: Collection[Problem]) -> Scope:
-        """Without these; PosterioriError where that leaves no grid, of which a page is made first of all."""
+        """Without ``problems``. Raises PosterioriError if ``pictured`` is then missing, which every page needs."""
         kept = tuple((p, seeds) for p, seeds in self.problems if p not in problems)
         if self.pictured not in dict(kept):
             raise PosterioriError(f"{self.pictured.name} is not done, and the page begins with it: run it first")
@@ -41,7 +41,7 @@ class Scope:
 
     @property
     def dimensions(self) -> list[int]:
-        """Those of its grids."""
+        """The dimensions of its grids."""
         return sorted({problem.d for problem, _ in self.problems if isinstance(problem, Grid)})
 
 
@@ -66,7 +66,7 @@ QUICK = Scope(
 
 
 def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Cell]:
-    """The floors and every sampler on every problem; a problem's seed together, for what it draws is kept at hand."""
+    """The floors and every sampler on every problem. Cells of one seed are together, since its problem is cached."""
     found = []
     for problem, seeds in scope.problems:
         texts = [
@@ -83,10 +83,10 @@ def cells(scope: Scope, samplers: Sequence[type[Sampler]], seed: int) -> list[Ce
 def what_is_done(
     scope: Scope, planned: Sequence[Cell], records: Mapping[Cell, Record]
 ) -> tuple[Scope, dict[Cell, Record]]:
-    """The part of ``scope`` that ``records`` have, and those of them that belong to it.
+    """The part of ``scope`` that ``records`` cover, and the records that belong to it.
 
-    A sampler counts on a problem where it and the floor are done at all seeds; problems and steps count where a
-    sampler does.
+    A sampler counts on a problem if it and the floor are done at all seeds. Problems and steps count if a sampler
+    counts on them.
     """
     parts: dict[tuple[Problem, str, int], list[Cell]] = {}
     for cell in planned:

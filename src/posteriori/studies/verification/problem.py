@@ -1,4 +1,4 @@
-"""What an inverse problem is whose posterior is known in closed form."""
+"""Inverse problems whose posterior is known in closed form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLICES = 100
 class Statistic(NamedTuple):
     """A number computed from a set of samples.
 
-    ``above`` and ``below`` say what is wrong where it is above or below that of exact samples.
+    ``above`` and ``below`` say what is wrong if it is above or below that of exact samples.
     """
 
     name: str
@@ -32,9 +32,9 @@ class Statistic(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem(ABC):
-    """A prior, an operator and noise for every seed, with the posterior of the measurements that it draws.
+    """A prior, an operator and noise for every seed, and the posterior of measurements drawn from them.
 
-    The fields decide the statistics; ``n`` samples are drawn of each measurement's posterior.
+    The fields decide the statistics. ``n`` samples are drawn for each measurement.
     """
 
     statistics: ClassVar[tuple[Statistic, ...]]
@@ -44,15 +44,15 @@ class Problem(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in tables."""
 
     @property
     @abstractmethod
     def family(self) -> str:
-        """The name that settings go by: one for all problems that need the same ones."""
+        """The name that settings are looked up by, shared by all problems that need the same settings."""
 
     def stream(self, seed: int, *what: int) -> torch.Generator:
-        """Random numbers of this problem alone: 0 for what is given, (1, k) for exact samples, 2 for the reference's,
+        """This problem's own random numbers: 0 for ``given``, (1, k) for exact samples, 2 for the reference set,
         3 for directions, 4 for the truth.
         """
         return generator(seed, Purpose.OPERATOR, crc32(self.name.encode()), *what)
@@ -63,8 +63,8 @@ class Problem(ABC):
 
     @abstractmethod
     def exact(self, seed: int, k: int) -> Tensor:
-        """The k-th set of exact posterior samples, (N, n, *shape), independent of what ``statistics_of`` takes."""
+        """The k-th set of exact posterior samples, (N, n, *shape), independent of ``statistics_of``'s reference."""
 
     @abstractmethod
     def statistics_of(self, x: Tensor, seed: int) -> dict[str, Any]:
-        """The statistics of samples x, (N, n, *shape); and ``ranks``, counts by name, where there are any."""
+        """The statistics of samples x, (N, n, *shape), and ``ranks``, counts by name, if there are any."""

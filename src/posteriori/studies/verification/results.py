@@ -1,4 +1,4 @@
-"""What the cells say together: means over seeds beside their floors, and what a method is called for it."""
+"""Combines cells: means over seeds beside their floors, and a verdict on each method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from posteriori.studies.verification.cells import EXACT, Cell, Record
 from posteriori.studies.verification.distances import uniformity
 from posteriori.studies.verification.problem import Problem, Statistic
 
-#: standard errors from exact samples that count as a bias, and the p-value of ranks that does
+#: a method is biased beyond so many standard errors from exact samples, or below this p-value of its ranks
 LIMIT, P_VALUE = 5.0, 0.001
 UNBIASED = "exact within sampling error"
 
@@ -41,9 +41,10 @@ class Compared:
 
     @cached_property
     def off(self) -> float:
-        """The sum of the differences to the floor over seeds, in standard errors of what exact samples scatter.
+        """The sum over seeds of the differences to the floor, in standard errors of exact samples.
 
-        Their scatter, not the differences': a sampler that fails at some seeds and not at others is no less wrong.
+        The scatter is that of exact samples and not of the differences: a sampler that fails only at some seeds is
+        wrong as well.
         """
         difference = float((self.own - self.floor.mean(1)).sum())
         scatter = math.sqrt(self.floor.var(1, ddof=1).sum() * (1 + 1 / self.floor.shape[1]))
@@ -61,7 +62,7 @@ P = TypeVar("P", bound=Problem, covariant=True)
 
 @dataclass(frozen=True)
 class Row(Generic[P]):
-    """One method on one problem with as many steps."""
+    """One method on one problem with a number of steps."""
 
     problem: P
     method: str
@@ -77,7 +78,7 @@ class Row(Generic[P]):
 
     @cached_property
     def compared(self) -> dict[str, Compared]:
-        """By the statistic's name; empty where it diverged at a seed. Of EXACT the first set, with the others."""
+        """By the statistic's name; empty if it diverged at a seed. EXACT's first set is compared with its others."""
         if self.diverged:
             return {}
         found = {}
@@ -89,7 +90,7 @@ class Row(Generic[P]):
 
     @cached_property
     def p_values(self) -> dict[str, float]:
-        """Of the test that ranks are uniform, by the name of what was ranked."""
+        """Those of the tests that ranks are uniform, by the name of what was ranked."""
         found = [
             record.statistics["ranks"] for record in self.records if record.statistics and "ranks" in record.statistics
         ]
@@ -100,7 +101,7 @@ class Row(Generic[P]):
 
     @cached_property
     def biases(self) -> list[Bias]:
-        """What is wrong with its samples; none where they are exact within sampling error."""
+        """What is wrong with its samples; none if they are exact within sampling error."""
         if self.diverged:
             return [Bias("diverged", f"{self.diverged} of {len(self.records)} seeds")]
         found = [compared.bias for compared in self.compared.values() if compared.bias]

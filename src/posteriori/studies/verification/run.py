@@ -1,4 +1,4 @@
-"""Doing the cells that are not done."""
+"""Computes the cells that are not done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The samplers as they are verified: their classes' fields, but for what ``settings.toml`` says."""
+"""The samplers as they are verified: with their classes' defaults, except for the fields in ``settings.toml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _entries() -> list[dict[str, Any]]:
 
 
 def configured(cls: type[Sampler], family: str, steps: int) -> Sampler:
-    """The sampler for the problems of a ``family``, with as many steps."""
+    """The sampler for the problems of a ``family``, with ``steps`` steps."""
     asked = {"sampler": cls.name, "on": family, "steps": steps}
     fits = (entry for entry in _entries() if all(entry.get(name, value) == value for name, value in asked.items()))
     return replace(cls().with_steps(steps), **next(fits, {"fields": {}})["fields"])

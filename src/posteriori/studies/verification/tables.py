@@ -20,7 +20,7 @@ _STARS = f"A star marks a mean more than {LIMIT:g} standard errors from that of 
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line for every statistic of every method on every problem; without the seconds, which are no two runs' same."""
+    """A row for every statistic of every method on every problem; without seconds, which differ from run to run."""
     found = []
     for row in rows:
         own = {"problem": row.problem.name, "method": row.method, "steps": row.steps, "sampler": row.sampler,
@@ -35,7 +35,7 @@ def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def costs(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Apart from the other tables, which are the same again on the same machine."""
+    """Kept apart from the other tables, which are the same in every run on one machine."""
     return [
         {"problem": row.problem.name, "method": row.method, "steps": row.steps, "network_calls": row.cost("calls"),
          "vjps": row.cost("vjps"), "seconds_per_1000_samples": round(row.cost("seconds"), 3)}
@@ -171,7 +171,7 @@ def _average(rows: Sequence[Row], name: str) -> str:
 
 
 def _pooled(rows: Sequence[Row]) -> str:
-    """On how many problems it is biased, and what is wrong most often."""
+    """On how many problems a method is biased, and its most frequent errors."""
     biased = [row for row in rows if row.biases]
     if not biased:
         return UNBIASED
