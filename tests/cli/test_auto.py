@@ -72,7 +72,7 @@ def test_each_picture_has_its_own_noise_and_one_that_fails_stops_none(posteriori
     answer = posteriori(*command)
     assert answer.code == 1
     assert "b.png is not a picture" in answer.err
-    assert "d.png has 24 x 24 pixels, and noise can be told from 32 a side" in answer.err
+    assert "d.png has 24 x 24 pixels, too few to estimate its noise (32 a side are needed)" in answer.err
     found = {name: manifest(tmp_path / "out" / name)["settings"]["noise"]["sigma"] for name in "ac"}
     assert found == {"a": pytest.approx(0.1, rel=0.1), "c": pytest.approx(0.2, rel=0.1)}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.png")}
@@ -138,7 +138,7 @@ def test_scratches_are_proposed_as_a_mask(posteriori, tmp_path):
     x[..., 20:180, 100:102] = 1.0
     save_image(x, tmp_path / "old.png")
     answer = posteriori("restore", tmp_path / "old.png", "--dry-run", "--out", tmp_path / "out")
-    assert "scratches or its own: see" in answer.err
+    assert "scratches or part of the picture: see" in answer.err
     mask = load_image(tmp_path / "out/old-scratches.png")[0, 0] > 0
     assert mask[20:180, 100:102].all()
     assert mask.sum() == 162 * 4  # and a pixel around
@@ -151,7 +151,7 @@ def test_sure_scratches_are_filled_and_all_else_is_kept(posteriori, any_size_pri
     save_image(x, tmp_path / "old.png")
     answer = posteriori("restore", tmp_path / "old.png", "--prior", any_size_prior, "--steps", 2, "--out", tmp_path)
     assert answer.code == 0
-    assert "the scratches filled, and all else kept to the last bit" in answer.err
+    assert "the scratches filled, and everything else kept to the last bit" in answer.err
     mask, given, found = (
         load_image(tmp_path / name)[0] for name in ("old-scratches.png", "old.png", "old/restored.png")
     )

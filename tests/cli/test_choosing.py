@@ -26,7 +26,8 @@ def test_every_choice_is_a_sampler_that_takes_the_operator(prior):
         spec = read_sampler(choice.sampler)
         assert isinstance(measured[operator], spec.build().requires)
         assert spec.build().with_steps(choice.steps)
-        assert choice.reason.startswith(f"{choice.sampler}, {choice.steps} steps, for {goal} on {operator}: ")
+        best = {"fidelity": "PSNR", "looks": "LPIPS", "uncertainty": "intervals"}[goal]
+        assert choice.reason.startswith(f"{choice.sampler}, {choice.steps} steps, for the best {best} on {operator} (")
         assert (choice.goal, choice.operator, choice.prior) == (goal, operator, prior)
 
 
@@ -159,7 +160,10 @@ def test_one_picture_of_a_noisy_one_is_the_denoisers(face, tmp_path, posteriori,
     command = ["restore", face, "--prior", tiny_prior, "--operator", "identity", "--noise", 0.1]
     answer = posteriori(*command, "--out", tmp_path / "a")
     assert answer.code == 0
-    assert "chosen  denoiser, 1 step, for fidelity on identity: it gives the mean of the pictures" in answer.err
+    assert (
+        "chosen  denoiser, 1 step, for the best PSNR on identity (one network call gives the posterior mean)"
+        in answer.err
+    )
     found = json.loads((tmp_path / "a/face/manifest.json").read_text())
     assert (found["network_calls"], found["settings"]["chosen"]["sampler"]) == (1, "denoiser")
     assert posteriori(*command, "--steps", 3, "--out", tmp_path / "d").code == 0  # steps are a sampler's

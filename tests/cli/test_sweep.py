@@ -63,7 +63,7 @@ def test_other_noise_than_gaussian(sweep, tmp_path):
 def test_two_fields_are_a_heat_map_with_the_best_at_an_end(sweep, tmp_path):
     answer = sweep("scoreald", "--vary", "lambda_T=1,2", "--vary", "lambda_0=1,2", "--out", "out", "--seeds", 2)
     assert answer.code == 0
-    assert "it may lie further out" in answer.out
+    assert "a better one may lie beyond" in answer.out
     with (tmp_path / "out" / "sweep.csv").open() as file:
         assert [(row["lambda_T"], row["lambda_0"]) for row in csv.DictReader(file)] == [
             ("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")

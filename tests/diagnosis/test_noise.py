@@ -137,5 +137,5 @@ def test_a_smooth_picture_has_no_grain():
 
 
 def test_too_small_a_picture_is_said():
-    with pytest.raises(PosterioriError, match="has 40 x 31 pixels, and noise can be told from 32 a side"):
+    with pytest.raises(PosterioriError, match="has 40 x 31 pixels, too few to estimate its noise"):
         find_noise(torch.zeros(1, 3, 31, 40))

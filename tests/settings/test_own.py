@@ -129,7 +129,7 @@ def test_what_is_right_passes(tmp_path, monkeypatch):
         (operator(ADJOINT="y[..., 1:]"), r"adjoint\(y\) is \(2, 3, 8, 7\) for y \(2, 3, 8, 8\)"),
         (operator(ADJOINT="y"), r"adjoint\(y\) is not the adjoint of A\(x\)"),
         (operator(FIELD="width: int = 3"), r'does not say what width is: write width: Annotated\[float, "its'),
-        (operator(FIELD='width: Annotated[str, "w"] = ""'), "has a field width of a kind that a text cannot give"),
+        (operator(FIELD='width: Annotated[str, "w"] = ""'), "has a field width of a type that a text cannot give"),
         (operator(BASE="torch.nn.Module"), "my.py:Mine is not derived from Operator: derive it"),
         (operator().replace("def initial_estimate", "def estimate"), "my.py:Mine has no initial_estimate: write it as"),
         (operator(FIELD='width: Annotated[int, "w"] = 3').replace("@dataclass(frozen=True)", ""), "is not a dataclass"),

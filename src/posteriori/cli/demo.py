@@ -35,7 +35,9 @@ def demo(
     samplers: Annotated[
         str, typer.Option(help="Samplers to compare: names of `posteriori samplers`, separated by commas, or all.")
     ] = "sdedit,scoreald,dps",
-    full: Annotated[bool, typer.Option("--full", help="Take the papers' number of steps, not at most 250.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Take the papers' numbers of steps (default: at most 250).")
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",

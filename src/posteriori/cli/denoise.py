@@ -50,8 +50,8 @@ def denoise(
         typer.Option(
             "--noise",
             "--sigma",
-            help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: as the picture says "
-            "(default: auto, or --t).",
+            help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: estimated from the "
+            "picture (default: auto, or --t).",
         ),
     ] = None,
     simulate: Simulate = False,
@@ -72,9 +72,9 @@ def denoise(
 ) -> None:
     """Remove noise, by one network call or, for a camera's noise, by two.
 
-    Without --noise and --t, level and kind of the noise are estimated from each picture. White noise is
-    x_0 + sigma n in the picture's own brightness; --t gives sigma as sigma_t / alpha_t. A camera's noise is stronger at
-    half the resolution, and is removed there first (by priors of any size, like photo).
+    Without --noise and --t, level and kind of the noise are estimated from each picture. With white noise the picture
+    is x_0 + sigma n; --t gives sigma as sigma_t / alpha_t of the prior's schedule. A camera's noise is stronger at half
+    the resolution, and is removed there first (by priors of any size, like photo).
     """
     from posteriori.diagnosis.noise import find_noise
     from posteriori.hub.load import load_prior, prior_record

@@ -1,4 +1,4 @@
-"""``posteriori priors evaluate``: what a prior is worth."""
+"""``posteriori priors evaluate``: how good a prior is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ Examples:
 
 def evaluate(
     name: Annotated[str, typer.Argument(help="A prior's name, a folder or a checkpoint.")],
-    images: Annotated[Path, typer.Option(help="A folder (searched whole) or a zip of pictures of the prior's kind.")],
+    images: Annotated[
+        Path, typer.Option(help="A folder, with its subfolders, or a zip of pictures of the prior's kind.")
+    ],
     holdout: Annotated[
         str,
         typer.Option(
@@ -34,7 +36,7 @@ def evaluate(
         ),
     ] = "",
     skip: Annotated[
-        int, typer.Option(min=0, help="Skip the first held-out pictures, on which the prior was selected.")
+        int, typer.Option(min=0, help="Skip so many held-out pictures: those on which the prior was selected.")
     ] = 0,
     samples: Annotated[
         int | None,
@@ -42,7 +44,7 @@ def evaluate(
             min=0, max=1_000_000, help="Samples to draw, 0 for none (default: 500; 0 for a convolutional prior)."
         ),
     ] = None,
-    bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well: seconds a picture.")] = False,
+    bm3d: Annotated[bool, typer.Option("--bm3d", help="Denoise with BM3D as well; takes seconds per picture.")] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder; a stopped evaluation resumes there.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -55,8 +57,8 @@ def evaluate(
 
     Prints tables. OUT gets evaluation.md, evaluation.json, denoising.json and shifts.json (every picture's PSNR and
     shift), samples.png and samples/, and nearest.png: the samples nearest to a training picture above those pictures.
-    Look at nearest.png, but do not publish it. If NAME is a folder, the range of shifts of held-out pictures is stored
-    in it, and `restore` warns if a restoration exceeds it.
+    Do not publish nearest.png, since it shows training pictures. If NAME is a folder, the range of shifts of held-out
+    pictures is stored in it, and `restore` warns if a restoration exceeds it.
     """
     from dataclasses import asdict
     from tempfile import TemporaryDirectory

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from posteriori.studies.engine.execute import Loader
 
 Images = Annotated[
-    Path | None, typer.Option(help="A folder (searched whole) or a zip of clean pictures of the prior's kind.")
+    Path | None, typer.Option(help="A folder, with its subfolders, or a zip of clean pictures of the prior's kind.")
 ]
 Holdout = Annotated[
     str,
     typer.Option(
         metavar="SLICE",
-        help="Which of the sorted names training left out, like 52::53; the others are its training set "
-        "(default: all were left out).",
+        help="Slice of the sorted names that training held out, like 52::53; the others are its training set "
+        "(default: all were held out).",
     ),
 ]
 Count = Annotated[int | None, typer.Option(min=1, help="How many pictures to report.")]
@@ -35,7 +35,7 @@ Jobs = Annotated[
     typer.Option(
         min=1,
         max=1024,
-        help="Processes that share the work, each with a prior of its own (default: 1; as --executor has room).",
+        help="Processes that share the work, each with its own prior (default: 1, or what --executor has room for).",
     ),
 ]
 ExecutorName = Annotated[
@@ -50,13 +50,13 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="A Ray cluster: auto for the one this machine belongs to, HOST:PORT, or ray://HOST:10001 (default: none, "
-        "Ray on this machine alone).",
+        help="A Ray cluster: auto for the one this machine belongs to, HOST:PORT, or ray://HOST:10001 (default: Ray "
+        "on this machine only).",
     ),
 ]
 Gpus = Annotated[
     float | None,
-    typer.Option("--gpus-per-worker", min=0, metavar="F", help="GPUs of each Ray worker; 0.5 is two on a GPU."),
+    typer.Option("--gpus-per-worker", min=0, metavar="F", help="GPUs per Ray worker; with 0.5 two workers share one."),
 ]
 Timeout = Annotated[
     float | None,
@@ -74,7 +74,7 @@ def check_holdout(images: Path | None, holdout: str) -> None:
 
 @contextmanager
 def campaign(out: str | Path, loader: Loader, rows: int | None, workers: Executor, quiet: bool) -> Generator[Campaign]:
-    """The experiment in ``out``, a folder, which is held against other commands, or a URL."""
+    """The experiment in ``out``, a folder, which is locked against other commands, or a URL."""
     from posteriori.jobs.lock import claimed_folder
     from posteriori.studies.engine.campaign import Campaign
     from posteriori.terminal import console

@@ -18,14 +18,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def samplers(as_json: Json = False) -> None:
-    """The methods: their fields, written as e.g. dps(scale=0.3), and their papers."""
+    """List the samplers with their fields, written like dps(scale=0.3), and their papers."""
     from posteriori.samplers import SAMPLERS
 
     _show(SAMPLERS, as_json)
 
 
 def operators(as_json: Json = False) -> None:
-    """The forward operators: their fields, written as e.g. gaussian-blur(sigma=3.0), and their papers."""
+    """List the operators with their fields, written like gaussian-blur(sigma=3.0), and their papers."""
     from posteriori.operators import OPERATORS
 
     _show(OPERATORS, as_json)

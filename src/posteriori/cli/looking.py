@@ -1,4 +1,4 @@
-"""A picture looked at for what is not said of its degradation: what was found is printed, and drawn."""
+"""Examines pictures whose degradation is not given, and prints what was found."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def looked_at(source: Source, out: Path, scale: str | None, *, quiet: bool) -> D
 
 
 def look(sources: Sequence[Source], out: Path, scale: str | None) -> None:
-    """``looked_at`` each, and exits: with 1 where one cannot be read."""
+    """``looked_at`` each of ``sources``, and exits: with 1 if one cannot be read."""
     from posteriori.errors import PosterioriError
 
     missed = False
@@ -41,7 +41,7 @@ def look(sources: Sequence[Source], out: Path, scale: str | None) -> None:
 
 
 def blur_of(source: Source, x: Tensor, asked: Chain, out: Path, *, quiet: bool) -> Chain:
-    """``asked`` with what it leaves open found in the picture ``x``, and printed."""
+    """``asked`` with its unknown field estimated from the picture ``x``. Prints the result."""
     from posteriori.diagnosis.blind import TICKS
     from posteriori.progress import bar
     from posteriori.restore.blur import blur_of

@@ -15,14 +15,14 @@ PriorByTask = Annotated[
     typer.Option(
         "--prior",
         help="Prior: a name of `posteriori priors list`, a folder or a checkpoint (default: photo, which takes any "
-        "size; if it is given what degraded the pictures, faces-64 with --fit and for pictures of 64 x 64).",
+        "size; but faces-64 if the degradation is given, for pictures of 64 x 64 and with --fit).",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise and of the samplers.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto: cuda if there is one, else mps, else cpu.")]
 Dtype = Annotated[
     str,
-    typer.Option(help="Arithmetic of the network: float32, bfloat16, float16, or auto, the fastest accurate one here."),
+    typer.Option(help="Arithmetic of the network: float32, bfloat16, float16, or auto: the fastest accurate one here."),
 ]
 Out = Annotated[Path, typer.Option(help="Output folder, created if missing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
@@ -45,8 +45,8 @@ Range = Annotated[
     typer.Option(
         "--range",
         metavar="BLACK..WHITE",
-        help="Which numbers are black and white, if the file does not say, like 0..255 or 0..4095: for .npy (default: "
-        "-1..1, if that is plausible), 16 bits, floating-point TIFF, DICOM and NIfTI.",
+        help="The pixel values of black and white, like 0..4095, if the file does not say: for .npy (default: -1..1, "
+        "if that is plausible), 16 bits, floating-point TIFF, DICOM and NIfTI.",
     ),
 ]
 Format = Annotated[

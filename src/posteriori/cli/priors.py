@@ -1,4 +1,4 @@
-"""``posteriori priors``: what there is and what it is worth, getting weights, and turning checkpoints into priors."""
+"""``posteriori priors``: list, show and evaluate priors, get weights, and convert checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``posteriori report``: the report made again, with intervals."""
+"""``posteriori report``: the report repeated, with intervals."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def report(
     seed: Seed = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every sampler (default: 100).")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Every picture, 1000 steps, the whole ladder: hours; the time is told first.")
+        bool, typer.Option("--full", help="All pictures, 1000 steps: takes hours; the time is estimated first.")
     ] = False,
     batch: Batch = "auto",
     checkpointing: Checkpointing = "auto",
@@ -63,10 +63,10 @@ def report(
     """Repeat the report "Diffusion Models for Solving Inverse Problems", with intervals, on any prior.
 
     OUT gets index.html, report.md, tables as CSV and figures as PNG and PDF: table 1, figures 1 to 8, |g_t| under each
-    scaling, the ablation, the sensitivity, and fewer steps. The first third of the held-out pictures tunes settings,
-    and 8 of the others are reported. Without --images these are bundled pictures and the prior's own samples.
-    With more --pictures, more of them tune, and more run in the ablation and with fewer steps.
-    After a stop at any moment the same command resumes.
+    scaling, the ablation, the sensitivity, and fewer steps. Settings are tuned on the first third of the held-out
+    pictures, and 8 of the others are reported. Without --images it uses bundled pictures and the prior's own samples.
+    More --pictures also means more for tuning, for the ablation and for fewer steps. After an interruption the same
+    command resumes.
     """
     from posteriori.jobs.executors import executor_of
     from posteriori.studies.engine.execute import Loader

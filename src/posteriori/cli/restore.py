@@ -63,10 +63,10 @@ def restore(
     operator: Annotated[
         str | None,
         typer.Option(
-            help="What degraded them, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`; "
-            "with 'gaussian-blur(sigma=auto)', 'blur(kernel=auto)' or, for kernels of up to 51 pixels, "
-            "'blur(kernel=auto:51)', the blur is found in each picture; "
-            "or a class in a file of yours, e.g. 'my.py:Blur(width=3)'. Without it and --mask, pictures are examined."
+            help="What degraded the pictures, e.g. 'gaussian-blur(sigma=1.5)': see `posteriori operators`. "
+            "'gaussian-blur(sigma=auto)' and 'blur(kernel=auto)' estimate the blur from each picture; "
+            "'blur(kernel=auto:51)' allows kernels of up to 51 pixels. "
+            "'my.py:Blur(width=3)' is a class in a file of yours. Without --operator and --mask, pictures are examined."
         ),
     ] = None,
     sampler: Annotated[
@@ -93,13 +93,14 @@ def restore(
             min=1,
             max=10_000,
             help="Posterior samples per picture (default: 1). 2 or more give mean and std; with phase-retrieval "
-            "(default: 4) the result is the best by residual.",
+            "(default: 4) the result is the sample with the smallest residual.",
         ),
     ] = None,
     interval: Annotated[
         float | None,
         typer.Option(
-            metavar="LEVEL", help="Map the interval that holds each pixel's true value with this probability, e.g. 0.9."
+            metavar="LEVEL",
+            help="Write the interval that holds each pixel's true value with this probability, e.g. 0.9.",
         ),
     ] = None,
     widen: Annotated[
@@ -118,7 +119,7 @@ def restore(
     mask: Annotated[
         str | None,
         typer.Option(
-            help="Picture of what to restore: white is restored, and grey with it; black is kept. Or a folder of masks "
+            help="Picture that marks what to restore: white and grey are restored, black is kept. Or a folder of masks "
             "named like the pictures."
         ),
     ] = None,
@@ -128,7 +129,7 @@ def restore(
     format_: Format = None,
     region: Region = None,
     max_memory: MaxMemory = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is found in the pictures, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what is found in the pictures, and stop.")] = False,
     prior: PriorByTask = None,
     seed: Seed = 0,
     batch: Batch = "auto",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 #: pixels from which a picture's time is worth an estimate
 LARGE = 256 * 256
-#: steps of all pictures together from which two that are timed do not count
+#: total steps from which the two that are timed for an estimate do not matter
 WORTH_TIMING = 200
-#: seconds from which an estimate is said
+#: seconds from which an estimate is printed
 LONG = 10
 
 
@@ -50,9 +50,9 @@ def run(
     unread: Sequence[str] = (),
     failed: Sequence[Outcome] = (),
 ) -> None:
-    """Restores, shows what was done, and exits with 1 where an input failed.
+    """Restores, shows what was done, and exits with 1 if an input failed.
 
-    ``unread`` files are named, and ``failed`` are the inputs that have failed already.
+    ``unread`` files are named. ``failed`` are the inputs that have failed already.
     """
     from posteriori.jobs.lock import claimed_folder
     from posteriori.jobs.progress import NOTE
@@ -78,7 +78,7 @@ def run(
 
 
 def _restored(plans: Sequence[Plan], out: Path, manner: Manner, progress: Progress) -> list[Outcome]:
-    """What became of the inputs; ``progress`` shows it."""
+    """Restores the inputs, and returns their outcomes; ``progress`` shows them."""
     from posteriori.restore.run import restore
     from posteriori.restore.work import Batch
 
@@ -116,7 +116,7 @@ def _restored(plans: Sequence[Plan], out: Path, manner: Manner, progress: Progre
 
 
 def _print_settings(restoration: Restoration, case: Case, count: int, console: Console) -> None:
-    """What was not typed as it is used: the noise on both scales, where the settings come from; the time, if long."""
+    """Prints settings that were not typed: the noise on both scales, the sources of others, and the time if long."""
     from rich.text import Text
 
     from posteriori.restore.budget import seconds_of_a_picture

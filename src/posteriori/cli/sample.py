@@ -20,7 +20,9 @@ Examples:
 
 def sample(
     n: Annotated[int, typer.Option("-n", min=1, max=1_000_000, help="How many pictures.")] = 16,
-    sampler: Annotated[str, typer.Option(help="ddim is DDPM at eta = 1: see `posteriori samplers`.")] = "ddim",
+    sampler: Annotated[
+        str, typer.Option(help="ddim, which is DDPM, or 'ddim(eta=0)': see `posteriori samplers`.")
+    ] = "ddim",
     steps: Steps = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,

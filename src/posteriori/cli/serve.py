@@ -1,4 +1,4 @@
-"""``posteriori serve``: a page for people."""
+"""``posteriori serve``: restoration in the browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Other machines can reach 0.0.0.0; 127.0.0.1 is this one's own.")
+        str, typer.Option(help="Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for others as well.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
     auth: Annotated[
@@ -37,7 +37,8 @@ def serve(
         ),
     ] = None,
     prior: Annotated[
-        list[str] | None, typer.Option(help="Offer this prior too, a folder or a checkpoint. May be given again.")
+        list[str] | None,
+        typer.Option(help="Offer this prior too: a folder or a checkpoint. Can be given several times."),
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder of earlier runs and reports that the page can open.")] = Path(
         "out"
@@ -48,13 +49,13 @@ def serve(
     ] = 25,
     max_megabytes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Largest file.")] = 100,
     max_queue: Annotated[int, typer.Option(min=0, help="Runs that may wait for the device.")] = 10,
-    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest run; it is stopped then.")] = 60,
+    max_minutes: Annotated[float, typer.Option(min=0.1, help="Runs are stopped after this time.")] = 60,
 ) -> None:
     """Restore pictures in the browser, with a page that does what `restore` does.
 
     It restores a picture and shows the progress, compares methods, steps through them, and opens earlier runs. Every
-    result comes with the command line that gives the same bytes. One run at a time uses the device, others wait. What
-    is given to the page stays on this machine, and is deleted when its tab is closed.
+    result comes with the command line that gives the same bytes. One run at a time uses the device; others wait.
+    Pictures given to the page stay on this machine, and are deleted when the tab is closed.
     """
     user, colon, password = (auth or "").partition(":")
     if auth is not None and not (user and colon and password):
@@ -72,7 +73,7 @@ def serve(
             "give --auth USER:PASSWORD, and put it behind HTTPS",
             err=True,
         )
-    # or uvicorn would say so, in lines of its own and when all is loaded
+    # checked here, since uvicorn says so late and in several lines
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
         try:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,12 +84,12 @@ def serve(
             ) from None
     limits = Limits(int(max_megapixels * 1e6), max_megabytes * 2**20, max_queue, 60 * max_minutes)
     offer = Offer(tuple(prior or ()), runs, device, _meanings())
-    typer.echo(f"posteriori: http://{host}:{port}, Ctrl-C ends it", err=True)
+    typer.echo(f"posteriori: http://{host}:{port}, Ctrl-C stops it", err=True)
     serve(host, port, limits, offer, (user, password) if auth else None)
 
 
 def _meanings() -> dict[str, str]:
-    """What `restore` says of its options, by their names."""
+    """The help of `restore`'s options, by their names."""
     found = {}
     for name, hint in get_type_hints(restore, include_extras=True).items():
         if get_origin(hint) is Annotated:

@@ -40,24 +40,24 @@ Examples:
 
 
 def sweep(
-    sampler: Annotated[str, typer.Argument(help="A sampler, with fields that stay: dps or 'dps(gradient=norm)'.")],
+    sampler: Annotated[str, typer.Argument(help="A sampler with its fixed fields: dps or 'dps(gradient=norm)'.")],
     vary: Annotated[
         list[str],
         typer.Option(
             metavar="FIELD=VALUES",
-            help="A field and its values: LOW:HIGH:logN, LOW:HIGH:linN or A,B,C; steps is one as well. Once or twice.",
+            help="A field and its values: LOW:HIGH:logN, LOW:HIGH:linN or A,B,C; steps works too. Give one or two.",
         ),
     ],
     operator: Annotated[str, typer.Option(help="The degradation: see `posteriori operators`.")] = "gaussian-blur",
-    noise: Annotated[str, typer.Option(help="Its noise: 0.05 on [-1, 1], 10/255, or 'poisson(peak=30)'.")] = "0.05",
+    noise: Annotated[str, typer.Option(help="The noise: 0.05 on [-1, 1], 10/255, or 'poisson(peak=30)'.")] = "0.05",
     prior: Prior = "faces-64",
     size: Annotated[
-        int | None, typer.Option(min=1, max=65_536, help="Pixels a side, where the prior takes any.")
+        int | None, typer.Option(min=1, max=65_536, help="Side of the pictures in pixels, if the prior takes any size.")
     ] = None,
     images: Images = None,
     holdout: Holdout = "",
     pictures: Count = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler where they do not vary.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler, unless varied.")] = 100,
     seeds: Seeds = 1,
     seed: Seed = 0,
     batch: Batch = "auto",
@@ -75,7 +75,7 @@ def sweep(
 ) -> None:
     """Vary one or two fields of a sampler, and measure PSNR and LPIPS: the best setting, and how flat its optimum is.
 
-    Without --images on astronaut, chelsea and coffee. OUT gets sweep.csv, and sweep.png and sweep.pdf: curves of one
+    Without --images it uses astronaut, chelsea and coffee. OUT gets sweep.csv, sweep.png and sweep.pdf: curves of one
     field, heat maps of two. The same command resumes.
     """
     from posteriori.jobs.executors import executor_of
@@ -137,7 +137,7 @@ def _print(axes: list[Axis], found: list[Measured], title: str) -> None:
     ends = [axis.name for axis, at in zip(axes, top.at, strict=True) if axis.numeric and at in _ends(axis)]
     typer.echo(f"best PSNR: {named}; within {FLAT} dB of it: {'; '.join(near)}")
     if ends:
-        typer.echo(f"the best is at the end of the values of {', '.join(ends)}: it may lie further out")
+        typer.echo(f"the best is at an end of the values of {', '.join(ends)}: a better one may lie beyond")
 
 
 def _ends(axis: Axis) -> tuple[float | str, float | str]:

@@ -21,20 +21,22 @@ Examples:
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A folder (searched whole) or a zip of images of any size.")],
+    data: Annotated[Path, typer.Argument(help="A folder, with its subfolders, or a zip of images of any size.")],
     out: Annotated[Path, typer.Option(help="Folder of the run. If it holds a checkpoint, the run resumes.")],
     config: Annotated[
         Path | None, typer.Option(help="JSON with training settings by name; others keep their defaults.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Images to train on in all, repeats included (default: 160000).")
+        int | None, typer.Option(min=1, help="Images to train on in total, with repeats (default: 160000).")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random (default: 0).")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the trained prior, for its model card.")] = "not recorded",
     device: Device = "auto",
     dtype: Dtype = "auto",
     threads: Annotated[int | None, typer.Option(min=1, max=4096, help="CPU threads (default: all).")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, then faster.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: takes minutes, then steps are faster.")
+    ] = False,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Images between sample sheets.")] = 16_000,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard as well.")] = False,
@@ -44,7 +46,7 @@ def train(
 
     After Ctrl-C or a kill, the same command resumes exactly from the last checkpoint.
 
-    Under torchrun, its processes (GPUs or CPU processes) share every batch.
+    Under torchrun, the processes (one per GPU, or several on CPUs) share every batch.
 
     OUT also gets loss.csv, heldout.csv (denoising PSNR by noise level) and sheets of samples.
     """

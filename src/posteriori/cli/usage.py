@@ -10,7 +10,7 @@ import typer
 
 
 def said(error: typer.TyperException) -> str:
-    """What to print of an error that typer found on the command line."""
+    """The message for an error that typer found on the command line."""
     context: Any = getattr(error, "ctx", None)
     return f"{_said(error)} (see `{context.command_path if context else 'posteriori'} --help`)"
 
@@ -36,7 +36,7 @@ def _number(param: Any) -> str:
 
 
 def empty(arguments: Sequence[str]) -> str | None:
-    """What to say of an argument that is empty, as "$NAME" is of a variable that was never set; None without one."""
+    """The message for an empty argument, such as "$NAME" of a variable that was never set; None if there is none."""
     for before, argument in zip(["posteriori", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w-]+=", argument):
             option = argument.removesuffix("=") or before

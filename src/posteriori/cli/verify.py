@@ -30,12 +30,12 @@ def verify(
         int | None, typer.Option(metavar="D", min=8, help="Leave out grids of more than D dimensions: 8, 80 or 800.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small problems and 20 steps: a minute, and what the tests check.")
+        bool, typer.Option("--quick", help="Small problems and 20 steps: takes a minute. The tests check these.")
     ] = False,
     done: Annotated[
-        bool, typer.Option("--done", help="Write the page of what is done in OUT, and compute nothing.")
+        bool, typer.Option("--done", help="Compute nothing; write the page from the results in OUT.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20, one after the other.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed; a problem takes 5 to 20 consecutive ones.")] = 0,
     jobs: Jobs = None,
     executor: ExecutorName = None,
     address: Address = None,
@@ -45,10 +45,10 @@ def verify(
 ) -> None:
     """Measure each sampler's distance to posteriors known in closed form.
 
-    The problems are a mixture of 25 Gaussians in 8, 80 and 800 dimensions, and a Gaussian over pictures behind a mask,
-    a blur and down-sampling. OUT gets index.html, verification.md with its pictures in verification/, and tables as
-    CSV: distances beside their floor, coverage, calibration, and a verdict on every sampler. The time is estimated
-    first. After a stop at any moment the same command resumes.
+    The problems are a mixture of 25 Gaussians in 8, 80 and 800 dimensions, and a Gaussian over pictures with a mask, a
+    blur and down-sampling as operators. OUT gets index.html, verification.md with its pictures in verification/, and
+    tables as CSV: distances beside their floor, coverage, calibration, and a verdict on every sampler. The time is
+    estimated first. After an interruption the same command resumes.
     """
     from posteriori.jobs.executors import executor_of
     from posteriori.jobs.lock import claimed_folder

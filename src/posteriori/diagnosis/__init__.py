@@ -1,1 +1,1 @@
-"""What a picture says of its own degradation."""
+"""Finds noise, JPEG compression, blur and scratches from a picture alone."""

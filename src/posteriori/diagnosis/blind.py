@@ -1,4 +1,4 @@
-"""What blurs a picture, where only the kind of the blur is known: the width of a Gaussian, or a kernel."""
+"""Estimates the blur of a picture if only its kind is known: the width of a Gaussian, or any kernel."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from posteriori.diagnosis.noise import white_level
 from posteriori.diagnosis.spectrum import gaussian_width
 from posteriori.errors import PosterioriError
 
-#: pixels a side of the part that is looked at, at most
+#: the largest side of the part that is used, in pixels
 PART = 512
-#: the side of a kernel's window where none is said
+#: the default side of a kernel's window
 WINDOW = 35
-#: windows that a kernel is found in, as shares of the largest
+#: the windows in which a kernel is estimated, as shares of the largest
 WINDOWS = (1.0, 0.7, 0.5)
-#: a picture has as many windows a side, at least
+#: the picture's sides are at least so many windows
 ROOM = 3
-#: above this agreement a kernel is likely to be right, where the luminance's noise is below this, on [-1, 1]: stronger
-#: noise has all windows' kernels smoothed alike
+#: above this agreement a kernel is likely to be right, if the luminance's noise on [-1, 1] is below this: stronger
+#: noise smooths the kernels of all windows alike
 SURE, CLEAR = 0.9, 0.05
 
 
 @dataclass(frozen=True)
 class FoundWidth:
-    """The std of a Gaussian blur in pixels, and the least and the largest that the picture's quarters have."""
+    """The std of a Gaussian blur in pixels, and the least and the largest of the picture's four quarters."""
 
     sigma: float
     least: float
@@ -38,7 +38,7 @@ class FoundWidth:
 
 @dataclass(frozen=True)
 class FoundKernel:
-    """A kernel (side, side), which sums to one, how much those of other windows are like it, 0 to 1, and y's noise."""
+    """A kernel (side, side) that sums to one, its likeness to those of the other windows, 0 to 1, and y's noise."""
 
     k: np.ndarray
     agreement: float
@@ -51,7 +51,7 @@ class FoundKernel:
 
 
 def find_width(x: Tensor) -> FoundWidth:
-    """Of the picture ``x``, (1, C, H, W) on [-1, 1]."""
+    """The width of the Gaussian blur of the picture ``x``, (1, C, H, W) on [-1, 1]."""
     y = busiest(luminance(x), PART)
     quarters = [gaussian_width(own) for half in np.array_split(y, 2) for own in np.array_split(half, 2, axis=1)]
     return FoundWidth(gaussian_width(y), min(quarters), max(quarters))
@@ -64,9 +64,9 @@ TICKS = len(WINDOWS) * ROUNDS
 def find_any(x: Tensor, side: int | None, name: str, tick: Callable[[], object] = lambda: None) -> FoundKernel:
     """Any kernel of the picture ``x``, (1, C, H, W) on [-1, 1], in a window of ``side`` pixels; ``name`` is for errors.
 
-    It is found in three windows: of a wrong one what is found goes to where there is room, and that of the right one
-    does not change. The one that is more like the others is the result, of the two larger windows: the smallest may cut
-    it. PosterioriError where the window is too large for the picture.
+    It is estimated in three windows. A wrong estimate spreads over whatever window it has; a right one is the same in
+    all. The result is from one of the two larger windows, the one that is more like the others: the smallest window may
+    cut the kernel. Raises PosterioriError if the window is too large for the picture.
     """
     side, shorter = side or WINDOW, min(x.shape[-2:])
     if ROOM * side > shorter:
@@ -92,12 +92,12 @@ def busiest(y: np.ndarray, side: int) -> np.ndarray:
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest correlation of two kernels over all shifts, 0 to 1; 1 where one is the other (Hu and Yang 2012)."""
+    """The largest correlation of two kernels over all shifts, 0 to 1; 1 if they are equal (Hu and Yang 2012)."""
     shape = tuple(m + n for m, n in zip(a.shape, b.shape, strict=True))
     both = np.fft.irfft2(np.fft.rfft2(a, shape).conj() * np.fft.rfft2(b, shape), shape)
     return float(both.max() / np.sqrt((a**2).sum() * (b**2).sum()))
 
 
 def luminance(x: Tensor) -> np.ndarray:
-    """Of the picture ``x``, (1, C, H, W) on [-1, 1]: (H, W) on [0, 1]."""
+    """The luminance of ``x``, (1, C, H, W) on [-1, 1]: (H, W) on [0, 1]."""
     return (x[0].mean(0).double().numpy() + 1) / 2

@@ -6,25 +6,25 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 from torch import Tensor
 
-#: standard deviations of the two smoothings that an edge's width is told from, in pixels
+#: standard deviations, in pixels, of the two smoothings that give an edge's width
 SCALES = (1.0, 2.0)
-#: edges are told from noise where their slope is this many standard deviations of the noise's
+#: an edge's slope is at least so many standard deviations of the noise's
 CLEAR = 8
-#: fewer edges say nothing
+#: fewer edges give no result
 FEW = 200
-#: a picture is blurred where 9 in 10 edges are at least so wide, in pixels: of sharp ones the tenth has 0.4 at most
+#: a picture is blurred if 9 in 10 edges are at least so wide, in pixels; 0.4 is the most that sharp ones reach
 WIDE = 1.0
 
 
 def find_blur(x: Tensor, sigma: float) -> float | None:
-    """The std, in pixels, of the Gaussian blur of ``x``, (1, C, H, W) with noise of ``sigma``; None where unsure.
+    """The std, in pixels, of the Gaussian blur of ``x``, (1, C, H, W) with noise of ``sigma``; None if unsure.
 
     A step blurred by a Gaussian of std w and smoothed by one of std s has the slope A / sqrt(2 pi (w^2 + s^2)) in its
     middle. The ratio R of the slopes at two smoothings s and t gives w^2 = (t^2 - R^2 s^2) / (R^2 - 1), whatever the
-    height A (Zhuo and Sim 2011, "Defocus map estimation from a single image", eq. 6, with two smoothings for the
-    noise's sake). It is taken where the slope is the largest across an edge and stands out of the noise. Blur makes all
-    edges wide: there is none unless nine in ten are. The first quartile is the result, as edges may be soft themselves.
-    An enlarged picture looks the same.
+    height A (Zhuo and Sim 2011, "Defocus map estimation from a single image", eq. 6, with two smoothings because of
+    noise). It is taken where the slope is the largest across an edge and stands out of the noise. Blur makes all edges
+    wide, so none is reported unless nine in ten are. The result is the first quartile, as some edges are soft by
+    themselves. An enlarged picture looks the same as a blurred one.
     """
     widths = edge_widths(x, sigma)
     if len(widths) < FEW or np.percentile(widths, 10) < WIDE:

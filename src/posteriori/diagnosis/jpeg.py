@@ -1,4 +1,4 @@
-"""What JPEG has done to a picture, by the quantisation tables in its file."""
+"""What JPEG has changed in a picture, by the quantisation tables in its file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from posteriori.operators.jpeg import quantisation_tables
 
 @dataclass(frozen=True)
 class FoundJPEG:
-    """``quality`` is libjpeg's nearest, and ``sigma`` the rms of what quantisation changed, on [-1, 1]."""
+    """``quality`` is the nearest of libjpeg's, and ``sigma`` the rms change by quantisation, on [-1, 1]."""
 
     quality: int
     sigma: float
 
 
 def find_jpeg(data: bytes) -> FoundJPEG | None:
-    """What the file ``data`` says; None where it is no JPEG file.
+    """The quality of the file ``data``, and how much it changed; None if it is no JPEG file.
 
-    The coefficients of luminance are of Laplacian distributions, one for each frequency. A share p of them is not
-    rounded to zero: more than q / 2 of size, q being their step, which has the probability exp(-q / 2 beta) and gives
-    the scale beta. Scales fall as a power of the frequency, by a line through the logarithms of those that are known,
-    p being above 1%. What was not rounded to zero has changed by q^2 / 12 in the mean, and what was by its own mean
-    square, which is that of the Laplacian within q / 2 of zero.
+    The coefficients of luminance have Laplacian distributions, one for each frequency. A coefficient is not rounded to
+    zero if its size is above q / 2, q being its step. That has the probability exp(-q / 2 beta), so the share p of such
+    coefficients gives the scale beta. Scales fall as a power of the frequency: a line is fitted through the logarithms
+    of those with p above 1%. The mean square change is q^2 / 12 for coefficients that are not rounded to zero; for the
+    others it is their own mean square, that of the Laplacian within q / 2 of zero.
     """
     try:
         with warnings.catch_warnings():

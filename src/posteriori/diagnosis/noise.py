@@ -1,4 +1,4 @@
-"""How much noise a picture has, from the picture alone."""
+"""Estimates the noise of a picture from the picture alone."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 
-#: sigma on [-1, 1] of rounding to 8 bits, below which no file's noise is
+#: sigma on [-1, 1] of rounding to 8 bits; no file has less noise
 ROUNDING = 2 / 255 / 12**0.5
-#: patches that a covariance is taken of, at most
+#: the most patches that a covariance is computed from
 MOST = 20_000
 #: pixels a side of the smallest picture
 SMALLEST = 32
-#: sigma on [-1, 1] from which there is grain: 1 of 255
+#: the least sigma on [-1, 1] that counts as grain: 1 of 255
 FAINT = 2 / 255
-#: what grows more than so from half the resolution to a quarter is texture
+#: detail that grows by more than this from half the resolution to a quarter is texture
 TEXTURE = 1.6
-#: what is less ``even`` over flat places is texture
+#: detail in flat places that is less ``even`` than this is texture
 EVEN = 0.75
-#: of which more than so runs on in flat places is texture
+#: detail in flat places that is more ``directed`` than this is texture
 DIRECTED = 0.15
-#: of 64 filtered pixels of white noise in a block, as many as have its energy's spread: 2 E^2 / Var
+#: the effective number of independent pixels of a block's 64, for filtered white noise: 2 E^2 / Var of its energy
 INDEPENDENT = 52
-#: blocks that are needed
+#: the least number of blocks
 FEWEST = 30
-#: the share of blocks that are taken for flat, that in which direction is looked for, and brightnesses, each apart
+#: the share of blocks that count as flat, the share in which direction is measured, and groups by brightness
 FLAT, QUIET, BRIGHTNESSES = 0.1, 0.25, 12
 
 
@@ -41,43 +41,43 @@ FLAT, QUIET, BRIGHTNESSES = 0.1, 0.25, 12
 class FoundNoise:
     """Sigmas on [-1, 1]: ``white`` of white noise, ``grain`` of luminance at half the resolution, ``coarse`` at 1/4.
 
-    White noise has half its sigma there. Cameras interpolate their colours and smooth, so that their noise is weak at
-    the highest frequencies, which estimates of white noise look at, and several times stronger below.
+    At half the resolution white noise has half its sigma. Cameras interpolate colours and smooth, so their noise is
+    weak at the highest frequencies, where white noise is estimated, and several times stronger below.
     """
 
     white: float
     grain: float
     coarse: float
-    #: the 5th percentile of the grain's variance over places, of its 10th: 0.93 of noise alone
+    #: the 5th percentile of the grain's variance over places, relative to its 10th: 0.93 for noise alone
     even: float
-    #: how much of the direction of detail in flat places is shared by neighbouring 4 x 4 pixels: 0 of noise
+    #: how much neighbouring 4 x 4 pixels in flat places agree in the direction of their detail: 0 for noise
     directed: float
 
     @property
     def grainy(self) -> bool:
-        """Whether flat places have eight times as much at half the resolution as white noise: a camera's, or texture"""
+        """Whether flat places have eight times white noise's level at half the resolution: camera noise or texture."""
         return self.grain > max(4 * self.white, FAINT)
 
     @property
     def textured(self) -> bool:
-        """Whether what flat places have is, or may be, the picture's own.
+        """Whether the detail in flat places is, or may be, texture of the picture and not noise. Three tests decide.
 
-        Texture grows with coarseness and a camera's noise hardly does: at a quarter of the resolution at most 1.45
-        times as much is found in the CC15 pictures, and twice as much in two clean ones. Noise is alike in all flat
-        places, at least 0.79 ``even`` in 25 pictures with a camera's, and texture differs: four clean ones have 0.64 to
-        0.72. Texture runs on and noise has no direction: at most 0.14 of it is ``directed`` in the 25, and a quarter in
-        the median of 112 clean pictures that pass the other two. A picture too small to look at them is textured.
+        Texture grows at coarser scales and camera noise hardly does: from half the resolution to a quarter it grows by
+        at most 1.45 times in the CC15 pictures, and twice in two clean ones. Noise is alike in all flat places and
+        texture is not: ``even`` is at least 0.79 in 25 pictures with camera noise, and 0.64 to 0.72 in four clean ones.
+        Texture has a direction and noise has none: ``directed`` is at most 0.14 in the 25, and a quarter in the median
+        of 112 clean pictures that pass the other two tests. A picture too small for the tests counts as textured.
         """
         return not 0 < self.coarse < TEXTURE * self.grain or self.even < EVEN or self.directed > DIRECTED
 
     @property
     def correlated(self) -> bool:
-        """Whether it is a camera's rather than white."""
+        """Whether it is camera noise and not white noise."""
         return self.grainy and not self.textured
 
     @property
     def doubt(self) -> str:
-        """What is left in the picture, though it may be noise."""
+        """What is left in the picture, although it may be noise; else empty."""
         if not self.grainy or self.correlated:
             return ""
         grain = f"{127.5 * self.grain:.2g}/255"
@@ -85,7 +85,7 @@ class FoundNoise:
 
     @property
     def sigma(self) -> float:
-        """What a denoiser is to be told."""
+        """The level for a denoiser."""
         return self.grain if self.correlated else max(self.white, ROUNDING)
 
 
@@ -94,12 +94,12 @@ def find_noise(x: Tensor, name: str = "the picture") -> FoundNoise:
     height, width = x.shape[-2:]
     if min(height, width) < SMALLEST:
         raise PosterioriError(
-            f"{name} has {width} x {height} pixels, and noise can be told from {SMALLEST} a side: "
-            "say it, like --noise 5/255"
+            f"{name} has {width} x {height} pixels, too few to estimate its noise ({SMALLEST} a side are needed): "
+            "give it, like --noise 5/255"
         )
     white, grey = white_level(x), len(_channels(x)) == 1
     luminance = (x[:, :1] if grey else x.sum(1, keepdim=True) / x.shape[1] ** 0.5).double()
-    if grey:  # whose patches have few dimensions, which texture fills
+    if grey:  # patches of one channel have few dimensions, which texture can fill
         white = min(white, _flattest(luminance).each ** 0.5)
     half, quarter = (_flattest(F.avg_pool2d(luminance, n)) for n in (2, 4))
     return FoundNoise(white, half.level, quarter.level, half.even, _directed(luminance.float()))
@@ -109,19 +109,20 @@ def white_level(x: Tensor) -> float:
     """sigma of white noise, the same in all channels, in ``x`` (1, C, H, W).
 
     Patches of a clean picture lie near a subspace, so that the smallest eigenvalues of the patches' covariance are
-    those of the noise alone: sigma^2, scattered by the finite number of patches. The largest eigenvalues are dropped
-    one by one until the mean of the rest is their median, as it is for noise alone (Chen, Zhu and Heng 2015, "An
-    Efficient Statistical Method for Image Noise Level Estimation", algorithm 1). Texture is not taken for noise unless
-    it fills all dimensions. Equal channels count once.
+    those of the noise alone: sigma^2, scattered because there are finitely many patches. The largest eigenvalues are
+    dropped one by one until the mean of the rest is their median, as it is for noise alone (Chen, Zhu and Heng 2015,
+    "An Efficient Statistical Method for Image Noise Level Estimation", algorithm 1). Texture is not taken for noise
+    unless it fills all dimensions. Equal channels count once.
     """
     eigenvalues, _ = np.linalg.eigh(_covariance(_patches(_channels(x))))
     return float(_noise_variance(eigenvalues)) ** 0.5
 
 
 class _Blocks(NamedTuple):
-    """What a binomial filter of 3 x 3 takes away, and over blocks of 8 x 8 its variance, that of white noise being 1.
+    """The detail that a binomial filter of 3 x 3 removes, and ``energy``, its variance over blocks of 8 x 8.
 
-    ``alike`` are the blocks of each of 12 brightnesses.
+    ``energy`` is scaled to the variance of white noise. ``alike`` has the indices of the blocks in each of 12 groups by
+    brightness.
     """
 
     detail: Tensor
@@ -140,9 +141,9 @@ class _Blocks(NamedTuple):
 
 
 class _Flattest(NamedTuple):
-    """Variances of white noise that leave the flattest places what they have: by brightness, and of all alike.
+    """Variances of white noise that explain the flattest places: ``each`` by brightness, ``whole`` over all blocks.
 
-    Infinite where there is too little to look at. ``even`` as in ``FoundNoise``.
+    Infinite if there are too few blocks. ``even`` is as in ``FoundNoise``.
     """
 
     each: float
@@ -151,17 +152,17 @@ class _Flattest(NamedTuple):
 
     @property
     def level(self) -> float:
-        """sigma; at most 1.5 times that of the whole picture, where texture is nearly everywhere. 0 if infinite."""
+        """sigma; at most 1.5 times that of the whole picture, in case texture is nearly everywhere. 0 if infinite."""
         return 0.0 if math.isinf(self.each) else min(self.each, 1.5**2 * self.whole) ** 0.5
 
 
 def _flattest(x: Tensor) -> _Flattest:
-    """Of the luminance ``x`` (1, 1, H, W), sums of channels over sqrt(C), which have the scale of white noise.
+    """Those of the luminance ``x`` (1, 1, H, W), or of its means over 2 x 2 or 4 x 4 pixels.
 
-    Of means over 2 x 2 pixels, or 4 x 4, too, what a binomial filter of 3 x 3 takes away. Nothing hides noise, so that
-    it is at most what the flattest places have: the tenth percentile over blocks of 8 x 8, over that of noise alone.
-    It is taken at each of 12 brightnesses, for noise depends on them, and the median is the result. Below 30 blocks
-    there is none.
+    The luminance is the sum of channels over sqrt(C), which keeps the scale of white noise. Nothing hides noise, so it
+    is at most the detail of the flattest places: the tenth percentile of the variance over blocks of 8 x 8, divided by
+    that of noise alone. It is taken in each of 12 groups by brightness, since noise depends on brightness, and the
+    median is the result. Below 30 blocks there is none.
     """
     blocks = _Blocks.of(x)
     energy = blocks.energy
@@ -175,12 +176,12 @@ def _flattest(x: Tensor) -> _Flattest:
 
 
 def _directed(x: Tensor) -> float:
-    """The correlation of the directions of detail in the four quarters of a block, over the flattest, of ``x``.
+    """The correlation of the directions of detail in the four quarters of a block, over the flattest blocks of ``x``.
 
-    The differences p and q along the two diagonals are the detail's gradient, and (p + iq)^2 has twice its angle, so
-    that opposite gradients are of one direction (the structure tensor: Bigun and Granlund 1987). Noise that is alike
-    in the rows and columns has a mean of 0, and so have products of two quarters, as far as noise reaches less than 4
-    pixels: it is 0.05 of white noise. An edge, a hair or a wave runs on.
+    The differences p and q along the two diagonals are the detail's gradient. (p + iq)^2 has twice its angle, so that
+    opposite gradients have the same direction (the structure tensor: Bigun and Granlund 1987). For noise that is alike
+    along rows and columns its mean is 0, and so is that of products of two quarters, if the noise is correlated over
+    less than 4 pixels. The value for white noise is 0.05. An edge, a hair or a wave goes on in the next quarter.
     """
     detail, energy, alike = _Blocks.of(x)
     p, q = detail[..., 1:, 1:] - detail[..., :-1, :-1], detail[..., 1:, :-1] - detail[..., :-1, 1:]
@@ -200,7 +201,7 @@ def _channels(x: Tensor) -> np.ndarray:
 
 
 def _patches(pixels: np.ndarray) -> np.ndarray:
-    """Patches of ``pixels`` (C, H, W), (n, C side^2); smaller ones where there are few, for their covariance's sake."""
+    """Patches of ``pixels`` (C, H, W), (n, C side^2); smaller ones in small pictures, for enough of them."""
     side = 8 if min(pixels.shape[1:]) >= 128 else 5
     step = max(1, int((pixels[0].size / MOST) ** 0.5))
     views = sliding_window_view(pixels, (side, side), axis=(1, 2))[:, ::step, ::step]
@@ -213,7 +214,7 @@ def _covariance(patches: np.ndarray) -> np.ndarray:
 
 
 def _noise_variance(eigenvalues: np.ndarray) -> np.floating:
-    """The mean of the most of the smallest, ascending, that have it as their median."""
+    """The mean of the largest number of smallest ``eigenvalues`` (ascending) that is at most their median."""
     means = np.cumsum(eigenvalues) / np.arange(1, len(eigenvalues) + 1)
     kept = next(n for n in range(len(eigenvalues), 0, -1) if means[n - 1] <= np.median(eigenvalues[:n]))
     return np.maximum(means[kept - 1], 0)

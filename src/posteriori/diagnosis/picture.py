@@ -11,10 +11,10 @@ from posteriori.diagnosis.jpeg import FoundJPEG, find_jpeg
 from posteriori.diagnosis.noise import ROUNDING, FoundNoise, find_noise
 from posteriori.diagnosis.scratches import Scratches, find_scratches
 
-#: JPEG below this quality leaves blocks that are seen
+#: JPEG below this quality leaves visible blocks
 VISIBLE = 75
 
-#: sigma on [-1, 1] that a blur is undone with at least: the smallest at which samplers were measured
+#: the least noise sigma on [-1, 1] that is assumed with a blur: the smallest at which samplers were measured
 LEAST = 0.01
 
 
@@ -29,24 +29,24 @@ class Diagnosis:
 
     @property
     def compressed(self) -> bool:
-        """Whether what JPEG changed is to be removed as noise: it is seen, and more than white noise that is left.
+        """Whether JPEG's changes are to be removed as noise: they are visible, and larger than the white noise left.
 
-        JPEG takes high frequencies first, so that what it leaves looks like a camera's noise.
+        JPEG removes high frequencies first, so the noise that it leaves looks like a camera's.
         """
         return self.jpeg is not None and self.jpeg.quality < VISIBLE and self.jpeg.sigma > self.noise.white
 
     @property
     def scratched(self) -> bool:
-        """Whether scratches are filled, and nothing else done: what fills them goes by all that is kept."""
+        """Whether scratches are filled and nothing else is done, since the filling relies on the pixels kept."""
         return self.scratches is not None and self.scratches.sure
 
     @property
     def two_scales(self) -> bool:
-        """Whether the noise is a camera's and alone."""
+        """Whether camera noise is all that is to be removed."""
         return self.noise.correlated and self._nothing_else
 
     def told(self, sigma: float) -> bool:
-        """Whether noise of which ``sigma`` is told is a camera's: it would be found if it were white."""
+        """Whether noise of a given ``sigma`` is a camera's: it would have been found if it were white."""
         return self.noise.grainy and sigma > 2 * self.noise.white and self._nothing_else
 
     @property
@@ -55,19 +55,19 @@ class Diagnosis:
 
     @property
     def operator(self) -> str:
-        """The text of what is to be undone besides the noise."""
+        """The operator to invert besides the noise, as text."""
         return "identity" if self.blur is None else f"gaussian-blur(sigma={self.blur:.2g})"
 
     @property
     def sigma(self) -> float:
-        """Of the noise, on [-1, 1]; with a blur at least ``LEAST``, for its width is an estimate that y contradicts."""
+        """Of the noise, on [-1, 1]; with a blur at least ``LEAST``, since the width is an inexact estimate."""
         if self.blur is not None:
             return sigma_behind(self.noise, self.jpeg)
         return self.jpeg.sigma if self.jpeg and self.compressed else self.noise.sigma
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        """(of what, what was found) four times, and what will be done and why."""
+        """(subject, finding) for noise, JPEG, blur and lines, and what will be done and why."""
         noise, jpeg = self.noise, self.jpeg
         kind = "a camera's, stronger at half the resolution" if noise.correlated else "white"
         damaged = 0 if self.scratches is None else self.scratches.mask.mean()
@@ -76,13 +76,16 @@ class Diagnosis:
         done = "one network call" if self.blur is None else f"{self.operator} undone"
         why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
         if self.scratched:
-            done, why = "the scratches filled", "and all else kept to the last bit: give the result for the rest"
+            done, why = (
+                "the scratches filled",
+                "and everything else kept to the last bit: restore the result again for the rest",
+            )
         elif self.two_scales:
-            done = "two network calls, at half the resolution and at the whole"
+            done = "two network calls, at half and at full resolution"
         elif self.blur is not None:
             why = f"with noise of {_of_255(self.sigma)}: nine in ten edges are wide"
         elif faint and not self.compressed:
-            why = "for rounding alone: nothing was found that this could mend"
+            why = "for rounding alone: nothing else was found to restore"
         said = "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"
         return [
             ("noise", f"{said}; {noise.doubt}" if noise.doubt and self._nothing_else else said),
@@ -97,7 +100,7 @@ class Diagnosis:
                 if not damaged
                 else f"scratches {lines}"
                 if self.scratched
-                else f"thin ones {lines}, scratches or its own",
+                else f"thin ones {lines}, scratches or part of the picture",
             ),
             ("does", f"{done}, {why}"),
         ]
@@ -110,9 +113,9 @@ def diagnose(x: Tensor, data: bytes, name: str) -> Diagnosis:
 
 
 def sigma_behind(noise: FoundNoise, jpeg: FoundJPEG | None) -> float:
-    """The noise, on [-1, 1], that an operator is undone with: what JPEG changed counts, and ``LEAST`` at least.
+    """The noise, on [-1, 1], to assume with an operator: at least what JPEG changed, and at least ``LEAST``.
 
-    Told less, samplers take rounding and compression for detail and draw ripples.
+    With less, samplers take rounding and compression for detail and draw ripples.
     """
     return max(noise.sigma, jpeg.sigma if jpeg else 0.0, LEAST)
 

@@ -16,40 +16,40 @@ from scipy.ndimage import (
 )
 from torch import Tensor
 
-#: pixels a side of the median that thin lines do not survive
+#: the side, in pixels, of the median filter that removes thin lines
 WINDOW = 11
-#: a line stands out of its surroundings by this many times what half of the pixels do, and by so much on [-1, 1]
+#: a line stands out of its surroundings by this many times the median detail, and by so much on [-1, 1]
 CLEAR, LEAST = 8, 0.3
 #: a line is longer than this share of the picture's shorter side and than so many pixels
 LONG, SHORTEST = 0.05, 20
-#: its width in pixels, in the mean
+#: its mean width is below this, in pixels
 WIDE = 4
-#: lines over more than this share of the picture are its own
+#: lines over more than this share of the picture are part of it
 MOST = 0.05
-#: sure scratches are three, and more than this share of the bright lines, so long in pixels
+#: scratches are sure if there are three, over this share of the bright lines; they are longer than so many pixels
 SURE, SURE_SHARE, SURE_LENGTH = 3, 0.25, 25
-#: of a line's height, how much at most the places vary through which it runs, and how much detail is beside it
+#: relative to a line's height: how much its surroundings may vary along it, and how much detail may be beside it
 ALIKE, SMOOTH = 0.4, 0.15
-#: where there are sure ones, lines are scratches too up to so many times that
+#: if there are sure ones, other lines up to so many times those limits are scratches too
 SLACK = 1.5
 _AROUND = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
 class Scratches:
-    """``mask``, (H, W) of bool, and whether it is ``sure`` that they are no lines of the picture's own."""
+    """``mask``, (H, W) of bool, and whether it is ``sure`` that they are scratches and not lines of the picture."""
 
     mask: np.ndarray
     sure: bool
 
 
 def find_scratches(x: Tensor) -> Scratches | None:
-    """The thin lines of ``x`` (1, C, H, W), with what is around them; None where there are none.
+    """The thin lines of ``x`` (1, C, H, W), with the pixels around them; None if there are none.
 
-    What a median of 11 x 11 pixels takes away, of one sign and strong, falls into connected parts: long and thin ones
-    are lines. Wires, stalks and hairs are such too. Scratches are bright, and know nothing of what they cross, so that
-    what is left and right of them is the same, and smooth as often as not. Where three or more are so, and more than a
-    quarter of all bright lines, they are sure, and those along an edge are left out.
+    A median of 11 x 11 pixels removes thin detail. Strong detail of one sign falls into connected parts; long and thin
+    parts are lines. Wires, stalks and hairs are lines too. Scratches are bright and have nothing to do with what they
+    cross, so that the picture is the same on both sides of them, and often smooth. If three or more lines are like
+    this, and more than a quarter of all bright lines, they are sure, and lines along an edge are left out.
     """
     luminance = x[0].mean(0).numpy()
     smooth = median_filter(luminance, WINDOW)

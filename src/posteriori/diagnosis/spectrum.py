@@ -1,4 +1,4 @@
-"""The width of a Gaussian blur, by a picture's power spectrum."""
+"""The width of a Gaussian blur, from a picture's power spectrum."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from scipy.optimize import minimize
 
 #: photographs' power falls as this power of the frequency
 FALL = 2.4
-#: rings of frequencies, in cycles a pixel: from where a window does not reach to what all directions have
+#: rings of frequencies, in cycles per pixel: above the window's own, up to the largest that all directions have
 RINGS = np.linspace(0.02, 0.5, 40)
 
 
 def gaussian_width(y: np.ndarray) -> float:
     """The std, in pixels, of the Gaussian blur of a grey picture ``y`` (H, W), with white noise of any level.
 
-    The one of the largest marginal likelihood, where photographs are stationary Gaussian and of a power that falls as
+    The width with the largest marginal likelihood, if photographs are stationary Gaussian with a power that falls as
     f^-FALL (Field 1987, "Relations between the statistics of natural images and the response properties of cortical
-    cells"; its mean over pictures is 2 to 2.4): y's power at the frequency f has the mean
+    cells"; the mean exponent over pictures is 2 to 2.4). Then y's power at the frequency f has the mean
 
         m(f) = c f^-FALL exp(-(2 pi f s)^2) + n
 
-    and an exponential distribution, so that -log p(y) = sum_f log m(f) + |y^(f)|^2 / m(f) (Whittle 1953). It is the
-    least over s, c and n.
+    and an exponential distribution, so that -log p(y) = sum_f log m(f) + |y^(f)|^2 / m(f) (Whittle 1953). This is
+    minimised over s, c and n.
     """
     counts, power, f = _rings(y)
 

@@ -1,4 +1,4 @@
-"""Which sampler ``auto`` is: what was measured to be best for a prior, an operator, a noise and a goal."""
+"""Which sampler ``auto`` takes: the one measured as best for a prior, an operator, a noise and a goal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from posteriori.operators.rounding import Rounding
 from posteriori.settings.presets import SAME_AS
 from posteriori.settings.text import Spec
 
-#: nearest to the truth in PSNR, in LPIPS, or with the intervals that score best
+#: what ``auto`` can aim for
 GOALS = ("fidelity", "looks", "uncertainty")
-#: fidelity where one picture is asked for, and a point estimate may be the best
+#: fidelity if one sample is asked for, so that a point estimate may be the best
 ESTIMATE = "estimate"
+_AIMS = {"fidelity": "PSNR", ESTIMATE: "PSNR", "looks": "LPIPS", "uncertainty": "intervals"}
 AUTO = "auto"
-#: not a sampler: one network call, whose E[x_0 | x_0 + sigma n] is the mean of what denoising asks for
+#: not a sampler: one network call, whose E[x_0 | x_0 + sigma n] is the posterior mean of denoising
 DENOISER = "denoiser"
 #: noises that differ by a larger factor than this from every measured one count as not measured
 FAR = math.sqrt(5)
@@ -32,7 +33,7 @@ FAR = math.sqrt(5)
 
 @dataclass(frozen=True)
 class Choice:
-    """A sampler's text and number of steps; ``source`` says what it gave where it was measured, or why it is taken.
+    """A sampler's text and number of steps. ``source`` has its measured results, or says why it is taken.
 
     ``prior`` and ``operator`` are names, ``noise`` is sigma on [-1, 1].
     """
@@ -48,16 +49,15 @@ class Choice:
     @property
     def reason(self) -> str:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        goal = GOALS[0] if self.goal == ESTIMATE else self.goal
-        return f"{self.sampler}, {steps}, for {goal} on {self.operator}: {self.source}"
+        return f"{self.sampler}, {steps}, for the best {_AIMS[self.goal]} on {self.operator} ({self.source})"
 
 
-#: what a measurement asks of a sampler: Gaussian noise on a linear operator, or on one that sees few scattered entries;
-#: none on one that rounds; Gaussian noise on any operator; or other noise
+#: what a sampler has to deal with: a linear operator with Gaussian noise, or one that observes few scattered entries; a
+#: rounding operator without noise; any operator with Gaussian noise; or other noise
 Kind = Literal["linear", "scattered", "rounded", "nonlinear", "other"]
-#: less than this share of a picture's entries is scattered
+#: observing less than this share of a picture's entries counts as scattered
 _SCATTERED = 0.28
-#: up to this noise DAPS, which takes y to have almost none, is above DPS on hdr and gamma; at 0.2 it is below
+#: up to this noise DAPS, which assumes almost none, is better than DPS on hdr and gamma; at 0.2 it is worse
 _LITTLE = 0.1
 
 _BAYES, _WHY_BAYES = "diffpir(lambda_=1.0, zeta=1.0)", "its data step is Bayes' rule for N(x0, sigma_bar^2 I)"
@@ -67,7 +67,7 @@ _MMPS = "mmps(iterations=1)"
 def kind(parts: Sequence[Spec[Operator]], noise: Noise, *, seen: float | None = None) -> Kind:
     """The kind of a measurement by the operators ``parts``, one after the other, with this ``noise``.
 
-    ``seen`` is the share of entries that is seen, where the operator does not say it.
+    ``seen`` is the share of entries that is observed, if the operator does not say it.
     """
     if not isinstance(noise, GaussianNoise):
         return "other"
@@ -81,16 +81,16 @@ def kind(parts: Sequence[Spec[Operator]], noise: Noise, *, seen: float | None = 
 
 
 def _derived(goal: str, kind: Kind, sigma: float, samples: int) -> tuple[str, int, str]:
-    """(sampler, steps, why) where nothing was measured: what holds for any prior and noise."""
+    """(sampler, steps, why) if nothing was measured: settings that hold for any prior and noise."""
     if kind == "nonlinear" and sigma <= _LITTLE:
-        return "daps(ode_steps=1)", 30, "it takes any operator, and follows a y of little noise closely"
+        return "daps(ode_steps=1)", 30, "it takes any operator, and fits y closely at low noise"
     if kind in ("nonlinear", "other"):
         return "dps", 250, "it takes any operator and noise"
     if kind == "scattered":
-        return _MMPS, 30, "few pixels are seen, and the network's gradient takes them to those between"
+        return _MMPS, 30, "few pixels are observed, and the network's gradient spreads them to the others"
     if kind == "rounded" and goal == GOALS[0] and samples == 1:
         sampler = "dpir(lambda_=0.1, sigma_max=0.1, sigma_min=0.02)"
-        return sampler, 8, "it is the mean in the cells of y, from noise of about the error of y"
+        return sampler, 8, "it averages over the rounding cells of y, starting from noise of about the rounding error"
     if goal == "uncertainty" and kind == "linear":
         return _MMPS, 30, "it is exact for a Gaussian prior"
     return _BAYES, 100 if goal == "looks" else 30, _WHY_BAYES
@@ -98,7 +98,7 @@ def _derived(goal: str, kind: Kind, sigma: float, samples: int) -> tuple[str, in
 
 @cache
 def choices() -> list[Choice]:
-    """What was measured."""
+    """The measured choices."""
     text = resources.files("posteriori.settings").joinpath("choosing.toml").read_text("utf-8")
     return [Choice(**entry) for entry in tomllib.loads(text)["choice"]]
 
@@ -126,22 +126,22 @@ def choose(
     steps: int | None = None,
     kind: Kind = "linear",
 ) -> Choice:
-    """What "auto" or "auto:GOAL" is for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
+    """The choice of "auto" or "auto:GOAL" for a prior and an operator of these names, with noise ``sigma`` on [-1, 1].
 
-    Of a noisy picture it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
-    Otherwise it is the choice measured at the nearest noise, which may be a point estimate where one sample is asked
-    for. Where no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting
-    that is derived for the measurement's ``kind``.
+    For denoising it is the denoiser itself, unless several ``samples`` or a number of ``steps`` are asked for.
+    Otherwise it is the choice measured at the nearest noise, which may be a point estimate if one sample is asked for.
+    If no noise within a factor of sqrt(5) was measured, or nothing for this prior and operator, it is a setting derived
+    for the measurement's ``kind``.
 
     Raises PosterioriError for an unknown goal.
     """
     goal = goal_of(sampler)
     one = samples == 1 and steps is None and goal != "uncertainty"
     if kind == "linear" and operator == Identity.name and sigma > 0 and one:
-        source = "it gives the mean of the pictures that this one may be, in one network call"
+        source = "one network call gives the posterior mean"
         return Choice(goal, prior, operator, sigma, DENOISER, 1, source)
     key = goal, prior, SAME_AS.get(operator, operator)
-    others = kind in ("scattered", "other")  # than those that were measured
+    others = kind in ("scattered", "other")  # kinds that were not measured
     found = [] if others else [own for own in choices() if (own.goal, own.prior, own.operator) == key]
     far = {choice: _far(choice.noise, sigma) for choice in found}
     nearest = min(far, key=far.__getitem__, default=None)

@@ -7,8 +7,8 @@
 
 Names are the classes' ``name``, or a user's own class in a file (``own.py``), fields their dataclass fields, checked
 against the annotations. Operators are composed by @, ``downsample(factor=2) @ gaussian-blur(sigma=1.5)``: the last one
-takes the picture. The form is that of Python's calls and products, and Python's own parser reads it. ``auto`` is for
-the field of an operator that can be found in a picture, with the side of the kernel's window, ``auto:51``.
+takes the picture. The form is that of Python's calls and products, and Python's own parser reads it. ``auto`` is for a
+field of an operator that can be estimated from a picture; ``auto:51`` also gives the side of the kernel's window.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from posteriori.samplers import SAMPLERS
 from posteriori.settings.fields import Field, T, accepts, class_fields, either, fits, known_classes
 from posteriori.settings.own import is_own, load
 
-#: what to use for the operators that hold an array, which a line of text cannot
+#: what to use for operators that hold an array, which a line of text cannot hold
 INSTEAD = {
     "mask": "give --mask FILE, or pass the array to posteriori.Mask in Python",
     "dense": "pass the matrix to posteriori.Dense in Python",
 }
 
-#: of auto for what no picture tells
+#: the error for ``auto`` in a field that cannot be estimated from a picture
 NOT_FOUND = (
-    "only a blur is found in a picture: give blur(kernel=auto), of any shape, as a moved camera's is, or "
+    "only a blur can be estimated from a picture: give blur(kernel=auto) for any kernel, such as camera shake, or "
     "gaussian-blur(sigma=auto)"
 )
 
@@ -52,27 +52,28 @@ _CONSTANTS = {"true": True, "false": False, "none": None}
 
 @dataclass(frozen=True)
 class Unknown:
-    """A field's value that is to be found in the picture; ``side`` is that of a kernel's window, in pixels."""
+    """A field's value that is to be estimated from the picture. ``side`` is that of a kernel's window, in pixels."""
 
     side: int | None = None
 
 
 @dataclass(frozen=True)
 class Spec(Generic[T]):
-    """What a text says: the class it names, and the fields that it gives, checked; a sampler in a field is a Spec."""
+    """The content of a text: the class, and the fields given, checked. A sampler in a field is a Spec."""
 
     cls: type[T]
     fields: dict[str, Any]
 
     def build(self, *shape: tuple[int, ...]) -> T:
-        """The object, with the class's defaults for what is not given; an operator takes the images' ``shape``.
+        """The object, with the class's defaults for fields not given. An operator takes the images' ``shape``.
 
-        One of a user's own class is tried first: PosterioriError where that fails, or a value is yet to be found.
+        An object of a user's own class is tested first. Raises PosterioriError if that fails, or if a value is still to
+        be estimated.
         """
         for name, value in self.fields.items():
             if isinstance(value, Unknown):
                 raise PosterioriError(
-                    f"{self.cls.name}({name}=auto) is found in a picture, by `posteriori restore FILE`: "
+                    f"{self.cls.name}({name}=auto) is estimated from a picture by `posteriori restore FILE`: "
                     f"give {name}=VALUE here"
                 )
         built = self.cls(*shape, **{k: v.build() if isinstance(v, Spec) else v for k, v in self.fields.items()})
@@ -85,22 +86,22 @@ class Spec(Generic[T]):
 
 @dataclass(frozen=True)
 class Chain:
-    """What the text of an operator says: the specs that it composes, one or more, the one that gives y first."""
+    """The content of an operator's text: the specs that it composes, one or more. The first one gives y."""
 
     parts: tuple[Spec[Operator], ...]
 
     @property
     def name(self) -> str:
-        """That of the operator."""
+        """The operator's name."""
         return " @ ".join(part.cls.name for part in self.parts)
 
     @property
     def unknown(self) -> Unknown | None:
-        """What is to be found in the picture, or None."""
+        """What is to be estimated from the picture, or None."""
         return next((v for part in self.parts for v in part.fields.values() if isinstance(v, Unknown)), None)
 
     def found(self, value: Any) -> Chain:
-        """This with ``value`` for what was unknown."""
+        """This chain with ``value`` for what was unknown."""
         known = lambda own: value if isinstance(own, Unknown) else own  # noqa: E731
         return Chain(tuple(replace(p, fields={k: known(v) for k, v in p.fields.items()}) for p in self.parts))
 
@@ -113,7 +114,7 @@ class Chain:
         return operator
 
     def for_files(self, fitted: bool = False) -> Chain:
-        """This for measurements that are not simulated: their operators' own defaults, where no value is given.
+        """This chain for measurements that are not simulated, with the operators' defaults for these.
 
         ``fitted``: for pictures, with a prior that has one size.
         """
@@ -121,7 +122,7 @@ class Chain:
         return Chain(tuple(replace(p, fields={**own, **p.fields}) for p, own in zip(self.parts, owns, strict=True)))
 
     def of_resized(self, factor: float) -> Chain:
-        """This where ``factor`` pixels of the picture became one. PosterioriError where there is none."""
+        """This chain if ``factor`` pixels of the picture became one. Raises PosterioriError if there is none."""
         return Chain(tuple(replace(part, fields=part.cls.of_resized(factor, **part.fields)) for part in self.parts))
 
     def image_shape(self, measured: tuple[int, ...]) -> tuple[int, ...]:
@@ -140,7 +141,7 @@ def read_sampler(text: str) -> Spec[Sampler]:
 
 
 def read_samplers(text: str) -> list[type[Sampler]]:
-    """The samplers of "dps,ddim", or of "all", in the order of the listing; PosterioriError where one is none."""
+    """The samplers of "dps,ddim", or of "all", in the order of the listing. PosterioriError for unknown names."""
     if text == "all":
         return list(SAMPLERS)
     known = {cls.name: cls for cls in SAMPLERS}
@@ -199,7 +200,7 @@ def format_value(value: Any) -> str:
 
 
 def format_default(value: Any) -> str:
-    """A field's value as lists of fields have it: a sampler by itself is its name, for its own fields are listed."""
+    """A field's value as listings show it: a sampler is its name only, since its own fields are listed."""
     return value.name if isinstance(value, Sampler) else format_value(value)
 
 
@@ -209,14 +210,14 @@ def _no_text(name: str) -> str:
 
 def _literal(token: str) -> Any:
     if _NUMBER.fullmatch(token):
-        whole = token.lstrip("+-").isdigit() and math.isfinite(float(token))  # thousands of digits are no size
+        whole = token.lstrip("+-").isdigit() and math.isfinite(float(token))  # thousands of digits are no integer here
         return int(token) if whole else float(token)
     return _CONSTANTS.get(token, token[1:-1] if token[0] in "'\"" else token)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads a text by the annotations of the classes that it names."""
+    """Reads a text, using the annotations of the classes that it names."""
 
     text: str
 
@@ -227,7 +228,7 @@ class _Reader:
         return Chain(tuple(self.specs(self.parsed("operator", Operator))))
 
     def specs(self, node: ast.expr) -> Iterator[Spec[Operator]]:
-        """Of the operators that ``node`` composes, in the text's order."""
+        """The specs of the operators that ``node`` composes, in the text's order."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             yield from self.specs(node.left)
             yield from self.specs(node.right)
@@ -240,7 +241,7 @@ class _Reader:
             raise self.error(
                 f"expected {'an' if what == 'operator' else 'a'} {what}: {either(known_classes(base))}, got the end", 0
             )
-        # to the parser every word is a plain name of as many letters, so that places are those of the text
+        # every word becomes a plain name of the same length, so that the parser's positions are those of the text
         plain = re.sub(r"\s", " ", _WORD.sub(lambda word: "x" * len(word[0]), self.text))
         try:
             tree = ast.parse(plain, mode="eval")
@@ -284,7 +285,7 @@ class _Reader:
         return Spec(known[name], given)
 
     def unknown(self, node: ast.expr) -> Unknown | None:
-        """What ``auto`` and ``auto:51`` say; None of any other value."""
+        """What ``auto`` and ``auto:51`` stand for; None for any other value."""
         token, at = self.token(node)
         auto = _AUTO.fullmatch(token)
         if auto is None:
@@ -317,15 +318,15 @@ class _Reader:
             try:
                 accepts(field.type)
             except (KeyError, TypeError):
-                raise self.error(f"{name} has a field {field.name} of a kind that a text cannot give", at) from None
+                raise self.error(f"{name} has a field {field.name} of a type that a text cannot give", at) from None
         return cls
 
     def token(self, node: ast.expr | ast.keyword) -> tuple[str, int]:
-        """What ``node`` is in the text, and where it begins."""
+        """The text of ``node``, and where it begins."""
         return self.text[node.col_offset : node.end_col_offset], node.col_offset
 
     def broken(self, at: int) -> PosterioriError:
-        """What cannot be parsed from ``at`` on."""
+        """The error for a text that cannot be parsed from ``at`` on."""
         rest = self.text[at:]
         if rest.startswith("("):
             return self.error("this ( is never closed: give a ) at its end", at)

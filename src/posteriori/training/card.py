@@ -1,4 +1,4 @@
-"""The model card of a trained prior: a README.md that says where it comes from and what it is worth."""
+"""The model card of a trained prior: a README.md on its origin and its quality."""
 
 from __future__ import annotations
 

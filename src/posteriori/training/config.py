@@ -22,15 +22,15 @@ Positive = Annotated[int, Ge(1), Le(2**20)]
 class TrainConfig:
     """A diffusion prior's training run. The defaults give the ``faces-64`` recipe.
 
-    ``channels`` are the U-Net's, one resolution each, on input folded into ``patch`` x ``patch``
-    pixels; ``images`` counts the images seen in all. The learning rate rises over ``warmup`` steps,
-    stays, and falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss
-    is on the predicted quantity: see ``loop.loss_weight``; ``times``, ``min_sigma`` and ``max_sigma``: see
-    ``loop.draw_times``;
-    ``crop`` and ``min_crop``: see ``data.batch``; ``start`` is a prior whose weights the run begins with. The time
-    of a step on a CPU rises with ``norm_groups``. A new field's default has to be what runs did before it, so that
-    their checkpoints can be resumed.
+    ``channels`` are the U-Net's, one for each resolution; ``patch`` x ``patch`` pixels of its input are folded into
+    channels. ``images`` counts the images seen in total. The learning rate rises over ``warmup`` steps, stays, and
+    falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss is on the predicted quantity:
+    see ``loop.loss_weight``. ``times``, ``min_sigma`` and ``max_sigma``: see ``loop.draw_times``. ``crop`` and
+    ``min_crop``: see ``data.batch``. The run starts from the weights of the prior ``start``. A step's time on a CPU
+    rises with ``norm_groups``.
     """
+
+    # a new field's default must do what runs did before it, so that their checkpoints can be resumed
 
     size: Positive = 64
     patch: Annotated[int, Ge(1), Le(64)] = 2

@@ -1,4 +1,4 @@
-"""Training images from a folder or a zip: decoded once, held-out names set apart, batches by (seed, step)."""
+"""Training images from a folder or a zip: decoded once, split into training and held-out, batched by (seed, step)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAMAGED = 0.05
 class Dataset:
     """Names and pixels of a data set, uint8: (N, 3, S, S), or one (3, H, W) each where sizes differ.
 
-    ``damaged`` says of every picture that was left out what is wrong with it.
+    ``damaged`` says for each picture left out what is wrong with it.
     """
 
     names: list[str]
@@ -42,7 +42,7 @@ class Dataset:
 def list_names(source: Path) -> list[str]:
     """The sorted names of the images in a folder (searched whole) or a zip, without hidden files and folders.
 
-    Among those are ``._a.jpg`` and ``__MACOSX/``, which a Mac writes beside the pictures.
+    Hidden are also ``._a.jpg`` and ``__MACOSX/``, which a Mac writes beside the pictures.
     """
     if source.is_dir():
         names = [p.relative_to(source).as_posix() for p in source.rglob("*")]
@@ -50,7 +50,7 @@ def list_names(source: Path) -> list[str]:
         try:
             with zipfile.ZipFile(source) as archive:
                 names = archive.namelist()
-        except Exception as error:  # of a directory that is damaged, nearly anything
+        except Exception as error:  # a damaged directory raises nearly anything
             raise PosterioriError(f"{source} is damaged ({first_line(error)}): get it again") from None
     else:
         raise PosterioriError(f"{source} is neither a folder nor a zip of images: give one of those")
@@ -65,9 +65,9 @@ def _hidden(name: str) -> bool:
 
 
 def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
-    """(training, held-out) names; ``holdout`` is a slice of the sorted names, ``"52::53"``: every 53rd.
+    """(training, held-out) names; ``holdout`` is a slice of the sorted names, such as ``"52::53"``, every 53rd.
 
-    Raises PosterioriError where it is none.
+    Raises PosterioriError if it is not a slice.
     """
     try:
         start, stop, step = (int(part) if part else None for part in [*holdout.split(":"), "", ""][:3])
@@ -80,8 +80,8 @@ def split_names(names: list[str], holdout: str) -> tuple[list[str], list[str]]:
 def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = False) -> Dataset:
     """Decodes ``names``, centre-cropped to a square and resized to ``size`` pixels (small ones are enlarged).
 
-    Raises PosterioriError where one is damaged. A ``tolerant`` call leaves it out, and raises where more than one and
-    more than ``DAMAGED`` of all are, or none is left.
+    Raises PosterioriError if one is damaged. A ``tolerant`` call leaves damaged ones out. It raises if they are more
+    than one and more than ``DAMAGED`` of all, or if none is left.
     """
     pixels, damaged = torch.empty(len(names), 3, size, size, dtype=torch.uint8), [] if tolerant else None
     sound = []
@@ -100,7 +100,7 @@ def load_images(source: Path, names: list[str], size: int, *, tolerant: bool = F
 def load_whole(source: Path, names: list[str], size: int, stride: int = 1, *, tolerant: bool = False) -> Dataset:
     """Decodes ``names`` at their own resolution, sides cut to multiples of ``stride``.
 
-    Raises PosterioriError where one is smaller than ``size`` pixels, and where one is damaged: see ``load_images``.
+    Raises PosterioriError if one is smaller than ``size`` pixels, or damaged: see ``load_images``.
     """
     damaged = [] if tolerant else None
     sound, pixels = [], []
@@ -125,7 +125,7 @@ def _channels_first(picture: np.ndarray) -> Tensor:
 
 
 def _pictures(source: Path, names: list[str], damaged: list[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, pixels) of each; what is wrong with a picture is an error, or noted in ``damaged`` where there are few."""
+    """(name, pixels) of each. A damaged picture raises, or is noted in ``damaged`` as long as there are few."""
     with _reader(source) as read:
         for name in names:
             try:
@@ -172,10 +172,10 @@ def batch(
 ) -> Tensor:
     """The batch of training step ``step``: (B, 3, size, size) float32 on [-1, 1], a function of the arguments alone.
 
-    Each epoch is one permutation. Of every image a window is taken: ``crop`` "centre", a random square of
-    ``min_crop`` to 1 of its side brought to ``size``; "random", any ``size`` x ``size`` pixels as they are. It is
-    flipped with probability 1/2, and its brightness and per-channel contrast are moved by up to ``colour``
-    (0 for none). Of the ``batch_size`` rows only ``rows`` are computed.
+    Each epoch is one permutation. A window is cut from every image: with ``crop`` "centre" a random square of
+    ``min_crop`` to 1 of its side, resized to ``size``; with "random" any ``size`` x ``size`` pixels, not resized. It is
+    flipped with probability 1/2, and its brightness and per-channel contrast are moved by up to ``colour`` (0 for
+    none). Only ``rows`` of the ``batch_size`` rows are computed.
     """
     n = len(images)
     first = step * batch_size

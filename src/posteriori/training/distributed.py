@@ -1,4 +1,4 @@
-"""Several processes that train one network: each takes its rows of every batch, and gradients are averaged."""
+"""Trains one network in several processes: each takes its rows of every batch, and gradients are averaged."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether it is for this process to write and print."""
+        """Whether this process writes and prints."""
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """Which rows of a batch are this process's. Raises PosterioriError where shares would not be equal."""
+        """This process's rows of a batch. Raises PosterioriError if the shares are not equal."""
         if batch_size % self.count:
             raise PosterioriError(
                 f"batch_size is {batch_size}, which {self.count} processes cannot share equally: "
@@ -53,7 +53,7 @@ class Ranks:
         return self.mean(float(flag)) > 0
 
     def mean_(self, tensors: Iterable[Tensor]) -> None:
-        """Puts the mean over the processes into every tensor, to the same bits in each process."""
+        """Replaces every tensor by its mean over the processes, with the same bits in each process."""
         if self.count == 1:
             return
         tensors = list(tensors)
@@ -70,10 +70,10 @@ ALONE = Ranks()
 
 @contextmanager
 def joined(device: str) -> Generator[tuple[Ranks, str]]:
-    """The processes that torchrun started, and this one's device: of "cuda", the GPU of its own.
+    """The processes that torchrun started, and this one's device; for "cuda" each has its own GPU.
 
-    ``ALONE`` on ``device`` where torchrun started no more than one. Raises PosterioriError where there are fewer GPUs
-    than processes.
+    ``ALONE`` on ``device`` if torchrun started no more than one. Raises PosterioriError if there are fewer GPUs than
+    processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE, str(read_device(device))
@@ -87,8 +87,8 @@ def joined(device: str) -> Generator[tuple[Ranks, str]]:
             raise PosterioriError(f"{here} processes were started for {gpus} GPUs: start one for each")
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    # Loss and stop requests are on the CPU and go by gloo, so that they wait for no GPU. The others wait for
-    # rank 0 to evaluate, however long; torchrun ends them should it die.
+    # Loss and stop requests are on the CPU and go through gloo, so that they wait for no GPU. The other ranks wait
+    # while rank 0 evaluates, however long; torchrun ends them if it dies.
     dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo", timeout=timedelta(days=1))
     try:
         ranks = Ranks(dist.get_rank(), dist.get_world_size())

@@ -25,7 +25,7 @@ SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def ema_prior(trainer: Trainer) -> Prior:
-    """The moving average so far, as a frozen prior; the trainer's own stays as it is."""
+    """A copy of the moving average so far, as a frozen prior."""
     config = trainer.config
     return UNetPrior(
         copy.deepcopy(trainer.ema),
@@ -52,6 +52,6 @@ def denoising_psnr(prior: Prior, images: Iterable[Tensor], *, seed: int = 0) -> 
 
 
 def sample_sheet(prior: Prior, path: Path, *, n: int = 16, steps: int = 100, seed: int = 0) -> None:
-    """Writes a sheet of ``n`` unconditional samples of ``steps`` DDPM steps: the same noise every time."""
+    """Writes a sheet of ``n`` unconditional samples in ``steps`` DDPM steps, with the same noise every time."""
     sampler = DDIM(steps=steps)
     sheet(sample(prior, Flat(n, prior.shape), sampler, seed=seed, batch=16, progress=False)[:, 0].cpu(), path)

@@ -1,4 +1,4 @@
-"""The training loop: exact resume, everything a function of (config, data, step), in one process or several."""
+"""The training loop, in one process or several. A step depends on (config, data, step) only, and resume is exact."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def draw_times(
     uniformly, so that the noisiest levels are trained as well. Drawn uniformly, three quarters of the times
     of linear betas have sigma > alpha, where little of a picture is left to see. "mixed" draws half of the times
     uniformly: colours of samples are decided at the noisiest levels, and drift where those are rarely trained.
-    Times of sigma / alpha outside ``min_sigma`` to ``max_sigma`` are drawn again, uniformly from those within: for a
-    network of some levels alone. There is always one level within.
+    Times with sigma / alpha outside ``min_sigma`` to ``max_sigma`` are drawn again, uniformly from those within, for a
+    network that has only these levels. At least one level is always within.
     """
     first = 1 + int(np.searchsorted(schedule.log_sigma_bar, math.log(min_sigma))) if min_sigma else 1
     below = schedule.T if max_sigma is None else int(np.searchsorted(schedule.log_sigma_bar, math.log(max_sigma)))
@@ -88,16 +88,16 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def _save(state: dict[str, Any], file: BinaryIO) -> None:
-    """Raises OSError where the disk takes no more."""
+    """Raises OSError if the disk is full."""
     try:
         torch.save(state, file)
-    except RuntimeError as error:  # to close the archive fails then as well, and would hide why
+    except RuntimeError as error:  # closing the archive then fails as well, and would hide why
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
-#: what a checkpoint has at least
+#: the least that a checkpoint has
 _KEPT = {"config", "names", "step", "net", "ema", "optimiser"}
 
 
@@ -124,9 +124,9 @@ class TrainStep:
 class Trainer:
     """The state of a run: network, its moving average, optimiser, step, and ``recent``: the steps not yet logged.
 
-    ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32. Of several ``ranks``
-    each computes its rows of the batch that one process would take, and all have the same state after every step.
-    Raises PosterioriError where they cannot share a batch equally.
+    ``dtype`` is the arithmetic of the convolutions; weights and their averages are float32. Each of several ``ranks``
+    computes its rows of the batch that one process would take, and all have the same state after every step. Raises
+    PosterioriError if they cannot share a batch equally.
     """
 
     def __init__(
@@ -168,15 +168,19 @@ class Trainer:
         try:
             prior = load_prior(name, dtype="float32")
             if not isinstance(prior, UNetPrior):
-                raise PosterioriError(f"start is {name!r}, which is grey or has two networks: give a folder of one")
+                raise PosterioriError(
+                    f"start is {name!r}, which is grey or has two networks: give one in colour with one"
+                )
             self.net.load_state_dict(prior.net.state_dict())
         except RuntimeError:
-            raise PosterioriError(f"start is {name!r}, another network than these settings': give its own") from None
+            raise PosterioriError(
+                f"start is {name!r}, whose network differs from these settings': give its settings"
+            ) from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
         """The weighted denoising loss (Ho et al. 2020, eq. 14, for the chosen prediction).
 
-        ``x_0`` is this process's rows of the batch; times and noise are drawn for all of it.
+        ``x_0`` is this process's rows of the batch; times and noise are drawn for all rows.
         """
         config = self.config
         levels = config.min_sigma, config.max_sigma
@@ -209,7 +213,7 @@ class Trainer:
         return self.recent[-1]
 
     def _update(self) -> tuple[float, float]:
-        """Moves the network and its average; the loss and the norm of its gradient."""
+        """Updates the network and its average. Returns the loss and the norm of its gradient."""
         config = self.config
         x_0 = batch(
             self.images,
@@ -245,7 +249,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Writes the whole state, and keeps the state before it as ``previous(path)``.
 
-        A kill at any moment leaves one of them whole.
+        A kill at any moment leaves one of them intact.
         """
         state = {
             "config": self.config.to_json(),
@@ -265,8 +269,8 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Resumes from ``path``: what follows is bit for bit what an uninterrupted run would have done.
 
-        ``images`` alone may differ from the checkpoint's: a run can be made longer or shorter. Raises
-        DamagedCheckpoint where ``path`` cannot be read, PosterioriError where it is another run's.
+        Only ``images`` may differ from the checkpoint's, so that a run can be made longer or shorter. Raises
+        DamagedCheckpoint if ``path`` cannot be read, PosterioriError if it is another run's.
         """
         try:
             state = unpickled(path, self.device)
@@ -274,7 +278,7 @@ class Trainer:
             state = None
         if not isinstance(state, dict) or not state.keys() >= _KEPT:
             raise DamagedCheckpoint(f"{path} is damaged: remove it, and the run starts from the one before or anew")
-        before = TrainConfig.from_json(state["config"])  # settings that came later have their defaults
+        before = TrainConfig.from_json(state["config"])  # newer settings have their defaults
         changed = [f.name for f in fields(before) if getattr(before, f.name) != getattr(self.config, f.name)]
         changed = [name for name in changed if name != "images"]
         if changed:

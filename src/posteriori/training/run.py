@@ -25,17 +25,17 @@ from posteriori.training.loop import DamagedCheckpoint, Trainer, TrainStep, prev
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-#: pixels are decoded at twice the training size, so that random crops are reductions too
+#: pixels are decoded at twice the training size, so that random crops are always reduced
 OVERSAMPLING = 2
 
 
 class TrainingRun:
-    """Trains on ``data`` (folder or zip) in ``out``; a run that stopped is resumed exactly.
+    """Trains on ``data`` (folder or zip) in ``out``. A stopped run is resumed exactly.
 
     ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
     heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
-    average with its model card. ``resumed`` is the checkpoint that the run goes on from, ``damaged`` what is wrong
-    with pictures that are left out. Of several ``ranks`` the first alone writes, and all stop after the same step.
+    average with its model card. ``resumed`` is the checkpoint that the run continues from, ``damaged`` what is wrong
+    with pictures that are left out. With several ``ranks`` only the first writes, and all stop after the same step.
     """
 
     log_every = 50
@@ -86,7 +86,7 @@ class TrainingRun:
         self._heldout_log = _Log(out / "heldout.csv", ["step", *psnr], step, board)
 
     def _resume(self) -> Path | None:
-        """Loads the newest checkpoint that is whole, if there is one."""
+        """Loads the newest checkpoint that is intact, if there is one."""
         there = [path for path in (self.checkpoint, previous(self.checkpoint)) if path.exists()]
         for path in there:
             try:
@@ -172,7 +172,7 @@ class TrainingRun:
 def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 1) -> Dataset:
     """The pictures as ``config.crop`` needs them: whole, or squares of ``oversampling`` times the training size.
 
-    Damaged ones are left out where they are few.
+    A few damaged ones are left out.
     """
     if config.crop == "random":
         return load_whole(data, names, config.size, config.stride, tolerant=True)

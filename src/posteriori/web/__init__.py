@@ -1,6 +1,6 @@
-"""A page for people, which `posteriori serve` shows: the same requests and the same jobs as the command line's.
+"""The page that `posteriori serve` shows. It makes the same requests and runs the same jobs as the command line.
 
-``page.py`` is the whole page: ``form.py`` is what is asked, ``tabs.py`` what comes of it, and ``pieces.py`` the HTML in
-both. ``desk.py`` has who is there and whose turn it is, and ``tasks.py`` what workers do, each task in a folder of its
-own. ``server.py`` serves it all.
+``page.py`` builds the page: ``form.py`` has the inputs, ``tabs.py`` the tabs with their results, ``pieces.py`` the HTML
+of both. ``desk.py`` has the sessions and the queue, ``tasks.py`` the workers' tasks, each in a folder of its own.
+``server.py`` serves the page.
 """

@@ -1,4 +1,4 @@
-"""Who is at the page, what they gave and asked for, and whose turn it is: one task at a time on the device."""
+"""The page's sessions with their pictures and runs, and the queue: one task at a time on the device."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _STALE = 12 * 3600.0
 _FRESH = 60.0
 
 #: what to do about a bug that the page shows
-ADVICE = "whoever runs this page finds more in its terminal"
+ADVICE = "the terminal of `posteriori serve` shows more"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page takes: ``pixels`` of a picture, ``bytes`` of a file, ``queue`` runs waiting, ``seconds`` of one."""
+    """Limits of a page: ``pixels`` of a picture, ``bytes`` of a file, ``queue`` waiting runs, ``seconds`` of a run."""
 
     pixels: int
     bytes: int
@@ -40,7 +40,7 @@ class Limits:
 
 
 class Counter:
-    """Has tasks done one at a time by a worker that stays, in the order in which they came; ``most`` may wait."""
+    """A queue: one worker, which stays loaded, does the tasks in the order in which they came. ``most`` may wait."""
 
     def __init__(self, most: int, seconds: float):
         self.most = most
@@ -54,7 +54,7 @@ class Counter:
             return self._line.index(run) if run in self._line else 0
 
     def join(self, run: Run) -> None:
-        """PosterioriError where too many wait already."""
+        """Raises PosterioriError if too many wait already."""
         with self._changed:
             if len(self._line) > self.most:
                 raise PosterioriError(f"{len(self._line)} others are waiting already: try again later")
@@ -66,7 +66,7 @@ class Counter:
             self._changed.notify_all()
 
     def wait(self, run: Run) -> None:
-        """Until it is the run's turn, or it is stopped."""
+        """Waits until it is the run's turn, or it is stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._line[0] is run or run.stopped)
 
@@ -79,11 +79,11 @@ class Counter:
 
 
 class Stopped(Exception):
-    """Nobody waits for it any longer."""
+    """Raised inside a run that was stopped."""
 
 
 class Run:
-    """Tasks that somebody asked for, done one after the other when their turn comes: how far they are."""
+    """The tasks of one request and their progress. They are done one after the other when their turn comes."""
 
     def __init__(self, counter: Counter, tasks: list[Task]):
         self.counter, self.tasks = counter, tasks
@@ -103,12 +103,12 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """The one that is done now, or was the last."""
+        """The task that is running, or the last one."""
         return self.tasks[min(self.index, len(self.tasks) - 1)]
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the task that is done now, by what it took so far."""
+        """Estimated seconds left of the running task, from the time it took so far."""
         if self.state != "running" or not 0.02 < self.done <= 1:
             return None
         return (self.moved - self.began) * (1 - self.done) / self.done
@@ -119,11 +119,11 @@ class Run:
         return self
 
     def stop(self) -> None:
-        """Ends it, and the worker that is at it."""
+        """Stops it, and kills the worker that runs it."""
         self.stopped = True
         self.counter.wake()
         if self._pid and not self.over:
-            os.kill(self._pid, signal.SIGKILL)  # its folder is its own: nobody reads what is half written
+            os.kill(self._pid, signal.SIGKILL)  # nobody else reads its folder, which may be half written
 
     def _go(self) -> None:
         self.counter.wait(self)
@@ -157,12 +157,12 @@ class Run:
 
 @dataclass
 class Session:
-    """Somebody's tab: a folder that goes with it, the picture that was given there, and what was asked for."""
+    """A browser tab: its folder, the picture that was given in it, and its runs."""
 
     folder: Path
     #: the file of the picture, or None for a bundled one
     file: Path | None = None
-    #: as the line to type has it
+    #: the picture's name on the command line
     picture: str = ""
     used: float = field(default_factory=time.monotonic)
     runs: list[Run] = field(default_factory=list)
@@ -190,7 +190,7 @@ class Session:
 
 
 class Desk:
-    """Sessions by their hash, the device, a worker for what is quick, and the files that may be fetched."""
+    """Sessions by their hash, the queues for the device and for quick tasks, and the files that may be fetched."""
 
     def __init__(self, root: Path, limits: Limits):
         self.root, self.uploads, self.limits = root, root / "uploads", limits
@@ -201,12 +201,12 @@ class Desk:
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Begins the workers, so that nobody waits for them."""
+        """Starts the workers, so that nobody waits for them."""
         for counter in (self.quick, self.device):
             Run(counter, [Warm(str(self.root))])
 
     def session(self, key: str) -> Session:
-        """That of a tab, which is begun where there is none; those that nobody closed are, once they are old."""
+        """The session of a tab, new if there is none. Closes sessions that have not been used for long."""
         now = time.monotonic()
         for old in [own for own, session in list(self._sessions.items()) if now - session.used > _STALE]:
             self.close(old)
@@ -217,7 +217,7 @@ class Desk:
             return self._sessions[key]
 
     def close(self, key: str) -> None:
-        """The tab is gone: so are its runs and files."""
+        """Stops the runs of a closed tab, and removes its files."""
         with self._lock:
             session = self._sessions.pop(key, None)
         if session is None:
@@ -229,13 +229,13 @@ class Desk:
         for run in session.runs:
             run.join(10)
         shutil.rmtree(session.folder, ignore_errors=True)
-        if not self._sessions:  # what Gradio keeps of uploads and paintings cannot be told apart by tab
+        if not self._sessions:  # Gradio's copies of uploads and paintings do not say which tab they belong to
             for path in self.uploads.glob("*"):
                 if time.time() - path.stat().st_mtime > _FRESH:
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def start(self, session: Session, counter: Counter, *tasks: Task) -> Run:
-        """A run of the session's. PosterioriError where too many wait."""
+        """Starts a run of the session. Raises PosterioriError if too many wait."""
         session.runs = [run for run in session.runs if not run.over]
         run = Run(counter, list(tasks))
         session.runs.append(run)

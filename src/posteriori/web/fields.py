@@ -1,4 +1,4 @@
-"""Components for the fields of dataclasses, and the text that their values make, as it would be typed."""
+"""Components for the fields of dataclasses, and the text of their values as on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from posteriori.sampler import Sampler
 from posteriori.settings.fields import Field, accepts, class_fields, known_classes
 from posteriori.settings.text import INSTEAD, format_default, format_value
 
-#: what a component shows where nothing was chosen
+#: what a component shows if nothing was chosen
 DEFAULT = "default"
 
 
@@ -30,7 +30,7 @@ def kind_of(annotation: Any) -> Any:
 
 
 def choices(annotation: Any) -> list[str] | None:
-    """The words that a field takes, where it takes some only."""
+    """The words that a field takes, or None if it takes others."""
     kind = kind_of(annotation)
     if get_origin(kind) is Literal:
         return [str(word) for word in get_args(kind)]
@@ -42,7 +42,7 @@ def choices(annotation: Any) -> list[str] | None:
 
 
 def component(field: Field, place: str) -> gr.Dropdown | gr.Textbox:
-    """What a value of ``field`` is given in, at ``place``; empty is its default."""
+    """The input for ``field``, with ``place`` in its HTML id; empty means the default."""
     usual = "" if field.default in (MISSING, None) else format_default(field.default)
     shown: dict[str, Any] = {"label": field.name.replace("_", " ").strip(), "info": field.meaning}
     shown["elem_id"] = f"{place}-{field.name}"
@@ -53,7 +53,7 @@ def component(field: Field, place: str) -> gr.Dropdown | gr.Textbox:
 
 
 def given(field: Field, value: Any) -> Any:
-    """``value`` of a component as the field takes it, None for its default. PosterioriError where it is none."""
+    """``value`` of a component as the field takes it, None for its default. Raises PosterioriError if it is invalid."""
     text, words, kind = str("" if value is None else value).strip(), choices(field.type), kind_of(field.type)
     if not text:
         return None
@@ -73,17 +73,17 @@ def given(field: Field, value: Any) -> Any:
 
 
 def text_fields(cls: Any) -> list[Field]:
-    """The fields of a class that the page gives: not those that are arrays or files."""
+    """The fields of a class that the page offers: all but arrays and files."""
     return [field for field in class_fields(cls) if kind_of(field.type) not in (Array, Tensor)]
 
 
 def text_of(cls: Any, values: Mapping[str, Any]) -> str:
-    """The text that names ``cls`` with ``values`` of its components. No file can be named in it."""
+    """The text of ``cls`` with the ``values`` of its components. It cannot name a file."""
     found = {field.name: given(field, values.get(field.name)) for field in text_fields(cls)}
     words = [f"{name}={format_value(value)}" for name, value in found.items() if value is not None]
     return cls.name + (f"({', '.join(words)})" if words else "")
 
 
 def offered(classes: Iterable[Any]) -> dict[str, Any]:
-    """Those that a text can name, by name."""
+    """The ``classes`` that a text can name, by name."""
     return {cls.name: cls for cls in classes if cls.name not in INSTEAD}

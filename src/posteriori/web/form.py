@@ -1,4 +1,4 @@
-"""What is asked on the page: the picture, what happened to it and what is wanted, which become a ``Request``."""
+"""The page's form: the picture, what happened to it, and what is wanted. It becomes a ``Request``."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from posteriori.web.fields import component, given, offered, text_fields, text_o
 from posteriori.web.tasks import LOOKED, PREVIEW, Look
 
 FIND, MASK, OTHER = "Find out", "Holes, scratches", "Something else"
-#: of what can have happened to a picture: the operator, and its field that is asked for
+#: what can have happened to a picture: the operator, and its field that the form asks for
 DAMAGES = {"Blur": ("gaussian-blur", "sigma"), "Low resolution": ("downsample", "factor"), "JPEG": ("jpeg", "quality")}
 NOISE_ALONE = "Noise"
-USUAL, FOUND, LEVEL = "As usual for that", "Find out", "A level"
+USUAL, FOUND, LEVEL = "Default", "Find out", "A level"
 #: what is wanted: the method, and the samples and interval that it takes
 GOALS: dict[str, tuple[str, dict[str, Any]]] = {
     "Closest to the truth": ("auto", {}),
@@ -48,7 +48,7 @@ ADVANCED = (
 
 @dataclass(frozen=True)
 class Offer:
-    """What the page offers: ``priors`` besides those that are here, the folder of earlier ``runs``, the ``device``.
+    """What the page offers: ``priors`` besides the installed ones, the folder of earlier ``runs``, the ``device``.
 
     ``meanings`` say what each option of the command line means.
     """
@@ -71,14 +71,16 @@ class Form:
         self.options = [Field(name, hints[name], defaults[name], offer.meanings.get(name, "")) for name in ADVANCED]
 
     def draw(self) -> None:
-        """The components, in the column where this is called."""
+        """Draws the components in the current column."""
         self.upload = gr.File(
             label="A picture, or a measurement (.npy)", height=130, file_count="single", elem_id="upload"
         )
         self.bundled = gr.Radio(list(BUNDLED), label="or a bundled one", elem_id="bundled")
         self.preview = gr.HTML('<p class="pp-none">No picture yet.</p>', elem_id="preview")
         self.simulate = gr.Checkbox(
-            False, label="It is clean: degrade it first, then restore it", info="Figures then say how near it came."
+            False,
+            label="It is clean: degrade it first, then restore it",
+            info="Metrics then say how close the result is to it.",
         )
         self.damage = gr.Radio(
             [FIND, MASK, *DAMAGES, NOISE_ALONE, OTHER], value=FIND, label="What happened to it", elem_id="damage"
@@ -140,11 +142,11 @@ class Form:
 
     @property
     def changed(self) -> list[Any]:
-        """What says that one of the inputs is another."""
+        """The events of a changed input."""
         return [own.change for own in self.inputs - {self.editor}]
 
     def request(self, data: Mapping[Any, Any], session: Session) -> tuple[Request, bytes | None]:
-        """What was asked for, and the mask. PosterioriError where something is missing."""
+        """The request, and the mask. Raises PosterioriError if something is missing."""
         if not session.picture:
             raise PosterioriError("there is no picture yet: drop one above, or pick a bundled one")
         options = {field.name: given(field, data[self.advanced[field.name]]) for field in self.options}
@@ -192,7 +194,7 @@ class Form:
         return text_of(self.noises[noise], data[self.values].get(noise, {}))
 
     def _rendered(self, chooser: Any, classes: Mapping[str, Any], switch: Any, on: str) -> None:
-        """The fields of the class that is chosen, where ``switch`` is ``on``."""
+        """Shows the fields of the chosen class if ``switch`` is ``on``."""
         watched = [chooser, switch] if switch else [chooser]
 
         @gr.render(inputs=watched, triggers=[own.change for own in watched])
@@ -222,7 +224,7 @@ class Form:
         return [None, *self._seen(session), gr.skip()]
 
     def _seen(self, session: Session) -> list[Any]:
-        """The preview, the editor and what was found, or why it cannot be read; then there is no picture."""
+        """The preview, the editor and the diagnosis; or, if the picture cannot be read, why, and no picture."""
         folder, name = session.working_folder(), session.picture
         try:
             run = self.desk.start(session, self.desk.quick, Look(str(folder), name, self.desk.limits.pixels)).join()
@@ -244,7 +246,7 @@ class Form:
 
 
 def _noting(name: str, field: str) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """Notes the value of a field of a class."""
+    """A function that notes the value of a field of a class."""
 
     def note(values: dict[str, Any], value: Any) -> dict[str, Any]:
         return {**values, name: {**values.get(name, {}), field: value}}

@@ -1,4 +1,4 @@
-// what the HTML in pieces.py calls: nothing here decides anything
+// called by the HTML in pieces.py; changes only what is shown
 window.pp = {
   fit(image) {
     const pair = image.parentElement, box = pair.parentElement;

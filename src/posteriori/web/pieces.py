@@ -1,4 +1,4 @@
-"""What the page shows, as HTML: made of manifests and files that the command line would have written."""
+"""The page's HTML, made from the manifests and files that the command line writes too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def status(text: str, kind: str = "", *, done: float | None = None, curve: str =
 
 
 def empty() -> str:
-    """Before anything was asked for."""
+    """What is shown before the first restoration."""
     return (
         '<div class="pp-empty"><p>The restored picture will be here.</p><p>Give a picture, say what happened to it, '
         "and press Restore.</p></div>"
@@ -28,7 +28,7 @@ def empty() -> str:
 
 
 def lines(found: Iterable[Sequence[str]]) -> str:
-    """(of what, what was found) as a list."""
+    """(subject, finding) pairs as a list."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in found)
     return f'<dl class="pp-lines">{rows}</dl>' if rows else ""
 
@@ -38,7 +38,7 @@ def picture(url: str, text: str) -> str:
 
 
 def inline(path: Path, kind: str) -> str:
-    """The file as a URL that holds it."""
+    """The file as a data URL."""
     return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
@@ -76,7 +76,7 @@ def slider(before: str, after: str, names: tuple[str, str]) -> str:
 
 
 def check(name: str, value: float | None, known: Sequence[float] | None, good: str, bad: str, *, ok: bool) -> str:
-    """One of the two checks: its value, the range that is usual, and what that means."""
+    """One of the two checks: its value, the usual range, and what that means."""
     number = "" if value is None else f"{value:.3f}"
     usual = f", usual is {known[0]:.3f} to {known[1]:.3f}" if known else ""
     mark = "✓" if ok else "!"
@@ -113,7 +113,7 @@ def checks(row: dict[str, Any]) -> str:
     return f'<ul class="pp-checks">{"".join(parts)}</ul>{notes}'
 
 
-#: of a row of results.json: what is shown of it, and how
+#: the columns of results.json that are shown, with titles and formats
 FIGURES = {
     "psnr": ("PSNR (dB)", ".2f"),
     "ssim": ("SSIM", ".3f"),
@@ -167,7 +167,9 @@ def result(base: str, files: Iterable[str], row: dict[str, Any], archive: str) -
         truth = f'<h3>Truth</h3><div class="pp-samples">{clean}</div>'
     names = ("measurement", f"mean of {len(samples)}" if name == "mean.png" else "restored")
     load = (
-        f'<p><a class="pp-button" href="{escape(archive)}" download>Download all of it (zip)</a></p>' if archive else ""
+        f'<p><a class="pp-button" href="{escape(archive)}" download>Download everything (zip)</a></p>'
+        if archive
+        else ""
     )
     return (
         f'<div class="pp-result">{slider(f"{base}/measurement.png", f"{base}/{name}", names)}{checks(row)}'
@@ -180,7 +182,7 @@ def left(seconds: float | None) -> str:
 
 
 def compared(rows: Sequence[tuple[str, dict[str, Any]]], crops: Sequence[tuple[str, str]]) -> str:
-    """The figures of several methods, and the same part of what each made."""
+    """The metrics of several methods, and the same part of each result."""
     figures = "".join(
         f'<figure><div class="pp-crop"><img src="{escape(url)}" alt="{escape(name)}"></div>'
         f"<figcaption>{escape(name)}</figcaption></figure>"
@@ -202,7 +204,7 @@ def compared(rows: Sequence[tuple[str, dict[str, Any]]], crops: Sequence[tuple[s
 
 
 def walk(url: str, rows: Sequence[dict[str, float]], panels: Sequence[str]) -> str:
-    """The frames of the picture ``url`` one below the other, of ``panels`` side by side, and a slider over them."""
+    """A slider over the rows of the picture ``url``: one row for each step, with ``panels`` side by side."""
     said = [
         f"t = {row['t']:.0f}, sigma {row['sigma']:.3f}, |r| {row['residual']:.3g}, |g| {row['gradient']:.3g}"
         for row in rows

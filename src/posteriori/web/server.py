@@ -1,4 +1,4 @@
-"""Serves the page: to this machine alone unless told otherwise, and nothing that it shows comes from another one."""
+"""Serves the page, to this machine only unless told otherwise. The page loads nothing from other machines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posteriori.web.desk import Desk, Limits
 from posteriori.web.form import Offer
 from posteriori.web.page import build
 
-#: where only this machine can ask
+#: addresses that only this machine can reach
 LOCAL = ("127.0.0.1", "localhost", "::1")
 #: what the browser may load: nothing from elsewhere
 POLICY = (
@@ -52,7 +52,7 @@ class _Headers:
 
 
 def application(root: Path, limits: Limits, offer: Offer, auth: tuple[str, str] | None = None) -> FastAPI:
-    """The page as an ASGI application; what users give lies in ``root`` while they are there."""
+    """The page as an ASGI application. Users' files are in ``root`` while their tabs are open."""
     desk = Desk(root, limits)
     os.environ["GRADIO_TEMP_DIR"] = str(desk.uploads)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -80,16 +80,18 @@ def application(root: Path, limits: Limits, offer: Offer, auth: tuple[str, str] 
         enable_monitoring=False,
         allowed_paths=[],
     )
-    page.blocks.has_launched = True  # or Gradio, mounted, does not check that a file was uploaded before it opens it
+    page.blocks.has_launched = True  # otherwise Gradio, mounted, opens files without checking that they were uploaded
     desk.warm()
     return app
 
 
 def serve(host: str, port: int, limits: Limits, offer: Offer, auth: tuple[str, str] | None) -> None:
     """Serves until it is interrupted or told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn raises again: the folder has to go
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again: the folder has to go
     with tempfile.TemporaryDirectory(prefix="posteriori-", ignore_cleanup_errors=True) as root:
         app = application(Path(root), limits, offer, auth)
-        if host in LOCAL:  # a page from elsewhere may have its own name lead here, but not change what it asks for
+        if (
+            host in LOCAL
+        ):  # against DNS rebinding: another site's name may point here, but it cannot change the Host header
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
         uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)

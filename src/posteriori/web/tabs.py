@@ -1,4 +1,4 @@
-"""The tabs: to restore, compare, learn and look at earlier runs, and how far a run is that is watched in them."""
+"""The tabs Restore, Compare, Learn and Runs, and the progress of the runs in them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from posteriori.web.fields import component, given
 from posteriori.web.form import Form
 from posteriori.web.tasks import CONSIDERED, ESTIMATE, FRAMES, LEARNT, LIVE, OUT, Consider, Learn, Restore
 
-#: seconds between two looks at a run
+#: seconds between updates of a run's progress
 _PULSE = 0.4
-#: what there is to learn from: the operator of each task
+#: the tasks of the tab Learn, with their operators
 TASKS = {"Inpainting": "box-mask(size=13)", "Deconvolution": "gaussian-blur(sigma=1.5)"}
 LEARNERS = {"SDEdit": "sdedit", "ScoreALD": "scoreald", "DPS": "dps"}
 PANELS = ("x_t", "x̂₀, the estimate", "y - A(x̂₀), the residual", "its gradient")
@@ -38,7 +38,7 @@ def restore_tab(desk: Desk, form: Form) -> None:
         with gr.Column(scale=5, min_width=320):
             form.draw()
         with gr.Column(scale=6, min_width=320):
-            estimate = gr.HTML(pieces.status("How long it will take is said here."), elem_id="estimate")
+            estimate = gr.HTML(pieces.status("The estimated time will be here."), elem_id="estimate")
             with gr.Row():
                 go = gr.Button("Restore", variant="primary", elem_id="go")
                 cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
@@ -46,7 +46,7 @@ def restore_tab(desk: Desk, form: Form) -> None:
             told = gr.HTML("", elem_id="told")
             view = gr.HTML(pieces.empty(), elem_id="view")
             command = gr.Textbox(
-                label="The same on the command line, beside the files of the zip",
+                label="The same on the command line, run in the unpacked zip",
                 buttons=["copy"],
                 lines=2,
                 interactive=False,
@@ -70,9 +70,11 @@ def restore_tab(desk: Desk, form: Form) -> None:
             return pieces.status(str(error))
         found = read_json(folder / CONSIDERED)
         seconds = found["seconds"]
-        text = "how long it takes cannot be timed beforehand" if seconds is None else f"about {clock(max(seconds, 1))}"
+        text = "The time cannot be estimated in advance."
+        if seconds is not None:
+            text = f"It will take about {clock(max(seconds, 1))}."
         details = f"<details><summary>What will be done</summary>{pieces.lines(found['lines'])}</details>"
-        return pieces.status(f"It will take {text}." if seconds is not None else text, curve=details)
+        return pieces.status(text, curve=details)
 
     async def restored(data: dict[Any, Any], request: gr.Request) -> AsyncIterator[list[Any]]:
         try:
@@ -103,7 +105,7 @@ def _canceller(desk: Desk) -> Callable[[gr.Request], None]:
 
 
 async def _watched(desk: Desk, request: gr.Request, asked: Request, mask: bytes | None) -> AsyncIterator[list[Any]]:
-    """Restores, and shows how far that is: as outputs of the tab."""
+    """Restores, and yields the tab's outputs with the progress."""
     session = desk.session(request.session_hash or "")
     line, again = asked.command(OUT), (asked, mask)
     busy = [gr.update(visible=False), gr.update(visible=True), gr.update(visible=False)]
@@ -114,7 +116,7 @@ async def _watched(desk: Desk, request: gr.Request, asked: Request, mask: bytes 
     except PosterioriError as error:
         yield [pieces.status(str(error), "failed"), gr.skip(), gr.skip(), *idle, gr.skip(), gr.skip()]
         return
-    yield [pieces.status("It begins."), gr.skip(), gr.update(visible=False), *busy, again]
+    yield [pieces.status("Starting."), gr.skip(), gr.update(visible=False), *busy, again]
     before = None
     while not run.over:
         seen = _progress(desk, run, folder)
@@ -145,13 +147,13 @@ async def _watched(desk: Desk, request: gr.Request, asked: Request, mask: bytes 
 
 
 def _progress(desk: Desk, run: Run, folder: Path, what: str = "") -> list[str]:
-    """The line of a run that is not over, and the picture of its estimate."""
+    """The status line of a run that is not over, and its current estimate."""
     if run.state == "waiting":
         place = desk.device.place(run)
-        return [pieces.status(f"{place} before you: it begins when the device is free.", done=0), gr.skip()]
+        return [pieces.status(f"{place} before you. It starts when the device is free.", done=0), gr.skip()]
     live = read_json(folder / LIVE) if (folder / LIVE).is_file() else None
     if live is None:
-        return [pieces.status(f"{what}The prior is loaded and the picture read.", done=run.done), gr.skip()]
+        return [pieces.status(f"{what}Loading the prior and the picture.", done=run.done), gr.skip()]
     step = max(live["step"], round(run.done * live["steps"]))
     residual = f", residual {live['curve'][-1][1]:.3g}" if live["curve"] else ""
     text = f"{what}Step {step} of {live['steps']}{pieces.left(run.seconds_left)}{residual}"
@@ -174,7 +176,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _pack(folder: Path, archive: Path, line: str) -> None:
-    """What lies in ``folder``, in one file: the picture, the mask, what was made of them, and the line to type."""
+    """Packs ``folder`` into one file: the picture, the mask, the results, and the command line."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
         for name, path in _files(folder).items():
             if path != archive:
@@ -242,9 +244,9 @@ def compare_tab(desk: Desk, form: Form) -> None:
 
 def learn_tab(desk: Desk) -> None:
     gr.HTML(
-        "<p>Every method walks from noise to a picture. Here one walks on a bundled face, 64 pixels a side, and each "
-        "step can be looked at: the state x_t, the estimate x̂₀ that the network makes of it, what of y that leaves "
-        "unexplained, and the gradient of its norm at x_t.</p>"
+        "<p>Every method goes from noise to a picture. Here you can look at its steps on a bundled face of 64 x 64 "
+        "pixels: the state x_t, the network's estimate x̂₀, the residual y - A(x̂₀), and the gradient of the residual's "
+        "norm at x_t.</p>"
     )
     with gr.Row():
         task = gr.Radio(list(TASKS), value="Deconvolution", label="Task")
@@ -280,9 +282,9 @@ def learn_tab(desk: Desk) -> None:
 
 
 def runs_tab(desk: Desk, folder: Path) -> None:
-    gr.HTML(f"<p>What earlier commands left in <code>{escape(str(folder))}</code>.</p>")
+    gr.HTML(f"<p>Results of earlier commands in <code>{escape(str(folder))}</code>.</p>")
     chosen = gr.Dropdown(_runs(folder), label="Run", value=None, elem_id="runs", allow_custom_value=False)
-    again = gr.Button("Look again")
+    again = gr.Button("Refresh")
     view = gr.HTML("", elem_id="run")
 
     def opened(name: str | None, request: gr.Request) -> str:

@@ -1,4 +1,4 @@
-"""What workers do for the page, one task at a time, each in a folder of its own: no picture is opened elsewhere."""
+"""The tasks of the page's workers, each in a folder of its own. Pictures are opened nowhere else."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from posteriori.sampler import State
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import read_operator, read_sampler
 
-#: where a restoration is written, in the folder of its task: as in the line to type
+#: where a restoration is written, in the folder of its task, and on the command line shown
 OUT = "restored"
-#: pixels a side of what is shown of a picture that is not the result
+#: the largest side of a preview, in pixels
 SHOWN = 768
-#: seconds between two looks at the estimate
+#: seconds between two pictures of the estimate
 _PULSE = 1.0
 #: steps of a run to learn from
 LEARN_STEPS = 100
@@ -60,7 +60,7 @@ PREVIEW, ESTIMATE, FRAMES = ".preview.png", ".estimate.webp", "learn.png"
 
 @dataclass(frozen=True)
 class Task(Job):
-    """Something to do in ``folder``, which is the working directory meanwhile."""
+    """Something to do in ``folder``, which is then the working directory."""
 
     folder: str
 
@@ -76,7 +76,7 @@ def do(task: Task, tick: Tick) -> None:
 
 @dataclass(frozen=True)
 class Warm(Task):
-    """Imports what the others need, before anybody waits for it."""
+    """Imports and loads what the other tasks need."""
 
     label = "a worker"
 
@@ -86,9 +86,9 @@ class Warm(Task):
 
 @dataclass(frozen=True)
 class Look(Task):
-    """A preview of the file ``name``, and what is found in it. PosterioriError where it has more than ``most`` pixels.
+    """Makes a preview of the file ``name``, and a diagnosis. Raises PosterioriError if it has over ``most`` pixels.
 
-    A measurement that is no picture has none.
+    A measurement that is no picture has no preview.
     """
 
     name: str
@@ -117,10 +117,10 @@ class Look(Task):
         write_json({"about": f"{width} x {height} pixels{notes}", "lines": found, "size": [height, width]}, LOOKED)
 
     def _check(self, data: bytes) -> None:
-        """By its header alone, where Pillow knows it: a picture of too many pixels is not unpacked."""
+        """Checks the size by the header, if Pillow can read it, so that too many pixels are not decoded."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what is wrong with it is said where it is read
+                warnings.simplefilter("ignore")  # problems are reported when it is read
                 with Image.open(io.BytesIO(data)) as picture:
                     width, height = picture.size
         except Exception:  # decoders raise nearly anything on damaged data
@@ -130,14 +130,14 @@ class Look(Task):
 
     def _too_many(self, width: int, height: int) -> str:
         return (
-            f"{self.name} has {width} x {height} pixels, and this page takes {self.most / 1e6:g} million: give a part "
-            "of it, or use the command line"
+            f"{self.name} has {width} x {height} pixels, and this page takes {self.most / 1e6:g} million: crop "
+            "it, or use the command line"
         )
 
 
 @dataclass(frozen=True)
 class Consider(Task):
-    """What ``request`` will do and how long that will take."""
+    """Finds out what ``request`` will do and how long that will take."""
 
     request: Request
     label = "the estimate"
@@ -198,7 +198,7 @@ def _planned(request: Request) -> Any:
 
 
 class _Live:
-    """Leaves how far a restoration is, and its estimate every second."""
+    """Writes a restoration's progress and its estimate into the folder every second."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
