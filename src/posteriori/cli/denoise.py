@@ -50,7 +50,7 @@ def denoise(
         typer.Option(
             "--noise",
             "--sigma",
-            help="Noise level: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: estimated from the "
+            help="Noise level: sigma on [-1, 1], or a share of the range, e.g. 25/255; auto: estimated from the "
             "picture (default: auto, or --t).",
         ),
     ] = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from posteriori.hub.cards import Card
     from posteriori.hub.folder import Folder
 
-app = typer.Typer(no_args_is_help=True, help="The pretrained models that serve as priors.")
+app = typer.Typer(no_args_is_help=True, help="List, show, evaluate, download and convert priors.")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 
 LIST_EPILOG = """

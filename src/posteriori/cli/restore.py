@@ -79,7 +79,7 @@ def restore(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="The measurements' noise: sigma on [-1, 1], or of the picture's range, e.g. 25/255; auto: estimated "
+            help="The measurements' noise: sigma on [-1, 1], or a share of the range, e.g. 25/255; auto: estimated "
             "from each picture; or a model: 'poisson(peak=30)', 'poisson-gaussian(peak=30, sigma=0.02)', "
             "'speckle(looks=10)', 'salt-and-pepper(share=0.1)', 'quantisation(bits=4)'. Default: auto for pictures, "
             "0.05 for arrays and with --simulate; 0 with --mask, jpeg and bit-depth, which keeps observed pixels as "
