@@ -21,7 +21,7 @@ Examples:
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(help="report, ffhq-256, smoke, or a TOML file of your own.")],
+    suite: Annotated[str, typer.Argument(help="The suite: report, ffhq-256, smoke, or a TOML file of your own.")],
     pictures: Annotated[
         list[str], typer.Argument(help="Clean pictures: a folder, a zip, files, or astronaut, chelsea, coffee.")
     ],
@@ -32,7 +32,7 @@ def bench(
             help="Folder to write into, or a URL like s3://bucket/bench (default: out/bench/SUITE).",
         ),
     ] = None,
-    prior: Annotated[str | None, typer.Option(help="Another prior than the suite's: a name, a folder, a file.")] = None,
+    prior: Annotated[str | None, typer.Option(help="Prior instead of the suite's: a name, a folder, a file.")] = None,
     count: Annotated[
         int | None, typer.Option("--pictures", min=1, help="How many pictures to run (default: the suite's number).")
     ] = None,

@@ -36,7 +36,7 @@ def evaluate(
         ),
     ] = "",
     skip: Annotated[
-        int, typer.Option(min=0, help="Skip so many held-out pictures: those on which the prior was selected.")
+        int, typer.Option(min=0, help="How many held-out pictures to skip: those on which the prior was selected.")
     ] = 0,
     samples: Annotated[
         int | None,

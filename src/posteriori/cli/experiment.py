@@ -29,7 +29,7 @@ Count = Annotated[int | None, typer.Option(min=1, help="How many pictures to rep
 Seeds = Annotated[
     int, typer.Option(min=1, max=100_000, help="Restorations of each picture, each with noise of its own.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="The first of these seeds.")]
+Seed = Annotated[int, typer.Option(min=0, help="The first seed; a picture's restorations have consecutive ones.")]
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -73,13 +73,6 @@ Checkpointing = Annotated[
         help="Recompute activations for gradients, which saves memory and costs time; auto: only if memory is short."
     ),
 ]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Steps of the sampler (default: those of auto's choice; for a named sampler its paper's, at most 250).",
-    ),
-]
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="The files are clean: degrade them, restore them, and score the result.")
 ]

@@ -148,7 +148,7 @@ def add(
 @app.command(epilog=CONVERT_EPILOG)
 def convert(
     ckpt: Annotated[Path, typer.Argument(help="A guided-diffusion checkpoint, a .pt file.")],
-    folder: Annotated[Path, typer.Argument(help="The folder to write; it must not exist or be empty.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write: a new or an empty one.")],
     config: Annotated[
         Path | None,
         typer.Option(help="JSON with guided-diffusion's flags, if no card knows the file."),

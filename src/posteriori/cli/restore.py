@@ -27,7 +27,6 @@ from posteriori.cli.options import (
     Region,
     Seed,
     Simulate,
-    Steps,
     rows_of,
 )
 from posteriori.cli.running import Manner, run
@@ -107,7 +106,14 @@ def restore(
         float,
         typer.Option(metavar="FACTOR", help="Factor on the intervals' width: docs/uncertainty.md has measured ones."),
     ] = 1.0,
-    steps: Steps = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of the sampler (default: those of auto's choice; for a named sampler its paper's number, "
+            "at most 250).",
+        ),
+    ] = None,
     time: Annotated[
         str | None,
         typer.Option(

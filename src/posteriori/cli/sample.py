@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posteriori.cli.options import Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, Steps, rows_of
+from posteriori.cli.options import Batch, Device, Dtype, Out, Overwrite, Prior, Quiet, Seed, rows_of
 
 EPILOG = """
 Examples:
@@ -23,7 +23,9 @@ def sample(
     sampler: Annotated[
         str, typer.Option(help="ddim, which is DDPM, or 'ddim(eta=0)': see `posteriori samplers`.")
     ] = "ddim",
-    steps: Steps = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler (default: its paper's number, at most 250).")
+    ] = None,
     prior: Prior = "faces-64",
     seed: Seed = 0,
     batch: Batch = "auto",

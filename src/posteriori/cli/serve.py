@@ -53,7 +53,7 @@ def serve(
 ) -> None:
     """Restore pictures in the browser, with a page that does what `restore` does.
 
-    It restores a picture and shows the progress, compares methods, steps through them, and opens earlier runs. Every
+    It restores a picture and shows the progress, compares methods, shows their steps, and opens earlier runs. Every
     result comes with the command line that gives the same bytes. One run at a time uses the device; others wait.
     Pictures given to the page stay on this machine, and are deleted when the tab is closed.
     """

@@ -45,7 +45,7 @@ def sweep(
         list[str],
         typer.Option(
             metavar="FIELD=VALUES",
-            help="A field and its values: LOW:HIGH:logN, LOW:HIGH:linN or A,B,C; steps works too. Give one or two.",
+            help="A field and its values: LOW:HIGH:logN, LOW:HIGH:linN (N values) or A,B,C; or steps. Once or twice.",
         ),
     ],
     operator: Annotated[str, typer.Option(help="The degradation: see `posteriori operators`.")] = "gaussian-blur",

@@ -29,9 +29,7 @@ def verify(
     largest: Annotated[
         int | None, typer.Option(metavar="D", min=8, help="Leave out grids of more than D dimensions: 8, 80 or 800.")
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Small problems and 20 steps: takes a minute. The tests check these.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small problems and 20 steps: takes a minute.")] = False,
     done: Annotated[
         bool, typer.Option("--done", help="Compute nothing; write the page from the results in OUT.")
     ] = False,
