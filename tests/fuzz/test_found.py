@@ -21,6 +21,7 @@ from posteriori.restore.scale import rescaled
 from posteriori.settings.text import parse_operator
 from posteriori.studies.suite import suite
 from posteriori.training.data import list_names
+from tests.fuzz.contract import contract
 from tests.fuzz.test_pictures import COLOURS, DEEP, FLOATS, dicom, saved, seeds, tiff
 
 
@@ -96,8 +97,16 @@ def test_json_and_toml_nested_without_end(tmp_path):
     with pytest.raises(PosterioriError, match=r"a\.json is not JSON \(it is nested too deep\)"):
         read_json(tmp_path / "a.json")
     assert seconds_taken(tmp_path / "a.json") == {}
-    (tmp_path / "a.toml").write_text(f"about = {DEEP_LIST}")
-    with pytest.raises(PosterioriError, match=r"a\.toml is nested too deep"):
+    parts, tables = '. "b"' * 10**4, "{a=" * 10**4
+    for text in (f"about = {DEEP_LIST}", f"a{parts} = 1", f"[a{parts}]", f"about = {tables}"):
+        (tmp_path / "a.toml").write_text(text)
+        with contract(), pytest.raises(PosterioriError, match=r"a\.toml is nested too deep"):
+            suite.read(str(tmp_path / "a.toml"))
+
+
+def test_a_suite_of_ten_megabytes(tmp_path):
+    (tmp_path / "a.toml").write_text("# " + 10**7 * "a")
+    with pytest.raises(PosterioriError, match=r"a\.toml is 10,000,002 bytes: a suite has at most 1,000,000"):
         suite.read(str(tmp_path / "a.toml"))
 
 
@@ -110,7 +119,7 @@ def test_a_suite_with_two_tasks_of_one_name(tmp_path):
 
 
 def test_a_message_that_quotes_a_file_is_no_longer_than_a_screen(tmp_path):
-    (tmp_path / "a.toml").write_text(f"{'k' * 10**6} = 1")
+    (tmp_path / "a.toml").write_text(f"{'k' * 10**5} = 1")
     with pytest.raises(PosterioriError) as raised:
         suite.read(str(tmp_path / "a.toml"))
     assert len(str(raised.value)) < 2 * MOST

@@ -23,6 +23,10 @@ T = TypeVar("T")
 _SUITES = resources.files("posteriori.studies.suite").joinpath("suites")
 #: a number of pixels at the suite's size
 _PIXELS = re.compile(r"\{([\d.]+)\}")
+#: bytes of a suite: Python's reader takes seconds for each million
+_MOST = 10**6
+#: a key of a hundred parts; Python's reader holds the square of their number
+_DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,14 @@ def read(name: str) -> Suite:
     found = Path(name) if name.endswith(".toml") else _SUITES.joinpath(f"{name}.toml")
     if not found.is_file():
         raise PosterioriError(f"there is no suite {name!r}: give one of {', '.join(names())}, or a TOML file")
+    data = found.read_bytes()
+    if len(data) > _MOST:
+        raise PosterioriError(f"{name} is {len(data):,} bytes: a suite has at most {_MOST:,}")
     try:
-        content = tomllib.loads(found.read_text("utf-8"))
+        text = data.decode("utf-8")
+        if _DEEP.search(text):
+            raise RecursionError
+        content = tomllib.loads(text)
     except ValueError as error:  # not TOML, or not UTF-8
         raise PosterioriError(f"{name} is not valid TOML: {first_line(error)}") from None
     except RecursionError:
