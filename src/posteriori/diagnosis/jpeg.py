@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
+from posteriori.images.picture import unwarned
 from posteriori.operators.jpeg import quantisation_tables
 
 
@@ -31,14 +31,12 @@ def find_jpeg(data: bytes) -> FoundJPEG | None:
     others it is their own mean square, that of the Laplacian within q / 2 of zero.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata around sound pixels
-            with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-                tables = getattr(picture, "quantization", None)
-                if picture.format not in ("JPEG", "MPO") or not tables:
-                    return None
-                steps = np.array(tables[min(tables)], float).reshape(8, 8)
-                luminance = np.asarray(picture.convert("L"), float) - 128
+        with unwarned(), Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            tables = getattr(picture, "quantization", None)
+            if picture.format not in ("JPEG", "MPO") or not tables:
+                return None
+            steps = np.array(tables[min(tables)], float).reshape(8, 8)
+            luminance = np.asarray(picture.convert("L"), float) - 128
     except OSError:
         return None
     rows, columns = (side // 8 * 8 for side in luminance.shape)

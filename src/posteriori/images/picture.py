@@ -6,6 +6,8 @@ import io
 import re
 import sys
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,14 @@ class Picture:
         return self.pixels / (255.0 if self.pixels.dtype == np.uint8 else 1.0)
 
 
+@contextmanager
+def unwarned() -> Generator[None]:
+    """Without what Pillow warns of and logs: damaged metadata around sound pixels, and what its errors say."""
+    with warnings.catch_warnings(), science.silent("PIL.TiffImagePlugin"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def read_picture(data: bytes, source: str | Path, given: str | None = None) -> Picture:
     """The picture in ``data``; ``source`` is for error messages, and tells files apart that Pillow does not read.
 
@@ -104,8 +114,7 @@ def read_picture(data: bytes, source: str | Path, given: str | None = None) -> P
         science.register_heif(str(source))
         formats = ["HEIF"]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata around sound pixels
+        with unwarned():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return _read(data, formats, given)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from posteriori.arrays import read_array
 from posteriori.errors import PosterioriError
 from posteriori.images.files import STANDARD_INPUT, read_bytes, to_tensor
 from posteriori.images.fit import Fit, Region, cut, fit
-from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture
+from posteriori.images.picture import BUNDLED, SUFFIXES, Origin, Picture, read_picture, unwarned
 from posteriori.images.span import read_span
 from posteriori.restore.manifest import MANIFEST, SUMMARY
 from posteriori.restore.scale import rescaled
@@ -168,10 +167,9 @@ def size_of(source: Source) -> tuple[int, int] | None:
         if path.lower().endswith(ARRAYS):
             height, width = np.load(path, mmap_mode="r").shape[-2:]
             return height, width
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong with it is said where it is read
-            with Image.open(path if Path(path).is_file() else io.BytesIO(read_bytes(path))) as picture:
-                return picture.height, picture.width
+        file = path if Path(path).is_file() else io.BytesIO(read_bytes(path))
+        with unwarned(), Image.open(file) as picture:
+            return picture.height, picture.width
     except Exception:  # which reading it says in a line
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-import warnings
 from abc import abstractmethod
 from contextlib import chdir
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from posteriori.files import atomic_path, write_json
 from posteriori.gradients import value_and_gradient
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image, read_bytes, to_uint8
+from posteriori.images.picture import unwarned
 from posteriori.jobs.executor import Event, Tick
 from posteriori.jobs.key import Job
 from posteriori.jobs.lock import claimed_folder
@@ -119,10 +119,8 @@ class Look(Task):
     def _check(self, data: bytes) -> None:
         """Checks the size by the header, if Pillow can read it, so that too many pixels are not decoded."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # problems are reported when it is read
-                with Image.open(io.BytesIO(data)) as picture:
-                    width, height = picture.size
+            with unwarned(), Image.open(io.BytesIO(data)) as picture:
+                width, height = picture.size
         except Exception:  # decoders raise nearly anything on damaged data
             return
         if width * height > self.most:
