@@ -5,6 +5,7 @@ import pickle
 import struct
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from posteriori.errors import PosterioriError
 from posteriori.files import atomic_folder
 from posteriori.images import files as images_files
 from posteriori.images.files import load_image
@@ -22,7 +24,7 @@ from posteriori.images.picture import BUNDLED, read_picture
 from posteriori.jobs.lock import claimed_folder
 from posteriori.jobs.memory import peak_memory
 from posteriori.operators import Mask
-from posteriori.restore.inputs import Loaded, Source, find_sources, load, passed_over
+from posteriori.restore.inputs import Loaded, Source, find_sources, load, passed_over, size_of
 from posteriori.restore.masks import MaskFile, Masks
 
 SHAPE = (3, 4, 6)
@@ -171,13 +173,35 @@ def test_find_sources_takes_no_earlier_results_for_inputs(tmp_path):
 
 def test_a_dash_is_standard_input(tmp_path, monkeypatch):
     for data in (encoded_png(noise(4, 6)), npy(Y)):
-        images_files._standard_input.cache_clear()
+        images_files._stream.cache_clear()
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
         source = find_sources(["-"])[0]
         assert source == Source("-", "stdin")
         loaded = [load(source, SHAPE, None, arrays=True) for _ in range(2)]
         assert torch.equal(loaded[0].x, loaded[1].x), "which can be read once"
         assert loaded[0].about["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy"])
+def test_a_pipe_is_read_once(tmp_path, name):
+    """As of ``restore <(convert ...)``: whoever reads it again would wait for ever, or find it empty."""
+    os.mkfifo(tmp_path / name)
+    data = npy(Y) if name.endswith(".npy") else encoded_png(noise(4, 6))
+    Thread(target=(tmp_path / name).write_bytes, args=(data,), daemon=True).start()
+    source = find_sources([str(tmp_path / name)])[0]
+    assert size_of(source) in (None, (4, 6))
+    assert load(source, SHAPE, None, arrays=True).about["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    with (tmp_path / "film.png").open("wb") as file:
+        file.truncate(2**40)  # with nothing in it, which takes no room
+    with pytest.raises(PosterioriError, match=r"film\.png has more than 4 GiB, which no picture has: give a PNG"):
+        load(Source(str(tmp_path / "film.png"), "film"), None, None, arrays=True)
+    monkeypatch.setattr(images_files, "MOST", 2**20)
+    images_files._stream.cache_clear()
+    with pytest.raises(PosterioriError, match=r"/dev/zero has more than 0\.000976562 GiB, which no picture has"):
+        load(Source("/dev/zero", "zero"), None, None, arrays=True)
 
 
 def encoded_png(pixels: np.ndarray) -> bytes:

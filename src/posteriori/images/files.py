@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from contextlib import nullcontext
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +21,8 @@ from posteriori.images.picture import ACCEPTED, BUNDLED, FORMATS, read_picture
 
 #: the name of standard input
 STANDARD_INPUT = "-"
+#: bytes of a file that is read: a film given by mistake would fill the memory
+MOST = 2**32
 _SAVED = tuple(s for kind, suffixes in FORMATS.items() if kind not in ("GIF", "HEIF", "PPM") for s in suffixes)
 
 
@@ -40,21 +44,39 @@ def load_image(source: str | Path, size: int | None = None) -> Tensor:
 
 
 def read_bytes(source: str | Path) -> bytes:
-    """The file ``source``: a bundled name, "-" (standard input) or a path. OSError if it cannot be read."""
+    """The file ``source``: a bundled name, "-" (standard input) or a path, also of a pipe.
+
+    Raises OSError if it cannot be read, and PosterioriError if it has more than ``MOST`` bytes.
+    """
     if source == STANDARD_INPUT:
-        return _standard_input()
+        return _stream(STANDARD_INPUT)
     if isinstance(source, str) and source in BUNDLED:
         return resources.files("posteriori").joinpath("data", BUNDLED[source]).read_bytes()
+    path = Path(source)
     try:
-        return Path(source).read_bytes()
+        if path.is_fifo() or path.is_char_device():
+            return _stream(str(source))
+        if path.stat().st_size > MOST:
+            raise _too_large(source)
+        return path.read_bytes()
     except OSError as error:
         raise type(error)(f"{source} cannot be read ({error.strerror}): {ACCEPTED}") from None
 
 
 @cache
-def _standard_input() -> bytes:
-    """Standard input, which can be read only once."""
-    return sys.stdin.buffer.read()
+def _stream(source: str) -> bytes:
+    """Standard input, a pipe or a device, which can be read only once."""
+    data = io.BytesIO()
+    with nullcontext(sys.stdin.buffer) if source == STANDARD_INPUT else open(source, "rb") as file:
+        while part := file.read(2**20):
+            data.write(part)
+            if data.tell() > MOST:
+                raise _too_large(source)
+    return data.getvalue()
+
+
+def _too_large(source: str | Path) -> PosterioriError:
+    return PosterioriError(f"{source} has more than {MOST / 2**30:g} GiB, which no picture has: {ACCEPTED}")
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

@@ -164,7 +164,7 @@ def size_of(source: Source) -> tuple[int, int] | None:
     """(height, width) of what ``source`` holds, by its head alone; None where that does not say it."""
     path = source.path
     try:
-        if path.lower().endswith(ARRAYS):
+        if source.array and Path(path).is_file():
             height, width = np.load(path, mmap_mode="r").shape[-2:]
             return height, width
         file = path if Path(path).is_file() else io.BytesIO(read_bytes(path))
