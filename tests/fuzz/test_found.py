@@ -20,7 +20,7 @@ from posteriori.restore.inputs import Source, size_of
 from posteriori.restore.scale import rescaled
 from posteriori.settings.text import parse_operator
 from posteriori.studies.suite import suite
-from posteriori.training.data import list_names
+from posteriori.training.data import list_names, load_images
 from tests.fuzz.contract import contract
 from tests.fuzz.test_pictures import COLOURS, DEEP, FLOATS, dicom, saved, seeds, tiff
 
@@ -70,6 +70,14 @@ def test_a_window_that_is_no_number():
 def test_a_measurement_that_its_range_takes_to_infinity():
     with pytest.raises(PosterioriError, match=r"goes from 0 to 3e\+38, too far beyond --range 0\.\.255: give"):
         rescaled(torch.tensor([0.0, 3e38]), "0..255")
+
+
+def test_a_zip_of_few_bytes_with_a_picture_of_many(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(2**21))
+    monkeypatch.setattr("posteriori.images.files.MOST", 2**20)
+    with pytest.raises(PosterioriError, match=r"a\.zip/a\.png has more than .* GiB, which no picture has"):
+        load_images(tmp_path / "a.zip", ["a.png"], 8)
 
 
 @pytest.mark.parametrize(("at", "byte"), [(0, b"X"), (6, b"\xff")])

@@ -56,8 +56,7 @@ def read_bytes(source: str | Path) -> bytes:
     try:
         if path.is_fifo() or path.is_char_device():
             return _stream(str(source))
-        if path.stat().st_size > MOST:
-            raise _too_large(source)
+        check_size(path.stat().st_size, source)
         return path.read_bytes()
     except OSError as error:
         raise type(error)(f"{source} cannot be read ({error.strerror}): {ACCEPTED}") from None
@@ -70,13 +69,14 @@ def _stream(source: str) -> bytes:
     with nullcontext(sys.stdin.buffer) if source == STANDARD_INPUT else open(source, "rb") as file:
         while part := file.read(2**20):
             data.write(part)
-            if data.tell() > MOST:
-                raise _too_large(source)
+            check_size(data.tell(), source)
     return data.getvalue()
 
 
-def _too_large(source: str | Path) -> PosterioriError:
-    return PosterioriError(f"{source} has more than {MOST / 2**30:g} GiB, which no picture has: {ACCEPTED}")
+def check_size(size: int, source: str | Path) -> None:
+    """PosterioriError if ``source`` has more than ``MOST`` bytes."""
+    if size > MOST:
+        raise PosterioriError(f"{source} has more than {MOST / 2**30:g} GiB, which no picture has: {ACCEPTED}")
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

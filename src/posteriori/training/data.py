@@ -16,6 +16,7 @@ from torch import Tensor
 
 from posteriori.errors import PosterioriError
 from posteriori.files import first_line
+from posteriori.images.files import check_size
 from posteriori.images.picture import SUFFIXES, read_picture
 from posteriori.rng import generator
 from posteriori.training.config import Crop
@@ -152,10 +153,20 @@ def _decoded(read: Callable[[str], bytes], source: Path, name: str) -> np.ndarra
 @contextmanager
 def _reader(source: Path) -> Generator[Callable[[str], bytes]]:
     if source.is_dir():
-        yield lambda name: (source / name).read_bytes()
+
+        def read(name: str) -> bytes:
+            check_size((source / name).stat().st_size, source / name)
+            return (source / name).read_bytes()
+
+        yield read
     else:
         with zipfile.ZipFile(source) as archive:
-            yield archive.read
+
+            def read(name: str) -> bytes:
+                check_size(archive.getinfo(name).file_size, source / name)
+                return archive.read(name)
+
+            yield read
 
 
 def batch(
