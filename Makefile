@@ -21,7 +21,7 @@ demo: .venv/installed ## run the report's experiment on a bundled picture (a min
 test: .venv/installed-test lint ## lint, check types and run the tests (6 minutes on 2 cores)
 	$(BIN)/pytest -n auto --dist worksteal
 
-fuzz: .venv/installed-test ## damaged files for the readers of binary formats, guided by coverage; SECONDS each (on Linux)
+fuzz: .venv/installed-test ## damaged files for the readers of binary formats, guided by coverage; SECONDS of CPU time each (Linux)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
 	$(BIN)/python -m tests.fuzz.guided $(SECONDS) out/fuzz
 

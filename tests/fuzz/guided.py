@@ -17,10 +17,19 @@ from functools import partial
 from pathlib import Path
 
 import atheris
+import numpy as np
+import torch
+import torch._weights_only_unpickler
 
-SEEN = ("posteriori", "PIL", "pydicom", "nibabel", "tifffile", "pickle", "zipfile", "numpy.lib", "safetensors")
-with atheris.instrument_imports(include=[*SEEN, "torch.serialization", "torch._weights_only_unpickler"]):
+with atheris.instrument_imports(include=["posteriori", "PIL", "pydicom", "nibabel", "tifffile", "safetensors"]):
     from tests.fuzz import test_arrays, test_pictures, test_weights
+# of packages too large to be instrumented whole
+for function in (
+    *(np.load, np.lib.format.read_array, np.lib._format_impl._read_array_header),
+    *(torch.load, torch.serialization._load, torch.serialization._legacy_load),
+    torch._weights_only_unpickler.Unpickler.load,
+):
+    atheris.instrument_func(function)
 
 Reader = tuple[Sequence[bytes], Callable[[bytes], None]]
 
