@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from posteriori.priors.base import Prior
 from posteriori.restore.checks import denoiser_shift
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.schedule import Level, Schedule
+from posteriori.studies.engine.plan import pixel_hash
 from posteriori.studies.evaluation.data import floats
 from posteriori.studies.evaluation.result import Denoising, Mean
 from posteriori.studies.tasks import T_DENOISE
@@ -98,7 +98,7 @@ class About:
     def asked(self, what: str, images: Dataset) -> list[Asked]:
         """The job of every picture."""
         return [
-            Asked(what, self.prior, self.device, self.dtype, name, _sha256(pixels), self.seed)
+            Asked(what, self.prior, self.device, self.dtype, name, pixel_hash(pixels), self.seed)
             for name, pixels in zip(images.names, images.pixels, strict=True)
         ]
 
@@ -150,10 +150,6 @@ def _read(store: Store, job: Asked) -> dict[str, float]:
     if found is None:
         raise PosterioriError(f"{job.label} is not in {store.files.where}: run the same command again")
     return found.values
-
-
-def _sha256(pixels: Tensor) -> str:
-    return hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
 
 
 def psnr_table(
