@@ -21,6 +21,16 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"\]\((?:\.\./)+((?:src|benches|training)/[^)#]+\.md)\)")
 #: the end of a command's help
 EXAMPLES = re.compile(r"^Examples:\s+((?:(?!^#).*\n?)*)", re.MULTILINE)
+#: what readers search for, in lower case and other words than the page's title: the search lists the page first
+SOUGHT = {
+    "choosing": ("which sampler", "auto"),
+    "concepts/noise": ("0.05", "sigma", "noise level"),
+    "diagnosis": ("jpeg", "noise"),
+    "extending": ("add an operator", "add a sampler", "my own operator", "my own sampler"),
+    "operators": ("mask", "blur"),
+    "page": ("web page", "gui"),
+    "tutorials/photograph": ("scratches", "old photo"),
+}
 PACKAGE = Path(posteriori.__file__).parent
 FUNCTIONS = ("sample", "load_prior", "load_image", "save_image", "preset", "check", "from_deepinv")
 CLASSES = ("Gaussian", "Gaussian.simulate", "PerPixelNoise", "Poisson", "Poisson.simulate", "Flat", "Each",
@@ -69,8 +79,11 @@ def write(folder: Path) -> None:
 
 
 def bring_in(docname: str, text: str) -> str:
-    """``text`` of a page with its links to Markdown outside docs/, like model cards, led to their copies here."""
+    """``text`` of a page with what is SOUGHT there, and its links to Markdown outside docs/ led to copies in it."""
     up = "../" * docname.count("/")
+    if docname in SOUGHT:
+        entries = ", ".join(f"! {words}" for words in SOUGHT[docname])
+        text = text.replace("\n\n", f"\n\n```{{index}} {entries}\n```\n\n", 1)
     return OUTSIDE.sub(lambda link: f"]({up}reference/{_own_name(ROOT / link[1])}.md)", text)
 
 
