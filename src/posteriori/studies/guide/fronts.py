@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from posteriori.files import atomic_path
 from posteriori.metrics.intervals import Estimate
@@ -49,6 +50,8 @@ LONG = ("daps", "pnpdm", "repaint")
 TUNING, TESTED = (0, 8), (32, 40)
 #: how much worse than the best interval score still counts as equal, as a share
 ENOUGH = 0.05
+#: where a name may stand, in points right of and above its point
+OFFSETS = [(right, up) for up in (9, -9, 18, -18, 27) for right in (0, 24, -24)]
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,9 @@ def fronts_figure(points: Sequence[Point], path: Path) -> None:
     panels = [(metric, cost) for metric in ("psnr", "lpips") for cost in ("seconds", "calls")]
     for panel, (metric, cost) in zip(axes, panels, strict=True):
         _front_panel(panel, points, cost, metric)
+    drawn.draw_without_rendering()  # so that the panels have their sizes, and labels can keep clear of each other
+    for panel, (metric, cost) in zip(axes, panels, strict=True):
+        _name(panel, front(points, cost, metric), cost, metric)
     with atomic_path(path) as temporary:
         drawn.savefig(temporary, metadata={"Software": None})
 
@@ -176,10 +182,6 @@ def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -
     best = front(points, cost, metric)
     panel.plot([p.mean(cost) for p in points], [p.mean(metric) for p in points], "o", color="#999999", ms=3, alpha=0.7)
     panel.plot([p.mean(cost) for p in best], [p.mean(metric) for p in best], "o-", color=COLOURS[1], ms=4, lw=1.4)
-    for i, point in enumerate(best):
-        above = (i % 2 == 0) == (metric == "psnr")
-        panel.annotate(f"{point.cls.name} {point.steps}", (point.mean(cost), point.mean(metric)), fontsize=7,
-                       xytext=(0, 7 if above else -12), textcoords="offset points", ha="center")  # fmt: skip
     costs = [point.mean(cost) for point in points]
     decades = [base * 10.0**k for k in range(-2, 4) for base in (1, 3)]
     logarithmic(panel, [tick for tick in decades if min(costs) <= tick <= max(costs)])
@@ -195,6 +197,24 @@ def _front_panel(panel: Axes, points: Sequence[Point], cost: str, metric: str) -
         panel.set_ylim(values[len(values) // 4] - 1, values[-1] + 0.7)
     panel.set_xlabel("seconds of one core for a sample" if cost == "seconds" else "network calls for a sample")
     panel.set_ylabel("PSNR (dB)" if metric == "psnr" else "LPIPS")
+
+
+def _name(panel: Axes, best: Sequence[Point], cost: str, metric: str) -> None:
+    """Writes its name beside each point in view, where it hides no point of the front and no other name."""
+    at = [(point.mean(cost), point.mean(metric)) for point in best]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in panel.transData.transform(at)]
+    inside = panel.get_window_extent()
+    for point, where, dot in zip(best, at, list(taken), strict=True):
+        if dot.y0 < inside.y0:
+            continue
+        text = panel.annotate(f"{point.cls.name} {point.steps}", where, (0, 0), textcoords="offset points", fontsize=7,
+                              ha="center", va="center", bbox={"fc": "w", "lw": 0, "pad": 0, "alpha": 0.8})  # fmt: skip
+        for offset in OFFSETS if metric == "psnr" else [(right, -up) for right, up in OFFSETS]:
+            text.set_position(offset)
+            box = text.get_window_extent()
+            if box.x0 > inside.x0 and box.y0 > inside.y0 and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def page(
