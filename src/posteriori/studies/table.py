@@ -21,6 +21,11 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
+    @property
+    def wordy(self) -> set[int]:
+        """The columns after the first of text rather than numbers, which a page may break into lines."""
+        return {i for i, cells in enumerate(zip(*self.rows, strict=True)) if i and max(map(len, cells)) > 40}
+
     def markdown(self) -> str:
         """The header and rows as Markdown, without the note."""
         lines = [_row(self.columns), "|---" * len(self.columns) + "|", *map(_row, self.rows)]
