@@ -249,7 +249,7 @@ def learn_tab(desk: Desk) -> None:
         "norm at x_t.</p>"
     )
     with gr.Row():
-        task = gr.Radio(list(TASKS), value="Deconvolution", label="Task")
+        task = gr.Radio(list(TASKS), value="Deconvolution", label="Task", min_width=220)
         method = gr.Radio(list(LEARNERS), value="DPS", label="Method", elem_id="learner")
         seed = gr.Number(0, label="Seed", precision=0, minimum=0)
     go = gr.Button("Walk", variant="primary", elem_id="walk")
