@@ -102,6 +102,10 @@ def test_show_a_folder(small, golden, tmp_path):
     assert (facts["name"], facts["size"], facts["learned_variance"]) == ("small", 64, True)
     assert facts["files"] == [{"file": str(file), "here": True, "bytes": file.stat().st_size, "sha256": digest}]
     assert json.loads(run("show", "faces-64", "--json"))["network"]["patch"] == 2
+    two = json.loads(run("show", "faces-128", "--json"))["files"]  # a network for noisy levels has its own file
+    assert [Path(file["file"]).parent.name for file in two] == ["faces-128", "noisy"]
+    hashes = [hashlib.sha256(Path(file["file"]).read_bytes()).hexdigest() for file in two]
+    assert [file["sha256"] for file in two] == hashes
 
 
 def test_names_that_need_no_file_or_are_none(small):

@@ -207,13 +207,13 @@ def _card_facts(card: Card) -> dict[str, Any]:
 
 
 def _folder_facts(folder: Folder) -> dict[str, Any]:
+    from posteriori.hub.cards import sha256
+
     schedule = ("beta_schedule", "beta_start", "beta_end", "num_train_timesteps")
-    file = {
-        "file": str(folder.weights),
-        "here": True,
-        "bytes": folder.bytes,
-        "sha256": folder.sha256,
-    }
+    files = [
+        {"file": str(file), "here": True, "bytes": file.stat().st_size, "sha256": sha256(file)}
+        for file in folder.all_files
+    ]
     return {
         "name": folder.name,
         "size": folder.sides[0] if folder.sides[0] == folder.sides[1] else "{1} x {0}".format(*folder.sides),
@@ -224,7 +224,7 @@ def _folder_facts(folder: Folder) -> dict[str, Any]:
         "network": _network_facts(folder),
         **({"noisy": {"above": folder.noisy_above, **_network_facts(folder.noisy)}} if folder.noisy else {}),
         "licence": folder.licence,
-        "files": [file],
+        "files": files,
     }
 
 
