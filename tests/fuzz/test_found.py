@@ -1,6 +1,7 @@
 """What long campaigns found, each in its smallest form."""
 
 import io
+import itertools
 import struct
 import zipfile
 from contextlib import chdir
@@ -136,3 +137,33 @@ def test_a_message_that_quotes_a_file_is_no_longer_than_a_screen(tmp_path):
         suite.read(str(tmp_path / "a.toml"))
     assert len(str(raised.value)) < 2 * MOST
     assert str(raised.value).endswith("published")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+def test_a_tiff_is_read_as_it_is_or_refused(kind, compression):
+    """Of Pillow's kinds some came out striped, dark or wrapped around."""
+    colours = np.asarray(COLOURS) / 255
+    read = []
+    for order, planes, channels in itertools.product("<>", ("contig", "separate"), (1, 3, 4)):
+        x = np.dstack([colours, np.ones((9, 12))])[..., :channels]
+        white = 1 if kind[0] == "f" else np.iinfo(kind).max
+        samples = (x * white).astype(kind)
+        options = {
+            "byteorder": order,
+            "compression": compression,
+            "photometric": "rgb" if channels > 1 else "minisblack",
+        }
+        if channels > 1:
+            samples = np.moveaxis(samples, 2, 0) if planes == "separate" else samples
+            options["planarconfig"] = planes
+        if channels == 4:
+            options["extrasamples"] = ["unassalpha"]
+        data = tiff(samples.squeeze(-1) if channels == 1 else samples, **options)
+        try:
+            found = read_picture(data, "a.tif", None if kind in ("u1", "i1", "f4", "f8") else f"0..{white}")
+        except PosterioriError:
+            continue
+        read.append(channels)
+        np.testing.assert_allclose(found.unit, np.broadcast_to(x[..., :3], (9, 12, 3)), atol=1 / 127)
+    assert kind in ("i1", "u4", "f8") or 1 in read

@@ -43,6 +43,8 @@ ACCEPTED = f"give a PNG, JPEG, WebP, TIFF, AVIF or another picture's file, or on
 _TEXTS = (270, 271, 272, 305, 306, 315, 33432)
 _PHOTOMETRIC = 262  # the TIFF tag that says whether zero is black
 _MOST = 281  # the TIFF tag that says which number is white, where it is not the largest
+#: the TIFF tags of bits, compression (1 is none), samples a pixel, planes (2 where each sample has its own), signs (2)
+_BITS, _COMPRESSION, _SAMPLES, _PLANES, _SIGNS = 258, 259, 277, 284, 339
 #: which half of 16 bits Pillow takes of each sample: by its name of the layout, the layout that gives the other half
 _OTHER_HALF = {"16L": "16B", "16B": "16L", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
@@ -147,7 +149,8 @@ def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
     notes = _notes(picture)
     icc, mode = picture.info.get("icc_profile"), picture.mode
     origin: dict[str, Any] = {"format": picture.format or "", "icc": icc, "dpi": picture.info.get("dpi")}
-    white = getattr(picture, "tag_v2", {}).get(_MOST)
+    tags: Any = getattr(picture, "tag_v2", {})
+    white = tags.get(_MOST)
     turned = ImageOps.exif_transpose(picture)
     tiff = picture.format == "TIFF"
     if exif := _described((picture if tiff else turned).getexif(), tags_are_layout=tiff):
@@ -163,6 +166,8 @@ def _read(data: bytes, formats: list[str], given: str | None) -> Picture:
         reduced = ("16-bit samples were reduced to 8 bits",) if deep else ()
         return Picture(np.array(converted or _rgb(own)), (*reduced, *notes), Origin(**origin))
     bits = 32 if mode == "F" or (mode == "I" and picture.format != "PPM") else 16
+    if tiff and tags.get(_SIGNS, (1,))[0] == 1 and samples.min() < 0:  # which Pillow takes for signed ones
+        raise PosterioriError("samples of 32 bits from 2147483648 up; convert it to 16 bits")
     span, note = _span(samples[..., :3], mode == "F", bits, given, white if isinstance(white, int) else None)
     colour = on_unit(samples[..., :3], span)
     alpha = (samples[..., 3] / 65535).astype(np.float32) if samples.shape[-1] == 4 else None
@@ -244,8 +249,15 @@ def _span(
 
 
 def _check(picture: Image.Image) -> None:
-    """PosterioriError for samples that Pillow reads without what they mean."""
-    if picture.mode.startswith("I;16") and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+    """PosterioriError for samples that Pillow reads wrongly, or without what they mean."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    bits, raw = max(tags.get(_BITS, (1,))), tags.get(_COMPRESSION, 1) == 1
+    if bits > 8 and raw and tags.get(_PLANES) == 2 and tags.get(_SAMPLES, 1) > 1:
+        raise PosterioriError("16-bit colours in planes of their own; store them pixel by pixel, or compress it")
+    signs = tags.get(_SIGNS, (1,))[0]
+    if signs == 2 and (bits == 8 or (not raw and tags.prefix == b"MM")):
+        raise PosterioriError("signed samples; convert it to unsigned ones")
+    if picture.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0:
         raise PosterioriError("16-bit samples whose white is zero; convert it to 8 bits")
     if _deep(picture) and "transparency" in picture.info:
         raise PosterioriError("a transparent colour among 16-bit samples; convert it to 8 bits")
