@@ -133,6 +133,23 @@ def test_restore_undoes_a_blur_that_it_finds(posteriori, any_size_prior, tmp_pat
     assert manifest(tmp_path / "blurred")["settings"]["operator"].startswith("gaussian-blur(sigma=2")
 
 
+def test_restore_undoes_a_jpeg_that_the_operator_made(posteriori, any_size_prior, tmp_path):
+    """As it is: a part of it, or with noise that is given, it is denoised."""
+    Image.fromarray(to_uint8(load_image("chelsea")[..., :160, 80:240])).save(tmp_path / "a.jpg", quality=20)
+    command = ["restore", tmp_path / "a.jpg", "--prior", any_size_prior, "--out", tmp_path, "--overwrite"]
+    answer = posteriori(*command)
+    assert answer.code == 0
+    assert "does  jpeg(quality=20) undone, for what JPEG changed, " in answer.err
+    found = manifest(tmp_path / "a")["settings"]
+    assert (found["operator"], found["noise"]["sigma"]) == ("jpeg(quality=20)", 0)
+    assert found["sampler"].startswith("dpir(")
+    for part in (["--region", "3,5,64,64"], ["--noise", 0.1]):
+        assert posteriori(*command, *part).code == 0
+        found = manifest(tmp_path / "a")["settings"]
+        assert found["operator"] == "identity"
+        assert found["noise"]["sigma"] > 0
+
+
 def test_scratches_are_proposed_as_a_mask(posteriori, tmp_path):
     x = torch.linspace(-0.8, 0, 200).expand(1, 3, 200, 200).clone()
     x[..., 20:180, 100:102] = 1.0
@@ -162,7 +179,9 @@ def test_sure_scratches_are_filled_and_all_else_is_kept(posteriori, any_size_pri
 
 
 def test_what_jpeg_changed_is_removed_as_noise(posteriori, any_size_prior, tmp_path):
-    Image.fromarray(to_uint8(load_image("coffee")[..., :200, :200])).save(tmp_path / "small.jpg", quality=15)
+    Image.fromarray(to_uint8(load_image("coffee")[..., :200, :200])).save(
+        tmp_path / "small.jpg", quality=15, subsampling=0
+    )
     answer = posteriori("restore", tmp_path / "small.jpg", "--prior", any_size_prior, "--out", tmp_path)
     assert answer.code == 0
     assert "quality 15, which changed pixels by " in answer.err

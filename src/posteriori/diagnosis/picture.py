@@ -20,12 +20,13 @@ LEAST = 0.01
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found: ``blur`` is a Gaussian's std in pixels."""
+    """What was found: ``blur`` is a Gaussian's std in pixels; ``decoded``: the operator `jpeg` made the picture."""
 
     noise: FoundNoise
     jpeg: FoundJPEG | None
     blur: float | None
     scratches: Scratches | None
+    decoded: bool = False
 
     @property
     def compressed(self) -> bool:
@@ -54,6 +55,12 @@ class Diagnosis:
         return not self.compressed and self.blur is None
 
     @property
+    def codec(self) -> str | None:
+        """The operator `jpeg` as text, if it is all that is to be inverted; there is no noise then."""
+        only = self.jpeg and self.compressed and self.decoded and self.blur is None and not self.scratched
+        return f"jpeg(quality={self.jpeg.quality})" if self.jpeg and only else None
+
+    @property
     def operator(self) -> str:
         """The operator to invert besides the noise, as text."""
         return "identity" if self.blur is None else f"gaussian-blur(sigma={self.blur:.2g})"
@@ -73,7 +80,8 @@ class Diagnosis:
         damaged = 0 if self.scratches is None else self.scratches.mask.mean()
         lines = f"over {damaged:.1%} of the pixels"
         faint = not noise.correlated and noise.white < 2 * ROUNDING
-        done = "one network call" if self.blur is None else f"{self.operator} undone"
+        undone = self.codec or (None if self.blur is None else self.operator)
+        done = f"{undone} undone" if undone else "one network call"
         why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
         if self.scratched:
             done, why = (
@@ -109,7 +117,9 @@ class Diagnosis:
 def diagnose(x: Tensor, data: bytes, name: str) -> Diagnosis:
     """Looks at the picture ``x``, (1, C, H, W) on [-1, 1], of the file ``data``; ``name`` is for error messages."""
     noise = find_noise(x, name)
-    return Diagnosis(noise, find_jpeg(data), find_blur(x, noise.sigma), find_scratches(x))
+    jpeg = find_jpeg(data)
+    decoded = jpeg is not None and jpeg.made(x)
+    return Diagnosis(noise, jpeg, find_blur(x, noise.sigma), find_scratches(x), decoded)
 
 
 def sigma_behind(noise: FoundNoise, jpeg: FoundJPEG | None) -> float:

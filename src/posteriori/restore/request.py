@@ -146,6 +146,7 @@ class Request:
         said = None if noise == AUTO else read_noise(noise)
         masks = Masks.read(self.mask, sources, invert=self.mask_invert) if self.mask else None
         spec = None if is_auto(self.sampler) else read_sampler(self.sampler)
+        as_decoded = spec is None and said is None and self.fit is None and part is None
         ambiguous = degraded is not None and any(part.cls.ambiguous for part in degraded.parts)
         samples = self.samples or (4 if ambiguous and not (spec and spec.cls.point) else 1)
         if self.interval is not None and samples < 2:
@@ -204,6 +205,8 @@ class Request:
                 found = look(source)
                 if found.scratches and found.scratched:
                     return planned(None, said or GaussianNoise(0.0), Masks.of_scratches(source, found.scratches.mask))
+                if found.codec and as_decoded:
+                    return planned(read_operator(found.codec), GaussianNoise(0.0))
                 two = (found.told(said.level) if said else found.two_scales) and network.any_size
                 return planned(read_operator(found.operator), said or GaussianNoise(found.sigma), two_scales=two)
             if self.noise is None and source.array and not blind:
