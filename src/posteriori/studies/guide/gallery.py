@@ -160,8 +160,9 @@ PIECES = (
         "compressed.jpg",
         "posteriori restore compressed.jpg",
         ((60, 0),),
-        "The blocks and the rings along the whiskers are gone. The fur is softer than in the original: what JPEG "
-        "removed does not come back. A photographer would take it for the web, but not for a print.",
+        "The blocks, their false colours and the rings along the whiskers are gone. The fur is softer than in "
+        "the original: what JPEG removed does not come back. A photographer would take it for the web, but not for a "
+        "print.",
     ),
     Piece(
         "A scan with scratches",
