@@ -245,8 +245,8 @@ def compare_tab(desk: Desk, form: Form) -> None:
 def learn_tab(desk: Desk) -> None:
     gr.HTML(
         "<p>Every method goes from noise to a picture. Here you can look at its steps on a bundled face of 64 x 64 "
-        "pixels: the state x_t, the network's estimate x̂₀, the residual y - A(x̂₀), and the gradient of the residual's "
-        "norm at x_t.</p>"
+        "pixels: the state x_t, the network's estimate x̂₀, the residual y&nbsp;-&nbsp;A(x̂₀), and the gradient of the "
+        "residual's norm at x_t.</p>"
     )
     with gr.Row():
         task = gr.Radio(list(TASKS), value="Deconvolution", label="Task", min_width=220)
