@@ -61,6 +61,7 @@ guide: .venv/installed-bench ## measure again what docs/ says of the samplers, o
 	cp out/guide/choosing.toml src/posteriori/settings/
 	$(BIN)/python -m posteriori.studies.guide.gallery --data $(DATA) --out out/gallery --page docs/gallery.md
 	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/screens.py
 	$(BIN)/python docs/notebook.py
 
 docs: .venv/installed-docs ## build the site from docs/ into out/site; open its index.html

@@ -78,7 +78,7 @@ CANDIDATES = {
 HEADING = "## Samplers on operators\n"
 PLACES = ("best in PSNR", "second", "third")
 #: operators in a row of the sheet of pictures, and a picture's side there
-ABREAST, SIDE = 2, 112
+ABREAST, SIDE = 2, 120
 
 
 @dataclass(frozen=True)
