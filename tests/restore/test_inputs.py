@@ -273,6 +273,7 @@ def test_a_measurement_may_have_any_shape(folder):
         (np.full(SHAPE, "1.0"), "holds <U3: give floating-point numbers"),
         (np.where(Y > 1, np.nan, Y), "holds NaN, infinity or numbers beyond float32: give finite numbers"),
         (np.where(Y > 1, -np.inf, Y), "holds NaN, infinity"),
+        (np.full(SHAPE, 0x7FF0000000000001, np.uint64).view(float), "holds NaN, infinity"),  # signalling NaN
         (Y.astype(float) * 1e300, "holds NaN, infinity or numbers beyond float32"),
     ],
 )

@@ -244,7 +244,7 @@ def _array(data: bytes, path: str, shape: tuple[int, ...] | None, kinds: str) ->
             raise PosterioriError(f"{path} has shape {array.shape}: give a measurement, like (3, height, width)")
     if array.shape not in (shape, (1, *shape)):
         raise PosterioriError(f"{path} has shape {array.shape}: this measurement has {shape}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         array = array.astype(np.float32, order="C")
     if not np.isfinite(array).all():
         raise PosterioriError(f"{path} holds NaN, infinity or numbers beyond float32: give finite numbers")
