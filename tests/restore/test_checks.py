@@ -5,8 +5,9 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.hub.folder import load_folder, record_shift, save_folder
+from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian, GaussianNoise
-from posteriori.operators import BoxMask, GaussianBlur, Identity
+from posteriori.operators import JPEG, BoxMask, GaussianBlur, Identity
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet
 from posteriori.restore.checks import MARGIN, SIGMA, check_prior, check_residual, denoiser_shift, warnings
@@ -39,8 +40,19 @@ def test_the_residual_of_the_truth_is_one_and_without_noise_it_is_the_rms(operat
     assert exact["95% of true images"] is None
 
 
+def test_what_rounds_is_explained_by_images_near_the_edges_of_its_cells():
+    truth = load_image("coffee")[..., 100:164, 200:264]
+    operator = JPEG((3, 64, 64), quality=30)
+    y, shift = operator(truth), {"samples": [0.4], "95% of held-out pictures": (0.3, 0.5)}
+    near = truth + 0.02 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    for x, right in ((truth, True), (near, True), (truth.roll(1, -1), False), (y + 0.1, False)):
+        found = check_residual(operator, y, x, GaussianNoise(0.0))
+        assert (warnings(found, shift, 0.0, simulated=False) == []) is right
+    assert check_residual(operator, y, near, GaussianNoise(0.0))["samples"][0] > 0.01
+
+
 def checks(residual, shift, known=(0.3, 0.5)):
-    return {"samples": residual}, {"samples": shift, "95% of held-out pictures": known}
+    return {"samples": residual, "at most": 0.01}, {"samples": shift, "95% of held-out pictures": known}
 
 
 @pytest.mark.parametrize(
