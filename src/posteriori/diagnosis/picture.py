@@ -57,7 +57,7 @@ class Diagnosis:
     @property
     def codec(self) -> str | None:
         """The operator `jpeg` as text, if it is all that is to be inverted; there is no noise then."""
-        only = self.jpeg and self.compressed and self.decoded and self.blur is None and not self.scratched
+        only = self.compressed and self.decoded and self.blur is None
         return f"jpeg(quality={self.jpeg.quality})" if self.jpeg and only else None
 
     @property
@@ -118,7 +118,7 @@ def diagnose(x: Tensor, data: bytes, name: str) -> Diagnosis:
     """Looks at the picture ``x``, (1, C, H, W) on [-1, 1], of the file ``data``; ``name`` is for error messages."""
     noise = find_noise(x, name)
     jpeg = find_jpeg(data)
-    decoded = jpeg is not None and jpeg.made(x)
+    decoded = jpeg is not None and jpeg.quality < VISIBLE and jpeg.made(x)  # seconds for a large picture
     return Diagnosis(noise, jpeg, find_blur(x, noise.sigma), find_scratches(x), decoded)
 
 
