@@ -84,10 +84,8 @@ class Diagnosis:
         done = f"{undone} undone" if undone else "one network call"
         why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
         if self.scratched:
-            done, why = (
-                "the scratches filled",
-                "and everything else kept to the last bit: restore the result again for the rest",
-            )
+            done = "the scratches filled"
+            why = "and everything else kept to the last bit: restore the result again for the rest"
         elif self.two_scales:
             done = "two network calls, at half and at full resolution"
         elif self.blur is not None:

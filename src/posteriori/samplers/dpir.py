@@ -35,7 +35,8 @@ class DPIR(Sampler):
     lambda I) within the cells of y, and a safe sigma_max is the error of the initial estimate, about 0.1, which the
     first denoiser has to remove. The error of z_k is then smaller in coordinates with narrow cells, while the denoiser
     assumes white noise. ``whiten`` corrects this: it adds noise e of the missing variance to each coordinate, and x_k
-    is the mean of D(z_k + e, sigma_k) and D(z_k - e, sigma_k). As far as D is linear, e cancels.
+    is the mean of D(z_k + e, sigma_k) and D(z_k - e, sigma_k). As far as D is linear, e cancels. sigma_max may then
+    exceed the error of the initial estimate.
 
     Cost: one network call and one data step a step, two calls with ``whiten``; no gradients.
 

@@ -46,9 +46,8 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out:
     others = [row for row in suite.published if row.task == task.name]
     bold = {name: best(own, name, not name.startswith("lpips")) for name in METRICS if name != "residual"}
     lines = [_ours(row, bold) for row in own] + [_theirs(row) for row in others]
-    there = [
-        i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)
-    ]  # without empty columns, such as LPIPS with VGG if not asked for
+    # without empty columns, such as LPIPS with VGG if not asked for
+    there = [i for i, cells in enumerate(zip(*lines, strict=True)) if any(cells)]
     columns, lines = tuple(_COLUMNS[i] for i in there), [tuple(line[i] for i in there) for line in lines]
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Metrics are of the sample with the smallest residual of {task.best_of}." if task.best_of > 1 else ""
