@@ -46,7 +46,7 @@ from posteriori.studies.tasks import SIGMA_Y
 #: numbers of steps; in STEPS steps N samples are drawn of each face, and their intervals are scored
 LADDER, N, STEPS = (10, 30, 100), 4, 30
 #: these do not run in 100 steps, since they make many calls at every step
-LONG = ("daps", "pnpdm", "repaint")
+LONG = ("daps", "dcps", "mgdm", "pnpdm", "repaint", "reverse", "sitcom")
 TUNING, TESTED = (0, 8), (32, 40)
 #: how much worse than the best interval score still counts as equal, as a share
 ENOUGH = 0.05
