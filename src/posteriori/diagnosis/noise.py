@@ -14,6 +14,7 @@ from scipy.special import chdtri
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.settings.noise import of_255
 
 #: sigma on [-1, 1] of rounding to 8 bits; no file has less noise
 ROUNDING = 2 / 255 / 12**0.5
@@ -80,7 +81,7 @@ class FoundNoise:
         """What is left in the picture, although it may be noise; else empty."""
         if not self.grainy or self.correlated:
             return ""
-        grain = f"{127.5 * self.grain:.2g}/255"
+        grain = of_255(self.grain)
         return f"grain of {grain} is taken for texture: restore --noise {grain} removes it"
 
     @property

@@ -10,6 +10,7 @@ from posteriori.diagnosis.blur import find_blur
 from posteriori.diagnosis.jpeg import FoundJPEG, find_jpeg
 from posteriori.diagnosis.noise import ROUNDING, FoundNoise, find_noise
 from posteriori.diagnosis.scratches import Scratches, find_scratches
+from posteriori.settings.noise import of_255
 
 #: JPEG below this quality leaves visible blocks
 VISIBLE = 75
@@ -82,22 +83,22 @@ class Diagnosis:
         faint = not noise.correlated and noise.white < 2 * ROUNDING
         undone = self.codec or (None if self.blur is None else self.operator)
         done = f"{undone} undone" if undone else "one network call"
-        why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {_of_255(self.sigma)}"
+        why = f"for {'what JPEG changed' if self.compressed else 'the noise'}, {of_255(self.sigma)}"
         if self.scratched:
             done = "the scratches filled"
             why = "and everything else kept to the last bit: restore the result again for the rest"
         elif self.two_scales:
             done = "two network calls, at half and at full resolution"
         elif self.blur is not None:
-            why = f"with noise of {_of_255(self.sigma)}: nine in ten edges are wide"
+            why = f"with noise of {of_255(self.sigma)}: nine in ten edges are wide"
         elif faint and not self.compressed:
             why = "for rounding alone: nothing else was found to restore"
-        said = "none beyond rounding" if faint else f"{_of_255(noise.sigma)}, {kind}"
+        said = "none beyond rounding" if faint else f"{of_255(noise.sigma)}, {kind}"
         return [
             ("noise", f"{said}; {noise.doubt}" if noise.doubt and self._nothing_else else said),
             (
                 "jpeg",
-                f"quality {jpeg.quality}, which changed pixels by {_of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
+                f"quality {jpeg.quality}, which changed pixels by {of_255(jpeg.sigma)}" if jpeg else "no JPEG file",
             ),
             ("blur", "none found" if self.blur is None else f"{self.blur:.2g} pixels, or enlarged from fewer pixels"),
             (
@@ -126,7 +127,3 @@ def sigma_behind(noise: FoundNoise, jpeg: FoundJPEG | None) -> float:
     With less, samplers take rounding and compression for detail and draw ripples.
     """
     return max(noise.sigma, jpeg.sigma if jpeg else 0.0, LEAST)
-
-
-def _of_255(sigma: float) -> str:
-    return f"{127.5 * sigma:.2g}/255"

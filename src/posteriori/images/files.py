@@ -18,6 +18,7 @@ from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path
 from posteriori.images.fit import fit
 from posteriori.images.picture import ACCEPTED, BUNDLED, FORMATS, read_picture
+from posteriori.images.pixels import from_bytes, to_bytes
 
 #: the name of standard input
 STANDARD_INPUT = "-"
@@ -80,9 +81,10 @@ def check_size(size: int, source: str | Path) -> None:
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """(1, 3, H, W) float32 on [-1, 1] of (H, W, 3) uint8, or float32 on [0, 1]."""
-    x = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    return (x.float() / 127.5 - 1 if x.dtype == torch.uint8 else 2 * x - 1).contiguous()
+    """(B, 3, H, W) float32 on [-1, 1] of (B, H, W, 3) uint8, or float32 on [0, 1]; of (H, W, 3), B is 1."""
+    x = torch.from_numpy(pixels).movedim(-1, -3)
+    x = x if x.ndim == 4 else x[None]
+    return (from_bytes(x) if x.dtype == torch.uint8 else 2 * x - 1).contiguous()
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -95,8 +97,7 @@ def to_uint8(x: Tensor) -> np.ndarray:
         raise PosterioriError(f"got shape {tuple(x.shape)}: give one image, (3, H, W) or (1, 3, H, W)")
     if image.isnan().any():
         raise PosterioriError("the image holds NaN: it has no picture")
-    pixels = (image.detach().float().clamp(-1, 1) + 1) * 127.5
-    return pixels.round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return to_bytes(image.detach().float()).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def save_grey(values: np.ndarray, path: str | Path) -> None:

@@ -62,3 +62,8 @@ def describe_noise(noise: Noise) -> str:
 def format_noise(sigma: float) -> str:
     """Both forms of ``sigma``, given on [-1, 1]."""
     return f"{sigma:.4g} on [-1, 1], {sigma / 2 * 255:.4g}/255 of the picture's range"
+
+
+def of_255(sigma: float) -> str:
+    """``sigma``, given on [-1, 1], as a fraction of the picture's range, rounded to two digits: such as 8.4/255."""
+    return f"{sigma / 2 * 255:.2g}/255"

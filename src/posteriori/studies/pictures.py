@@ -12,6 +12,7 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.images.files import load_image
 from posteriori.images.picture import BUNDLED
+from posteriori.images.pixels import from_bytes
 from posteriori.studies.engine.plan import Pictures
 from posteriori.training.data import list_names, load_images, picture_sizes, split_names
 
@@ -65,7 +66,7 @@ def _names(source: Path, holdout: str) -> tuple[list[str], list[str]]:
 def decoded(source: Path, names: Sequence[str], size: int) -> Tensor:
     """``names`` in ``source``, (N, 3, size, size) on [-1, 1]: centre squares resized to ``size``."""
     pixels = load_images(source, list(names), size).pixels
-    return torch.stack(list(pixels)).float() / 127.5 - 1
+    return from_bytes(torch.stack(list(pixels)))
 
 
 def _read(source: Path, names: Sequence[str], size: int) -> Pictures:

@@ -18,6 +18,7 @@ from posteriori.errors import PosterioriError
 from posteriori.files import first_line
 from posteriori.images.files import check_size
 from posteriori.images.picture import SUFFIXES, read_picture
+from posteriori.images.pixels import from_bytes
 from posteriori.rng import generator
 from posteriori.training.config import Crop
 
@@ -218,7 +219,7 @@ def _augment(pixels: Tensor, draw: Tensor, size: int, crop: Crop, min_crop: floa
         image = _channels_first(np.array(picture.resize((size, size), Image.Resampling.LANCZOS)))
     if flip < 0.5:
         image = image.flip(-1)
-    image = image[None].float() / 127.5 - 1
+    image = from_bytes(image[None])
     if colour:
         gain = 1 + colour * (2 * torch.tensor(contrast).view(1, 3, 1, 1) - 1)
         image = image * gain + colour * (2 * brightness - 1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path, writable_folder
 from posteriori.hub.folder import CARD, save_folder
+from posteriori.images.pixels import from_bytes
 from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Dataset, list_names, load_images, load_whole, split_names
@@ -130,7 +131,7 @@ class TrainingRun:
         self.export()
         prior = ema_prior(self.trainer)
         if self.held_out.names:
-            psnr = denoising_psnr(prior, (p.float() / 127.5 - 1 for p in self.held_out.pixels))
+            psnr = denoising_psnr(prior, map(from_bytes, self.held_out.pixels))
             self._heldout_log.write(
                 {"step": self.trainer.step} | {f"psnr_sigma_{sigma:g}": value for sigma, value in psnr.items()}
             )

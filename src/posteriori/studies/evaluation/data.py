@@ -62,8 +62,3 @@ def _centres(images: Dataset, size: int) -> Tensor:
         top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
         cut.append(image[:, top : top + size, left : left + size])
     return torch.stack(cut)
-
-
-def floats(pixels: Tensor) -> Tensor:
-    """uint8 pixels on [-1, 1]."""
-    return pixels.float() / 127.5 - 1

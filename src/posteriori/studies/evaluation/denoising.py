@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.images.pixels import from_bytes
 from posteriori.jobs.executor import Report, Tick
 from posteriori.jobs.executors import Serial
 from posteriori.jobs.key import Job
@@ -22,7 +23,6 @@ from posteriori.restore.checks import denoiser_shift
 from posteriori.rng import Purpose, Rng, image_key
 from posteriori.schedule import Level, Schedule
 from posteriori.studies.engine.plan import pixel_hash
-from posteriori.studies.evaluation.data import floats
 from posteriori.studies.evaluation.result import Denoising, Mean
 from posteriori.studies.tasks import T_DENOISE
 from posteriori.training.data import Dataset
@@ -118,7 +118,7 @@ def denoising(
     pictures = dict(zip(images.names, images.pixels, strict=True))
 
     def work(job: Asked, tick: Tick) -> Result:
-        x_0, denoise = floats(pictures[job.name])[None], denoisers[job.what]
+        x_0, denoise = from_bytes(pictures[job.name])[None], denoisers[job.what]
         noise = Rng(job.seed, [image_key(x_0)], purpose=Purpose.MEASUREMENT).normal(x_0.shape[1:])
         noisy = {label: forward(x_0, level, noise) for label, level in levels.items()}
         return Result({label: psnr(denoise(x_t, levels[label]), x_0).item() for label, x_t in noisy.items()})
@@ -137,7 +137,7 @@ def shifts(
     pictures = dict(zip(images.names, images.pixels, strict=True))
 
     def work(job: Asked, tick: Tick) -> Result:
-        x_0 = floats(pictures[job.name])[None]
+        x_0 = from_bytes(pictures[job.name])[None]
         return Result({SHIFT: denoiser_shift(prior.at((x_0.shape[-2], x_0.shape[-1])), x_0).item()})
 
     jobs = about.asked(SHIFT, images)

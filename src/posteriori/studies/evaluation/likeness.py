@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from posteriori.images.pixels import from_bytes
 from posteriori.images.sheets import sheet
 from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled_features
-from posteriori.studies.evaluation.data import floats
 from posteriori.studies.evaluation.result import QUANTILE, Distance, Memorisation
 
 #: pairs of a sample and its nearest training picture on the sheet
@@ -31,7 +31,7 @@ def kernel_distances(samples: Tensor, held_out: Tensor, training: Tensor | None,
     drawn = pooled_features(samples)
     pairs = {"samples, held-out": (drawn, held_out)}
     if training is not None:
-        seen = pooled_features(floats(training[: len(samples)]))
+        seen = pooled_features(from_bytes(training[: len(samples)]))
         pairs |= {"samples, training": (drawn, seen), "training, held-out (floor)": (seen, held_out)}
     return [
         Distance(name, len(x), len(y), kernel_distance(x, y), *kernel_distance_interval(x, y, seed=seed))
@@ -48,7 +48,7 @@ def nearest(queries: Tensor, references: Tensor, tick: Advance) -> tuple[Tensor,
     least = torch.full((len(q),), math.inf)
     distance, which = least.clone(), torch.zeros(len(q), dtype=torch.long)
     for first in range(0, len(references), 256):
-        block = floats(references[first : first + 256])
+        block = from_bytes(references[first : first + 256])
         for r in (block.flatten(1), block.flip(-1).flatten(1)):
             found, at = (r.square().sum(1) - 2 * q @ r.T).min(1)  # |q - r|^2 less |q|^2
             closer = found < least
@@ -61,11 +61,11 @@ def nearest(queries: Tensor, references: Tensor, tick: Advance) -> tuple[Tensor,
 
 def memorisation(samples: Tensor, held_out: Tensor, training: Tensor, path: Path, phase: Phase) -> Memorisation:
     """The distances. Writes to ``path`` the samples nearest to training pictures, above those pictures."""
-    queries = torch.cat([samples, floats(held_out)])
+    queries = torch.cat([samples, from_bytes(held_out)])
     distance, which = nearest(queries, training, phase("nearest training pictures", len(training)))
     ours, theirs = distance.split([len(samples), len(held_out)])
     closest = ours.argsort()[:PAIRS]
-    sheet(torch.cat([samples[closest], floats(training[which[closest]])]), path, columns=len(closest))
+    sheet(torch.cat([samples[closest], from_bytes(training[which[closest]])]), path, columns=len(closest))
     threshold = theirs.quantile(QUANTILE)
     return Memorisation(
         *(len(samples), len(held_out), len(training)),

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import Progress
 
 from posteriori import __version__
 from posteriori.files import atomic_path, read_json, write_json
 from posteriori.hub.folder import record_shift
-from posteriori.images.files import to_tensor, to_uint8
+from posteriori.images.pixels import from_bytes, to_bytes
 from posteriori.images.sheets import sheet
 from posteriori.jobs.progress import added
 from posteriori.jobs.run import missing
@@ -23,7 +22,7 @@ from posteriori.restore.manifest import arithmetic, versions
 from posteriori.restore.unconditional import draw
 from posteriori.samplers import DDIM
 from posteriori.settings.text import format_spec
-from posteriori.studies.evaluation.data import floats, read_data
+from posteriori.studies.evaluation.data import read_data
 from posteriori.studies.evaluation.denoising import (
     SHIFT,
     About,
@@ -81,7 +80,7 @@ def evaluate(
     shift = Shift.of(list(moved.values()))
     distances, memorised = [], None
     if request.samples:
-        real = pooled_features(floats(data.windows))  # before sampling, so that bad pictures are reported at once
+        real = pooled_features(from_bytes(data.windows))  # before sampling, so that bad pictures are reported at once
         folder = out / "samples"
         folder.mkdir(exist_ok=True)
         x = draw(
@@ -95,7 +94,7 @@ def evaluate(
             overwrite=overwrite,
             watched=lambda rows: added(progress, "sampling", rows),
         )
-        samples = torch.stack([to_tensor(to_uint8(image))[0] for image in x])  # as the pictures in samples/ have them
+        samples = from_bytes(to_bytes(x))  # as the pictures in samples/ have them
         sheet(samples[:SHEET], out / "samples.png", columns=10)
         distances = kernel_distances(samples, real, data.training, seed=request.seed)
         if data.training is not None and not prior.any_size:

@@ -29,6 +29,7 @@ from posteriori.diagnosis.blind import SURE, find_any, find_width, likeness, lum
 from posteriori.files import read_json, write_json
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
+from posteriori.images.pixels import from_bytes, to_bytes
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.operators import Blur, GaussianBlur, MotionBlur
@@ -123,7 +124,7 @@ def simulated(name: str, blur: str, noise: float, *, grey: bool) -> dict[str, An
     y = Blur(tuple(x.shape[1:]), Array(true))(x)[..., margin:-margin, margin:-margin]
     y = y.mean(1, keepdim=True).expand_as(y) if grey else y
     y = y + noise * torch.randn(y[:, : 1 if grey else 3].shape, generator=generator(0))
-    y = ((y.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    y = from_bytes(to_bytes(y))
     width_found, found = find_width(y), find_any(y, None, name)
     return {"sigma": width_found.sigma, "likeness": likeness(found.k, true), "agreement": found.agreement}
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from posteriori.hub.load import load_prior
+from posteriori.images.files import to_tensor
 from posteriori.images.picture import read_picture
 from posteriori.likelihoods import Gaussian, GaussianNoise
 from posteriori.loop import sample
@@ -44,8 +45,8 @@ def pictures(prior: str, data: Path) -> Tensor:
         for name in names[:: len(names) // 64][:64]:
             pixels = read_picture(archive.read(name), name).eight_bits
             top, left = ((side - 128) // 2 for side in pixels.shape[:2])
-            found.append(torch.from_numpy(pixels[top : top + 128, left : left + 128].copy()).permute(2, 0, 1))
-    return torch.stack(found).float() / 127.5 - 1
+            found.append(to_tensor(pixels[top : top + 128, left : left + 128].copy()))
+    return torch.cat(found)
 
 
 def auto(prior: Prior, operator: Operator, sigma: float) -> Sampler:

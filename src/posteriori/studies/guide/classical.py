@@ -12,9 +12,11 @@ from functools import partial
 
 import cv2
 import numpy as np
+import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, wiener
 from torch import Tensor
 
+from posteriori.images.pixels import from_bytes, to_bytes
 from posteriori.metrics import psnr
 from posteriori.operators import BoxMask, Downsample, GaussianBlur, Identity
 from posteriori.operators.base import Operator
@@ -47,8 +49,8 @@ def _restorations(operator: Operator, y: Pixels, sigma: float) -> Iterable[Pixel
     elif isinstance(operator, BoxMask):
         hidden = (~operator.keep[0]).numpy().astype(np.uint8)
         for smoothed in [y, *_non_local(y, sigma)]:
-            pixels = np.round((smoothed.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-            filled = cv2.inpaint(pixels, hidden, 3, cv2.INPAINT_TELEA) / 127.5 - 1
+            pixels = to_bytes(torch.from_numpy(smoothed)).numpy()
+            filled = from_bytes(torch.from_numpy(cv2.inpaint(pixels, hidden, 3, cv2.INPAINT_TELEA))).numpy()
             yield np.where(hidden[..., None], filled, smoothed)
     else:
         raise ValueError(f"no classical method is known here for {operator.name}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from posteriori.images.files import load_image
+from posteriori.images.pixels import from_bytes
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr
@@ -42,7 +43,7 @@ def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
     names = split_names(list_names(source), "52::53")[1][rows]
     pixels = load_images(source, names, size).pixels
     assert isinstance(pixels, Tensor)  # of one size
-    return pixels.float() / 127.5 - 1
+    return from_bytes(pixels)
 
 
 def held_out_photographs(data: Path, rows: slice, size: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from posteriori.hub.load import load_prior
+from posteriori.images.pixels import from_bytes
 from posteriori.images.sheets import sheet
 from posteriori.metrics import lpips, psnr
 from posteriori.operators.base import Operator
@@ -36,7 +37,7 @@ def real_faces(data: Path, size: int) -> Tensor:
     archive, folder, most = (small, "", None) if size <= 64 else (celeba, "celeba/", 6)
     names = split_names([name for name in list_names(archive) if name.startswith(folder)], "39::40")[1]
     pixels = [load_images(archive, names[:most], size).pixels, load_images(large, list_names(large), size).pixels]
-    return torch.cat([torch.as_tensor(p) for p in pixels]).float() / 127.5 - 1
+    return from_bytes(torch.cat([torch.as_tensor(p) for p in pixels]))
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.images.files import to_tensor
 from posteriori.metrics.intervals import Estimate
 from posteriori.priors.gaussian import LowRankGaussian
 from posteriori.rng import generator
@@ -76,8 +77,7 @@ def own_samples(campaign: Campaign, n: int) -> Pictures:
     """``n`` samples of the prior as pictures."""
     run = plan.samples(campaign.template(None, "", 0.0, (0,)), _SAMPLE_STEPS, n)
     campaign.do([Item("the prior's own samples", run)], {})
-    x = torch.from_numpy(campaign.read(run).pictures["x"]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return Pictures(tuple(f"sample {i}" for i in range(n)), x.contiguous())
+    return Pictures(tuple(f"sample {i}" for i in range(n)), to_tensor(campaign.read(run).pictures["x"]))
 
 
 def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:

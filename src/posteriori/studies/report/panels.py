@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from posteriori.images.files import to_tensor
 from posteriori.images.sheets import comparison, sheet
 from posteriori.kernels import forward
 from posteriori.rng import Rng, image_key
@@ -21,11 +21,6 @@ from posteriori.studies.tasks import SIGMA_Y, T_DENOISE
 _TIMES = (0, 50, 100, 250, 500, 750, 1000)
 
 
-def _tensor(pixels: np.ndarray) -> Tensor:
-    """(..., H, W, 3) uint8 as (..., 3, H, W) on [-1, 1]."""
-    return torch.from_numpy(pixels).movedim(-1, -3).float() / 127.5 - 1
-
-
 def forward_process(done: Reproduction, path: Path) -> None:
     schedule, x_0 = done.campaign.prior.schedule, done.split.reported.x[:1]
     noise = Rng(done.seeds[0], [image_key(x_0)]).normal(x_0.shape[1:])
@@ -35,19 +30,19 @@ def forward_process(done: Reproduction, path: Path) -> None:
 
 
 def denoising(done: Reproduction, path: Path) -> None:
-    x_t, x0 = (_tensor(pixels[0]) for pixels in done.single_pass.pictures["path"][-1])
+    x_t, x0 = (to_tensor(pixels[0]) for pixels in done.single_pass.pictures["path"][-1])
     score = f"{done.single_pass.metrics['psnr'][0]:.2f} dB"
     panels = [("original", done.split.reported.x[:1]), (f"noised, t = {T_DENOISE}", x_t), (f"denoised\n{score}", x0)]
     comparison(panels, path, title=f"single-pass denoising, t = {T_DENOISE}", zoom=None)
 
 
 def unconditional(done: Reproduction, path: Path) -> None:
-    frames = _tensor(done.unconditional.pictures["path"][:, :, 0])
-    sheet(torch.cat([frames[:, 0], frames[:, 1]]), path, columns=len(frames))
+    frames = done.unconditional.pictures["path"][:, :, 0]
+    sheet(torch.cat([to_tensor(frames[:, 0]), to_tensor(frames[:, 1])]), path, columns=len(frames))
 
 
 def _restored(result: Result, name: str = "x") -> Tensor:
-    return _tensor(result.pictures[name][0])
+    return to_tensor(result.pictures[name][0])
 
 
 def _scored(result: Result, label: str) -> str:

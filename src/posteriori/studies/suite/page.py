@@ -7,10 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from posteriori.images.files import to_tensor
 from posteriori.images.sheets import comparison
 from posteriori.jobs.executor import Event
 from posteriori.studies.page import Page, Plot, Section, write_page
@@ -63,13 +60,13 @@ def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
     rows = [row for row in rows if row.cell.run.images[0][1] == key]
     truth, firsts = pictures[key], [(row, row.first) for row in rows]
     panels = [("the truth", truth)]
-    measured = next((_floats(kept["y"]) for _, kept in firsts if "y" in kept), None)
+    measured = next((to_tensor(kept["y"]) for _, kept in firsts if "y" in kept), None)
     if measured is not None and measured.shape[-1] <= truth.shape[-1]:
         panels.append(("the measurement", measured))
     for row, kept in firsts:
         if "x" in kept:
             name, decibel = row.cell.run.method.partition("(")[0], row.counted("psnr").flat[0]
-            panels.append((f"{name}\n{decibel:.2f} dB", _floats(kept["x"])))
+            panels.append((f"{name}\n{decibel:.2f} dB", to_tensor(kept["x"])))
     path = out / f"{task.name}.png"
     comparison(panels, path, title="", zoom=None)
     return Plot(path, f"{label}, with the PSNR of each sample.", f"{task.label}: {label}")
@@ -81,11 +78,6 @@ def _failures(failed: Sequence[Event]) -> Section:
         "These batches failed every time. Their pictures are not in any row above. The same command tries them again."
     )
     return Section("Left out", tables=[Table("Batches that failed", note, ("batch", "kind", "error"), lines)])
-
-
-def _floats(pixels: np.ndarray) -> Tensor:
-    """(H, W, 3) of uint8 as (3, H, W) on [-1, 1]."""
-    return torch.from_numpy(pixels).movedim(-1, 0).float() / 127.5 - 1
 
 
 def _ours(row: Row, bold: dict[str, Row | None]) -> tuple[str, ...]:
