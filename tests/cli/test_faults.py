@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,56 @@ def test_ctrl_c_is_one_wherever_it_comes(posteriori, monkeypatch, wrapped):
     monkeypatch.setattr("posteriori.cli.app", interrupted)
     answer = posteriori("samplers")
     assert (answer.code, answer.err) == (130, "posteriori: interrupted: what was finished is kept\n")
+
+
+@pytest.mark.parametrize("destructor", [False, True])
+def test_ctrl_c_that_python_ignores_comes_again(posteriori, monkeypatch, destructor):
+    """In the callback of a weak reference, or in a destructor."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def command(*_, **__):
+        kept = type("Kept", (), {"__del__": interrupted} if destructor else {})()
+        weak = weakref.ref(kept, None if destructor else interrupted)
+        del kept
+        for _ in range(100):
+            time.sleep(0.05)
+        assert weak() is None
+
+    monkeypatch.setattr("posteriori.cli.app", command)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
+    try:
+        answer = posteriori("samplers")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (answer.code, answer.err) == (130, "posteriori: interrupted: what was finished is kept\n")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_training_that_is_stopped_says_so_by_its_exit_code(posteriori, face, tmp_path, monkeypatch, sent, code):
+    """With the checkpoint of the step at hand; the same command goes on to the end."""
+    from posteriori.training import run
+
+    advance = run.Trainer.advance
+    config = {"size": 8, "channels": [8], "norm_groups": 8, "attention": False, "batch_size": 4, "holdout": "1::2"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"images": 12}))
+    command = ("train", face.parent, "--config", tmp_path / "config.json", "--out", tmp_path / "out")
+
+    def stopped(trainer):
+        if trainer.step == 1:
+            signal.raise_signal(sent)
+        return advance(trainer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run.Trainer, "advance", stopped)
+        answer = posteriori(*command)
+    assert answer.code == code
+    assert f"2 of 3 steps; the prior is in {tmp_path / 'out' / 'prior'}" in answer.out
+    assert ("posteriori: interrupted: what was finished is kept" in answer.err) == (code == 130)
+    answer = posteriori(*command)
+    assert answer.code == 0
+    assert "at 8 of 12 images" in answer.err
 
 
 def test_sigterm_leaves_nothing_half_written(command, face, tmp_path):

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def folder(tmp_path_factory):
     finally:
         for process in processes:
             process.kill()
-    assert codes == [0, 0], [(folder / f"{rank}.txt").read_text() for rank in range(2)]
+    assert codes == [0, 128 + signal.SIGTERM], [(folder / f"{rank}.txt").read_text() for rank in range(2)]
     return folder
 
 

@@ -66,6 +66,13 @@ def test_stop_requests_end_after_the_step_at_hand(faces, tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 3
 
 
+def test_a_second_ctrl_c_does_not_wait_for_the_step(faces, tmp_path, monkeypatch):
+    run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY))
+    monkeypatch.setattr(run.trainer, "advance", lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(run))
+
+
 def test_a_holdout_that_leaves_nothing_is_refused(faces, tmp_path):
     with pytest.raises(ValueError, match="leaves no image"):
         TrainingRun(faces, tmp_path / "run", TrainConfig(holdout="::1"))

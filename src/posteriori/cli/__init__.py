@@ -24,6 +24,7 @@ from posteriori.cli import (
     usage,
     verify,
 )
+from posteriori.cli.interrupt import heard
 from posteriori.errors import sentence
 from posteriori.jobs.heap import keep_freed
 from posteriori.jobs.threads import settle
@@ -70,7 +71,7 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C.
+    """The entry point: an error is one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM.
 
     An exception that is not among ``errors`` is reported as a bug.
     """
@@ -81,7 +82,8 @@ def main() -> None:
     try:
         if (problem := usage.empty(arguments)) is not None:
             raise typer.BadParameter(problem)
-        code, problem = app(arguments, standalone_mode=False) or 0, ""
+        with heard():
+            code, problem = app(arguments, standalone_mode=False) or 0, ""
     except typer.TyperException as error:  # usage: the message is about what was typed
         if not error.format_message():  # a command without arguments has shown its help
             raise SystemExit(error.exit_code) from None

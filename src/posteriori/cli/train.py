@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a prior and write it as a diffusers folder, OUT/prior, with a model card.
 
-    After Ctrl-C or a kill, the same command resumes exactly from the last checkpoint.
+    After Ctrl-C (exit code 130), SIGTERM (143) or a kill, the same command resumes exactly from the last checkpoint.
 
     Under torchrun, the processes (one per GPU, or several on CPUs) share every batch.
 
@@ -101,3 +101,5 @@ def train(
                 progress.update(task, advance=settings.batch_size, loss=loss, rate=settings.batch_size / step.seconds)
     if not quiet:
         typer.echo(f"{trainer.step:,} of {settings.steps:,} steps; the prior is in {out / 'prior'}")
+    if run.stopped:
+        raise typer.Exit(128 + run.stopped)

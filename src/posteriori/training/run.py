@@ -36,7 +36,8 @@ class TrainingRun:
     ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
     heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
     average with its model card. ``resumed`` is the checkpoint that the run continues from, ``damaged`` what is wrong
-    with pictures that are left out. With several ``ranks`` only the first writes, and all stop after the same step.
+    with pictures that are left out, ``stopped`` the signal that stopped this process. With several ``ranks`` only the
+    first writes, and all stop after the same step.
     """
 
     log_every = 50
@@ -75,6 +76,7 @@ class TrainingRun:
         self.trainer = Trainer(config, images, device, dtype=dtype, compile=compile, ranks=ranks)
         self.damaged, self.images = images.damaged, (len(images), len(held_out))
         self.resumed = self._resume()
+        self.stopped: int | None = None
         if not ranks.first:
             return
         self.held_out = load(data, held_out[: self.held_out_used], config)
@@ -99,12 +101,15 @@ class TrainingRun:
         return None
 
     def __iter__(self) -> Iterator[TrainStep]:
-        """Trains; yields after every step. Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint."""
+        """Trains; yields after every step. Ctrl-C and SIGTERM stop after the step at hand, with a checkpoint.
+
+        Pressed again, Ctrl-C does not wait for it.
+        """
         trainer, saved = self.trainer, time.monotonic()
         evaluated = None
         with _stop_requests() as stop:
             # asked before anything is written, and so after every process has read its checkpoint
-            while not (stopped := self.ranks.any(bool(stop))) and trainer.step < self.config.steps:
+            while not (stopping := self.ranks.any(bool(stop))) and trainer.step < self.config.steps:
                 step = trainer.advance()
                 if self.ranks.first:
                     if trainer.step % self.log_every == 0:
@@ -118,10 +123,11 @@ class TrainingRun:
                         trainer.save(self.checkpoint)
                         saved = time.monotonic()
                 yield step
+        self.stopped = stop[0] if stop else None
         if not self.ranks.first:
             return
         trainer.save(self.checkpoint)
-        if stopped:
+        if stopping:
             self.export()
         elif evaluated != trainer.step:
             self.evaluate()
@@ -226,9 +232,15 @@ def _mean(steps: list[TrainStep]) -> dict[str, float]:
 
 @contextmanager
 def _stop_requests() -> Generator[list[int]]:
-    """Collects SIGINT and SIGTERM in a list instead of acting on them in the middle of a step."""
+    """Collects SIGINT and SIGTERM in a list instead of acting on them in the middle of a step; a second SIGINT acts."""
     received: list[int] = []
-    previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(number: int, _: object) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    previous = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
