@@ -42,6 +42,13 @@ def test_psnr_closed_form(offset):
     assert psnr(a, a + offset).item() == pytest.approx(20 * math.log10(2 / offset), abs=1e-4)
 
 
+def test_psnr_within_a_mask_does_not_see_the_rest():
+    a, within = torch.zeros(1, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.bool)
+    within[:, 2:5, 1:4] = True
+    b = (a + 0.5).where(within, 0.9)
+    assert psnr(a, b, within).item() == pytest.approx(20 * math.log10(2 / 0.5), abs=1e-4)
+
+
 def test_ssim_is_that_of_wang_on_images_whose_black_is_zero(images):
     expected = [reference_ssim(x.numpy(), y.numpy()) for x, y in zip(*images, strict=True)]
     assert ssim(*images).tolist() == pytest.approx(expected, abs=1e-5)

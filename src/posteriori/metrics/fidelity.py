@@ -25,14 +25,16 @@ def pair(a: Tensor, b: Tensor, smallest: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def psnr(a: Tensor, b: Tensor) -> Tensor:
+def psnr(a: Tensor, b: Tensor, within: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio of two (B, 3, H, W) batches on [-1, 1], in dB, (B,); infinite if they are equal.
 
-    Both are first clamped to [-1, 1], as in a picture. Images on [0, 1] must be converted first, by 2 x - 1. Raises
-    PosterioriError if shapes differ or are others, and for numbers that are not floating-point.
+    ``within``, (3, H, W) bool, has the entries that count, by default all. Both batches are first clamped to [-1, 1],
+    as in a picture. Images on [0, 1] must be converted first, by 2 x - 1. Raises PosterioriError if shapes differ or
+    are others, and for numbers that are not floating-point.
     """
     a, b = pair(a, b, smallest=1)
-    return 10 * torch.log10(4 / (a - b).square().mean((1, 2, 3)))
+    error = (a - b).square()
+    return 10 * torch.log10(4 / (error.mean((1, 2, 3)) if within is None else error[:, within].mean(1)))
 
 
 @torch.no_grad()

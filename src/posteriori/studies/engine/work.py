@@ -15,6 +15,7 @@ from posteriori.likelihoods import Flat, Likelihood, Measured
 from posteriori.loop import sample
 from posteriori.metrics import psnr
 from posteriori.observers import CountedPrior
+from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.restore.manifest import score
 from posteriori.rng import Purpose, Rng, image_key
@@ -117,11 +118,17 @@ def _metrics(x: Tensor, truth: Tensor, like: Likelihood, sigma: float) -> dict[s
     if isinstance(like, Measured):
         residual = like.residual(x).square().mean(1).sqrt() if sigma else like.misfit(x).norm(dim=1)
         metrics["residual"] = residual.double().numpy()
-        hidden = like.operator.zero_filled(torch.ones(1, *truth.shape[1:]))[0] == 0 if like.y.shape == x.shape else None
-        if hidden is not None and hidden.any():
-            error = (x.clamp(-1, 1) - truth)[:, hidden].double().square().mean(1)
-            metrics["hole"] = (10 * torch.log10(4 / error)).numpy()
+        metrics["hole"] = hole_psnr(x, truth, like.operator)
     return metrics
+
+
+def hole_psnr(x: Tensor, truth: Tensor, operator: Operator) -> np.ndarray:
+    """PSNR (dB) of the entries that a mask hides, (B,); NaN if ``operator`` hides none."""
+    if operator.measured_shape == operator.shape:
+        hidden = operator.zero_filled(torch.ones(1, *operator.shape))[0] == 0
+        if hidden.any():
+            return psnr(x, truth, hidden).double().numpy()
+    return np.full(len(x), np.nan)
 
 
 def _pixels(x: Tensor) -> np.ndarray:

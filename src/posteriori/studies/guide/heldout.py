@@ -16,10 +16,10 @@ from posteriori.images.pixels import from_bytes
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
 from posteriori.metrics import lpips, psnr
-from posteriori.operators import BoxMask
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
 from posteriori.sampler import Sampler
+from posteriori.studies.engine.work import hole_psnr
 from posteriori.studies.tasks import SIGMA_Y
 from posteriori.training.data import list_names, load_images, split_names
 
@@ -61,7 +61,7 @@ def held_out(prior: str, data: Path, rows: slice, size: int) -> Tensor:
 
 @dataclass
 class Scores:
-    """Per-image metrics, (N,) each; ``hole`` is the PSNR inside a box mask, ``residual`` |y - A x| / (sigma sqrt m)."""
+    """Per-image metrics, (N,) each; ``hole`` is the PSNR of hidden pixels, ``residual`` |y - A x| / (sigma sqrt m)."""
 
     psnr: np.ndarray
     lpips: np.ndarray
@@ -70,19 +70,12 @@ class Scores:
     seconds: float = 0.0
 
 
-def hole_psnr(operator: Operator, x: Tensor, truth: Tensor) -> np.ndarray:
-    if not isinstance(operator, BoxMask):
-        return np.full(len(x), np.nan)
-    error = (x.clamp(-1, 1) - truth)[:, ~operator.keep].square().mean(1)
-    return (10 * torch.log10(4 / error)).numpy()
-
-
 def score(
     operator: Operator, y: Tensor, x: Tensor, truth: Tensor, seconds: float = 0.0, sigma: float = SIGMA_Y
 ) -> Scores:
     residual = Gaussian(y, operator, sigma).residual(x).square().mean(1).sqrt()
     return Scores(
-        psnr(x, truth).numpy(), lpips(x, truth).numpy(), residual.numpy(), hole_psnr(operator, x, truth), seconds
+        psnr(x, truth).numpy(), lpips(x, truth).numpy(), residual.numpy(), hole_psnr(x, truth, operator), seconds
     )
 
 
