@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from posteriori.metrics.intervals import Estimate
 from posteriori.operators import Identity
 from posteriori.settings import choosing
 from posteriori.settings.text import parse_operator, read_operator, read_sampler
+from posteriori.studies.evaluation.denoising import network_call
 from posteriori.studies.guide.cells import OPERATORS, Cell, do, filled, network, read, write_choices
 from posteriori.studies.guide.classical import classical
 from posteriori.studies.guide.heldout import held_out
@@ -172,7 +172,7 @@ def result(p: Problem, found: dict[Setting, Metrics], chosen: dict[str, Setting]
     goals = {goal: c for goal, c in chosen.items() if goal in ENOUGH}
     one = goals | {"fidelity": chosen[choosing.ESTIMATE]}
     if isinstance(operator, Identity):
-        tested[ONE_CALL] = one_call(p, y, truth)
+        tested[ONE_CALL] = denoised(p, y, truth)
         one = dict.fromkeys(goals, ONE_CALL)
     unaided = classical(operator, y, truth, p.sigma)
     if is_point(chosen[choosing.ESTIMATE]):
@@ -180,11 +180,10 @@ def result(p: Problem, found: dict[Setting, Metrics], chosen: dict[str, Setting]
     return Result(p, found, goals, one, chosen["best"], tested, psnr(shown, truth).numpy(), unaided)
 
 
-@torch.no_grad()
-def one_call(p: Problem, y: Tensor, truth: Tensor) -> Metrics:
+def denoised(p: Problem, y: Tensor, truth: Tensor) -> Metrics:
     """The metrics of one call of the denoiser."""
     prior = network(p.prior, PRIORS[p.prior])
-    x = prior.denoise(y, prior.schedule.at_noise(p.sigma)).x0
+    x = network_call(prior)(y, prior.schedule.at_noise(p.sigma))
     return {"psnr": psnr(x, truth).numpy(), "lpips": lpips(x, truth).numpy(), "calls": np.array(1.0)}
 
 

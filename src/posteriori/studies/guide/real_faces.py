@@ -19,6 +19,7 @@ from torch import Tensor
 from posteriori.hub.load import load_prior
 from posteriori.images.pixels import from_bytes
 from posteriori.images.sheets import sheet
+from posteriori.kernels import forward
 from posteriori.metrics import lpips, psnr
 from posteriori.operators.base import Operator
 from posteriori.priors.base import Prior
@@ -26,6 +27,7 @@ from posteriori.rng import Purpose, Rng
 from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, DiffPIR, PiGDM
 from posteriori.settings.presets import resolve
+from posteriori.studies.evaluation.denoising import network_call
 from posteriori.studies.guide.heldout import run
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.training.data import list_names, load_images, split_names
@@ -40,12 +42,11 @@ def real_faces(data: Path, size: int) -> Tensor:
     return from_bytes(torch.cat([torch.as_tensor(p) for p in pixels]))
 
 
-@torch.inference_mode()
-def one_call(prior: Prior, truth: Tensor) -> Tensor:
+def denoised(prior: Prior, truth: Tensor) -> Tensor:
     """E[x_0 | x_t] at t = 100, of x_t drawn with seed 0."""
     t = prior.schedule.level(T_DENOISE)
     noise = Rng(0, range(len(truth)), purpose=Purpose.MEASUREMENT).normal(truth.shape[1:])
-    return prior.denoise(t.alpha * truth + t.sigma * noise, t).x0
+    return network_call(prior)(forward(truth, t, noise), t)
 
 
 def restorations(box: Task, blur: Task, first: Prior) -> list[tuple[str, Operator, Sampler]]:
@@ -75,7 +76,7 @@ def main() -> None:
 
     lines = [f"| {len(truth)} faces, PSNR (dB) / LPIPS |" + "".join(f" {name} |" for name in priors)]
     lines += ["|---" * (1 + len(priors)) + "|"]
-    rows = [(f"one call at t = {T_DENOISE}", [one_call(prior, truth) for prior in priors.values()])]
+    rows = [(f"one call at t = {T_DENOISE}", [denoised(prior, truth) for prior in priors.values()])]
     for name, operator, sampler in restorations(*tasks(first.shape), first):
         rows.append((name, [run(prior, operator, sampler, truth)[1] for prior in priors.values()]))
     for name, found in rows:
