@@ -51,6 +51,11 @@ class Estimate:
         """Of the values with other signs."""
         return Estimate(-self.mean, -self.high, -self.low, self.n)
 
+    @property
+    def rank(self) -> float:
+        """The mean, by which ``max`` finds the best: where it is NaN, below all others."""
+        return -np.inf if np.isnan(self.mean) else self.mean
+
     def text(self, digits: int, sign: str = "") -> str:
         """As tables have it: "28.31 [27.90, 28.75]"; "" for NaN."""
         if not np.isfinite(self.mean):

@@ -131,7 +131,7 @@ def measured(points: Sequence[Point], runs: Runs) -> list[Measured]:
 
 def best(points: Sequence[Measured]) -> Measured:
     """The point with the highest mean PSNR. A setting that diverged is never the best."""
-    return max(points, key=lambda point: -math.inf if math.isnan(point.psnr.mean) else point.psnr.mean)
+    return max(points, key=lambda point: point.psnr.rank)
 
 
 def flat(points: Sequence[Measured]) -> list[Measured]:

@@ -109,8 +109,8 @@ def mean(method: Measured) -> Estimate:
 
 def best(task: Task, metric: str) -> Measured:
     """The method with the best mean."""
-    sign = 1 if METRICS[metric] else -1
-    return max(task.methods, key=lambda own: -np.inf if np.isnan(mean(own).mean) else sign * mean(own).mean)
+    higher = METRICS[metric]
+    return max(task.methods, key=lambda own: (mean(own) if higher else mean(own).negative).rank)
 
 
 def front(task: Task, metric: str) -> list[Measured]:

@@ -147,8 +147,8 @@ class _Work:
         return items + [Item("fewer steps", run) for runs in self.ladder.values() for run in runs.values()]
 
     def _best(self, name: str) -> float:
-        points = {e: self._measured(run) for e, run in self.search[name].items()}
-        return max(points, key=lambda e: -np.inf if np.isnan(points[e].psnr.mean) else points[e].psnr.mean)
+        tried = self.search[name]
+        return max(tried, key=lambda exponent: self._measured(tried[exponent]).psnr.rank)
 
     def _measured(self, run: Run) -> Measured:
         return measured([Point((run.method,), run)], self.campaign.runs)[0]
