@@ -7,12 +7,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 
 from posteriori.jobs.executor import Tick
 from posteriori.jobs.store import Result
-from posteriori.studies.bench.clock import Timing
+from posteriori.studies.bench.clock import Timing, seconds
 
 _RESTORE = ("restore", "astronaut", "--prior", "faces-64", "--operator", "gaussian-blur(sigma=1.5)", "--sampler",
             "dps", "--steps", "1", "--simulate", "--fit", "resize", "--quiet")  # fmt: skip
@@ -44,6 +43,4 @@ class Start(Timing):
 def _seconds(*arguments: str) -> float:
     command = [sys.executable, "-c", "from posteriori.cli import main; main()", *arguments]
     settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    started = time.perf_counter()
-    subprocess.run(command, capture_output=True, check=True, env=settings)
-    return time.perf_counter() - started
+    return seconds(lambda: subprocess.run(command, capture_output=True, check=True, env=settings), alone=False)

@@ -13,9 +13,9 @@ import io
 import os
 import pickle
 import resource
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +39,7 @@ from posteriori.operators import BoxMask
 from posteriori.priors.gaussian import LowRankGaussian
 from posteriori.samplers import DPS
 from posteriori.settings.text import parse_sampler
+from posteriori.studies.bench import clock
 from posteriori.studies.bench.networks import prior_of
 from posteriori.studies.engine.plan import Run, pixel_hash
 from posteriori.studies.engine.work import METRICS
@@ -53,6 +54,8 @@ TINY = 20_000
 METHODS = ("dps(gradient=norm, scale=0.3, steps=1000)", "daps(step_size=5e-5)", "reddiff(steps=1000)",
            "dcps(steps=300)", "mgdm(steps=100)", "sitcom(steps=20)", "diffpir(lambda_=0.25, zeta=1.0, steps=100)",
            "pigdm(steps=100)", "ddnm(steps=100)", "ddrm(steps=20)")  # fmt: skip
+
+cpu_seconds = partial(clock.seconds, alone=True)
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,7 @@ class Nowhere:
 def took(
     executor: Executor, jobs: Iterator[Job], work: Callable[..., Any], store: Any, told: Any = lambda _: None
 ) -> float:
-    started = time.perf_counter()
-    run(jobs, work, store, executor, told)
-    return time.perf_counter() - started
+    return clock.seconds(lambda: run(jobs, work, store, executor, told), alone=False)
 
 
 def efficiency() -> dict[str, Any]:
@@ -111,7 +112,8 @@ def efficiency() -> dict[str, Any]:
 
     ``busy`` is the share of the two workers' time that they spent on batches, ``load`` the load average at the start.
     """
-    found: dict[str, Any] = {"load": os.getloadavg()[0], "batches": BATCHES, "ray": _seconds(lambda: _begun(3))}
+    found: dict[str, Any] = {"load": os.getloadavg()[0], "batches": BATCHES}
+    found["ray"] = clock.seconds(lambda: _begun(3), alone=False)
     alone, pair = Ray(1, threads=1), Ray(2, threads=1)
     spent = list[float]()
 
@@ -185,10 +187,10 @@ def storage() -> dict[str, Any]:
             store = Store(Path(folder) / name)
             jobs = [replace(own, seeds=(i,)).jobs[0] for i in range(30)]
             result = Result({"calls": 100, "environment": {}}, metrics | trace | more)
-            write = _cpu_seconds(
+            write = cpu_seconds(
                 lambda store=store, result=result, jobs=jobs: [store.write(job, result) for job in jobs]
             )
-            read = _cpu_seconds(lambda store=store, jobs=jobs: [store.done(job) for job in jobs])
+            read = cpu_seconds(lambda store=store, jobs=jobs: [store.done(job) for job in jobs])
             size = (Path(folder) / name / f"{jobs[0].key}.npz").stat().st_size
             found[name] = {
                 "bytes": size / rows,
@@ -198,7 +200,7 @@ def storage() -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         save_image(crops[0], Path(folder) / "a.png")
         place = Place(str(Path(folder) / "a.png"))
-        found["picture_ms"] = 1000 * _cpu_seconds(lambda: [pixel_hash(place.read(256)) for _ in range(30)]) / 30
+        found["picture_ms"] = 1000 * cpu_seconds(lambda: [pixel_hash(place.read(256)) for _ in range(30)]) / 30
     places = {f"{i:064}": Place("/shared/ffhq", f"{i // 1000:05}/{i:07}.png") for i in range(TINY)}
     sent = pickle.dumps(Shelf(256, places))
     before, shelf = _resident(), pickle.loads(sent)
@@ -206,7 +208,7 @@ def storage() -> dict[str, Any]:
     before = _resident()
     own_images = lambda: tuple((label, key) for label, key in images)  # noqa: E731, texts are the shelf's, pairs their own
     many = [replace(own, images=own_images()).jobs[0] for _ in range(TINY)]
-    found["key_ms"] = 1000 * _cpu_seconds(lambda: [job.key for job in many]) / len(many)
+    found["key_ms"] = 1000 * cpu_seconds(lambda: [job.key for job in many]) / len(many)
     found["job_bytes"] = 2**20 * (_resident() - before) / len(many)
     cell = Cell(Task("box", "", "box-mask", "0.05"), Entry("dps", ""), replace(own, seeds=tuple(range(64))))
     values = {name: rng.normal(25, 3, 64 * rows) for name in METRICS}
@@ -230,8 +232,8 @@ def rates() -> dict[str, Any]:
 
     found: dict[str, Any] = {"dtype": str(prior.dtype).removeprefix("torch.")}
     with torch.no_grad():
-        found["call"] = [_cpu_seconds(lambda: prior.denoise(x, level)) for _ in range(2)][1]
-    found["gradient"] = [_cpu_seconds(gradient) for _ in range(2)][1]
+        found["call"] = [cpu_seconds(lambda: prior.denoise(x, level)) for _ in range(2)][1]
+    found["gradient"] = [cpu_seconds(gradient) for _ in range(2)][1]
     d = 3 * 16 * 16
     for text in METHODS:
         own = CountedPrior(LowRankGaussian(torch.zeros(3, 16, 16), torch.eye(d)[:, :1], torch.ones(1), 0.5))
@@ -246,18 +248,6 @@ def _begun(cpus: int) -> None:
     ray: Any = import_module("ray")
     if not ray.is_initialized():
         ray.init("local", num_cpus=cpus, log_to_driver=False, logging_level="ERROR")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def _resident() -> float:
