@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 from torch import Tensor
 
 from posteriori.images.picture import FORMATS, Origin
+from posteriori.images.profiles import from_srgb
 
 Format = Literal["png", "jpeg", "webp", "tiff", "avif", "jp2", "ppm", "bmp", "npy"]
 
@@ -64,7 +64,7 @@ def write_like(x: Tensor, folder: Path, stem: str, suffix: str, origin: Origin, 
         return path
     bits, icc = min(origin.bits, most), origin.icc
     if origin.converted:
-        icc, pixels = _from_srgb(pixels, origin.icc)
+        icc, pixels = from_srgb(pixels, origin.icc)
     if (pixels == pixels[..., :1]).all() and not origin.converted:
         pixels = pixels[..., :1]
     alpha = _resized(origin.alpha, *pixels.shape[:2]) if holds_alpha else None
@@ -97,19 +97,6 @@ def _eight_bits(pixels: np.ndarray, path: Path, pillow: str, icc: bytes | None, 
     if pillow == "JPEG":
         options["subsampling"] = 0
     picture.save(path, pillow, **{key: value for key, value in options.items() if value is not None})
-
-
-def _from_srgb(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes | None, np.ndarray]:
-    """``pixels`` (H, W, 3) in the colours of the profile ``icc``; in sRGB, without one, where that has no way back."""
-    picture = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
-    try:
-        transform = ImageCms.buildTransform(
-            ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(icc or b"")), "RGB", "RGB"
-        )
-        found = ImageCms.applyTransform(picture, transform)
-    except (ImageCms.PyCMSError, OSError, ValueError):  # such as one for printing
-        return None, pixels
-    return icc, np.asarray(found) / 255
 
 
 def _whole(pixels: np.ndarray, origin: Origin) -> np.ndarray:
