@@ -23,7 +23,6 @@ def cg(
     depend on the others; all stop after ``iterations`` steps. ``near``, symmetric and positive, is an approximate
     inverse of ``product``, and saves steps (Saad 2003, "Iterative methods for sparse linear systems", algorithm 9.1).
     """
-    rows = (-1, *[1] * (b.ndim - 1))
     x, r, z = torch.zeros_like(b), b, near(b)
     p, square, along = z, _dot(r, r), _dot(r, z)
     enough = tolerance**2 * square
@@ -32,12 +31,12 @@ def cg(
         if not active.any():
             break
         q = product(p)
-        step = torch.where(active, along / _dot(p, q), 0.0).view(rows)
+        step = per_row(torch.where(active, along / _dot(p, q), 0.0), b)
         x, r = x + step * p, r - step * q
         z = near(r)
         square = torch.where(active, _dot(r, r), square)
         last, along = along, torch.where(active, _dot(r, z), along)
-        p = torch.where(active.view(rows), z + torch.where(active, along / last, 0.0).view(rows) * p, p)
+        p = torch.where(per_row(active, b), z + per_row(torch.where(active, along / last, 0.0), b) * p, p)
     return x
 
 
@@ -56,6 +55,11 @@ def gmres(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Te
     inverse = torch.linalg.pinv(torch.stack(images, 2).double().nan_to_num(0.0, 0.0, 0.0))
     weights = inverse @ b.double()[:, :, None]
     return (torch.stack(basis, 2).double() @ weights)[:, :, 0].to(b.dtype)
+
+
+def per_row(values: Tensor, x: Tensor) -> Tensor:
+    """``values``, (B,), as (B, 1, ..., 1): one for each row of ``x``, (B, ...)."""
+    return values.view(-1, *[1] * (x.ndim - 1))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posteriori.guidance.base import ReverseGuidance, moments
 from posteriori.likelihoods.base import Likelihood, Linear
+from posteriori.linalg import per_row
 from posteriori.priors.base import Denoised, Prior
 from posteriori.schedule import Level
 
@@ -48,4 +49,4 @@ class TMPD(ReverseGuidance):
         step = at.lift(v)
         curvature = (v * (like.sigma**2 * v + at.seen(step))).sum(1)
         most = torch.where(curvature > 0, 2 * (v * at.misfit).sum(1) / curvature, 1.0).clamp(max=1)
-        return at.denoised.given(at.denoised.x0 + most.view(-1, *[1] * (step.ndim - 1)) * step)
+        return at.denoised.given(at.denoised.x0 + per_row(most, step) * step)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from posteriori.linalg import per_row
+
 #: magnitudes below this share of the largest are black
 DARKEST = 1e-3
 
@@ -15,7 +17,7 @@ DARKEST = 1e-3
 def decades(magnitude: Tensor) -> Tensor:
     """Magnitudes (B, ..., h, w) on a logarithmic scale: white is a row's largest, black a thousandth of it or less."""
     largest = magnitude.flatten(1).amax(1).clamp(min=torch.finfo(magnitude.dtype).tiny)
-    share = magnitude / largest.view(-1, *[1] * (magnitude.ndim - 1))
+    share = magnitude / per_row(largest, magnitude)
     return 1 - 2 * share.clamp(min=DARKEST).log10() / math.log10(DARKEST)
 
 

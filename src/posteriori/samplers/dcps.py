@@ -13,6 +13,7 @@ from torch import Tensor
 from posteriori.gradients import value_and_gradient
 from posteriori.kernels import bridge
 from posteriori.likelihoods.base import Additive, Likelihood
+from posteriori.linalg import per_row
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, SteppedSampler, Steps
@@ -95,4 +96,4 @@ class DCPS(SteppedSampler):
 
 
 def _norm(x: Tensor) -> Tensor:
-    return x.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))
+    return per_row(x.flatten(1).norm(dim=1), x)

@@ -11,6 +11,7 @@ from torch import Tensor
 from posteriori.gradients import value_and_gradient
 from posteriori.guidance.base import ReverseSampler
 from posteriori.likelihoods.base import Likelihood
+from posteriori.linalg import per_row
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, Stats
@@ -39,6 +40,5 @@ class GuidedSampler(ReverseSampler):
         g = vjp(towards_y) if t.alpha else torch.zeros_like(towards_y)
         norm = g.flatten(1).norm(dim=1)
         x = self.reverse(state.x, denoised, t, s, rng)
-        per_image = (-1, *[1] * (g.ndim - 1))
-        x = x - self.correction(g, norm.view(per_image), residual.view(per_image), t.t / prior.schedule.end)
+        x = x - self.correction(g, per_row(norm, g), per_row(residual, g), t.t / prior.schedule.end)
         return State(x, s, state.n, denoised.x0, Stats(residual=lambda: residual, gradient=lambda: norm))

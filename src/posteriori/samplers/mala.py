@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posteriori.gradients import value_and_gradient
 from posteriori.likelihoods.base import Likelihood, Spectral
+from posteriori.linalg import per_row
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State, Stats
@@ -69,7 +70,7 @@ class MALA(Sampler):
             log_ratio = to[2] - log_y + _dot(score + to[1], move) / 2 + (_dot(z, z) - _dot(back, back)) / 2
             taken = rng.uniform().log() < log_ratio
             pairs = zip((x + move, *to), (x, *at), strict=True)
-            x, *at = (torch.where(taken.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs)
+            x, *at = (torch.where(per_row(taken, new), new, old) for new, old in pairs)
             accepted = accepted + taken / self.inner
         return State(x if s.sigma else at[0], s, state.n, at[0], Stats(accepted=lambda: accepted))
 

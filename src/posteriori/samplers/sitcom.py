@@ -12,6 +12,7 @@ from torch import Tensor
 from posteriori.gradients import Adam, value_and_gradient
 from posteriori.kernels import forward
 from posteriori.likelihoods.base import Additive, Likelihood
+from posteriori.linalg import per_row
 from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import State, SteppedSampler, Steps
@@ -66,7 +67,7 @@ class SITCOM(SteppedSampler):
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, v, adam = state.level, state.x, Adam.at(state.x)
-        x0, going = torch.zeros_like(v), torch.ones(len(v), *[1] * (v.ndim - 1), dtype=torch.bool, device=v.device)
+        x0, going = torch.zeros_like(v), per_row(torch.ones(len(v), dtype=torch.bool, device=v.device), v)
         for left in reversed(range(self.inner)):
             denoised, vjp = prior.linearise(v, t, self.clip)
             x0 = torch.where(going, denoised.x0, x0)
