@@ -75,9 +75,10 @@ class DAPS(Sampler):
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
         t, shape = state.level, state.x.shape[1:]
-        x0 = state.x
+        x_u = state.x
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma, 0.01), self.ode_steps)):
-            x0 = reverse(x0, prior.estimate(x0, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
+            x_u = reverse(x_u, prior.estimate(x_u, u, self.clip).x0, u, v, lambda: rng.normal(shape), eta=0.0)
+        x0 = x_u  # the last level is 0
         eta = self.step_size * (1 - 0.99 * _passed(t.sigma, self.sigma_max, self.sigma_min))
         target = like.with_sigma(self.tau / math.sqrt(2)) if self.tau and isinstance(like, Additive) else like
         x = langevin(x0, t.sigma, target, eta, self.langevin_steps, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, NamedTuple, final
 
 import torch
 from annotated_types import Ge, Gt
@@ -17,6 +17,16 @@ from posteriori.priors.base import Prior
 from posteriori.rng import Rng
 from posteriori.sampler import Sampler, State, Stats
 from posteriori.schedule import Level, Schedule
+
+
+class Target(NamedTuple):
+    """x, and there x0, the prior's score, log p(y | x_t = x) and its gradient ``g``."""
+
+    x: Tensor
+    x0: Tensor
+    score: Tensor
+    log_y: Tensor
+    g: Tensor
 
 
 @final
@@ -57,36 +67,32 @@ class MALA(Sampler):
         return schedule.geometric(*schedule.sigma_bars, self.levels)
 
     def step(self, state: State, s: Level, prior: Prior, like: Spectral, rng: Rng) -> State:
-        x, t, shape = state.x, state.level, state.x.shape[1:]
-        eta = self.step_size * t.sigma**2
+        x, t, eta = state.x, state.level, self.step_size * state.level.sigma**2
         std = like.spectrum()[1].clamp(min=1e-6)  # sigma_y / s; without noise equal for all
         w = like.V(rng.normal(std.shape) / std)  # fixed within a level, so that the chain has one target
         at, accepted = self.target(x, w, t, prior, like), x.new_zeros(len(x))
         for _ in range(self.inner):
-            (_, score, log_y, g), z = at, rng.normal(shape)
-            move = eta * (score + g) + math.sqrt(2 * eta) * z
-            to = self.target(x + move, w, t, prior, like)
-            back = (move + eta * (to[1] + to[3])) / math.sqrt(2 * eta)
-            log_ratio = to[2] - log_y + _dot(score + to[1], move) / 2 + (_dot(z, z) - _dot(back, back)) / 2
+            z = rng.normal(prior.shape)
+            move = eta * (at.score + at.g) + math.sqrt(2 * eta) * z
+            to = self.target(at.x + move, w, t, prior, like)
+            back = (move + eta * (to.score + to.g)) / math.sqrt(2 * eta)  # the noise that would move it back
+            log_ratio = to.log_y - at.log_y + _dot(at.score + to.score, move) / 2 + (_dot(z, z) - _dot(back, back)) / 2
             taken = rng.uniform().log() < log_ratio
-            pairs = zip((x + move, *to), (x, *at), strict=True)
-            x, *at = (torch.where(per_row(taken, new), new, old) for new, old in pairs)
+            at = Target(*(torch.where(per_row(taken, new), new, old) for new, old in zip(to, at, strict=True)))
             accepted = accepted + taken / self.inner
-        return State(x if s.sigma else at[0], s, state.n, at[0], Stats(accepted=lambda: accepted))
+        return State(at.x if s.sigma else at.x0, s, state.n, at.x0, Stats(accepted=lambda: accepted))
 
-    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Spectral) -> tuple[Tensor, ...]:
-        """x0, the prior's score, log p(y | x_t = x) and its gradient."""
+    def target(self, x: Tensor, w: Tensor, t: Level, prior: Prior, like: Spectral) -> Target:
         y, std = like.spectrum()
         (x0, *_), vjp = prior.linearise(x, t, self.clip)
-        jw = vjp(w, again=True)
-        share = (_dot(w, jw) / _dot(w, w).clamp(min=torch.finfo(w.dtype).tiny)).clamp(min=0)
+        share = (_dot(w, vjp(w, again=True)) / _dot(w, w).clamp(min=torch.finfo(w.dtype).tiny)).clamp(min=0)
         variance = std.square() + t.sigma**2 * share.to(x.dtype)[:, None]
 
         def log_prob(x0: Tensor) -> Tensor:
             return -0.5 * ((y - like.Vt(x0)).square() / variance + variance.log()).sum(1, dtype=torch.float64)
 
         log_y, towards_y = value_and_gradient(log_prob, x0)
-        return x0, (x0 - x) / t.sigma**2, log_y, vjp(towards_y)
+        return Target(x, x0, (x0 - x) / t.sigma**2, log_y, vjp(towards_y))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -76,12 +76,12 @@ class PnPDM(Sampler):
         return State(first, t, n)
 
     def step(self, state: State, s: Level, prior: Prior, like: Likelihood, rng: Rng) -> State:
-        x, t, shape = state.x, state.level, state.x.shape[1:]
-        x0 = x
+        t, shape = state.level, state.x.shape[1:]
+        x_u = x0 = state.x  # z
         for u, v in pairwise(prior.schedule.falling(t.sigma, min(t.sigma / 2, 0.01), self.inner)):
-            x0 = prior.estimate(x, u, self.clip).x0
-            x = reverse(x, x0, u, v, lambda: rng.normal(shape))
-        z = self._likelihood_step(x, s.sigma, like, rng) if s.sigma else x
+            x0 = prior.estimate(x_u, u, self.clip).x0
+            x_u = reverse(x_u, x0, u, v, lambda: rng.normal(shape))
+        z = self._likelihood_step(x_u, s.sigma, like, rng) if s.sigma else x_u
         return State(z, s, state.n, x0)
 
     def _likelihood_step(self, x: Tensor, rho: float, like: Likelihood, rng: Rng) -> Tensor:
