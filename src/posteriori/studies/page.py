@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import fill
 
 from jinja2 import Environment
+from PIL import Image
 
 from posteriori.files import atomic_path
 from posteriori.studies.table import Table
@@ -66,11 +67,18 @@ def write_page(page: Page, out: Path, *, html: str, markdown: str) -> None:
     """Writes ``page`` to files of these names in ``out``. The pictures must lie in ``out`` or below it."""
     pictures = [picture for section in page.sections for picture in section.pictures]
     data = {picture.path.name: base64.b64encode(picture.path.read_bytes()).decode() for picture in pictures}
+    widths = {picture.path.name: _width(picture.path) for picture in pictures}
     template = resources.files("posteriori.studies").joinpath("page.html.j2").read_text("utf-8")
-    rendered = Environment(autoescape=True, trim_blocks=True).from_string(template).render(page=page, data=data)
+    environment = Environment(autoescape=True, trim_blocks=True)
+    rendered = environment.from_string(template).render(page=page, data=data, widths=widths)
     for name, content in ((html, rendered), (markdown, _markdown(page, out))):
         with atomic_path(out / name) as path:
             path.write_text(content, "utf-8")
+
+
+def _width(path: Path) -> int:
+    with Image.open(path) as picture:
+        return picture.width
 
 
 def _markdown(page: Page, out: Path) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 
+from matplotlib.ticker import MaxNLocator
+
 from posteriori.files import atomic_path
 from posteriori.studies import plots
 from posteriori.studies.comparison.results import METRICS, Measured, Results, Task
@@ -32,6 +34,7 @@ NAMES = {
     "lpips_vgg": "LPIPS, VGG",
     "hole": "PSNR in the hole (dB)",
 }
+_NAMES = {metric: name.removesuffix(" (dB)") for metric, name in NAMES.items()}  # in sentences
 _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "lpips_vgg": 4, "hole": 2}
 
 
@@ -48,17 +51,17 @@ def write(results: Results, metric: str, out: Path, *, by_task: bool) -> Path:
     with atomic_path(out / LATEX) as path:
         path.write_text("\n".join(_latex(section.tables[-1]) for section in sections), "utf-8")
     command = shlex.join(["posteriori", *sys.argv[1:]])
-    page = Page(f"Methods compared by {NAMES[metric]}", _lead(results, metric, len(pairs)), command, sections)
+    page = Page(f"Methods compared by {_NAMES[metric]}", _lead(results, metric, len(pairs)), command, sections)
     write_page(page, out, html=PAGE, markdown=TEXT)
     return out / PAGE
 
 
 def _lead(results: Results, metric: str, tests: int) -> list[str]:
-    better = "More" if METRICS[metric] else "Less"
+    better = "Higher" if METRICS[metric] else "Lower"
     return [
-        f"{better} {NAMES[metric]} is better. Every difference is paired by picture, with the seeds of a picture "
-        "averaged first, and positive where the method is better. Brackets are 95% bootstrap intervals over pictures; "
-        "they are not corrected for the number of pairs.",
+        f"{better} {_NAMES[metric]} is better. Every difference is paired by picture, after averaging over the seeds "
+        "of a picture. It is positive where the method is better. Brackets are 95% bootstrap intervals over pictures. "
+        "They are not corrected for the number of pairs.",
         f"A star marks a significant difference: Wilcoxon's signed-rank test with Holm's correction for all {tests} "
         f"pairs on this page. At most {ALPHA:.0%} of such pages have a false star. Fewer than 6 pictures cannot give a "
         "star.",
@@ -79,17 +82,19 @@ def _section(task: Task, metric: str, pairs: Sequence[Difference], out: Path) ->
         ),
         Plot(
             plots.save(_front_plot(task, metric), out / f"front-{stem}"),
-            f"{NAMES[metric]} against network calls. The line is the Pareto front: none with as few calls is better.",
-            f"{NAMES[metric]} against network calls on {task.name}",
+            f"{_NAMES[metric]} against network calls, with 95% intervals. Blue: the Pareto front. No method with as "
+            "few calls is better than these.",
+            f"{_NAMES[metric]} against network calls on {task.name}",
         ),
     ]
-    of = f"{task.operator}, sigma {task.sigma:g} on [-1, 1]; " if task.operator else "Methods that ran on every task; "
+    n = len(task.pictures)
+    of = f"{task.operator}, noise sigma {task.sigma:g} on [-1, 1]" if task.operator else "Means over tasks"
     top = best(task, metric)
-    note = f"{of}{len(task.pictures)} pictures. Differences are to {top.label}, which has the best mean (bold)."
+    note = f"Differences are to {top.label}, which has the best mean (bold). Diverged: the number of pictures."
     rows = [_row(own, top, metric, placed[own.label].text(2), _found(pairs, task, top, own)) for own in order]
     columns = ("method", NAMES[metric], f"difference to {top.label}", "rank", "calls", "diverged")
     title = task.name if task.operator else task.name.capitalize()
-    return Section(title, tables=[Table(task.name, note, columns, rows)], pictures=figures)
+    return Section(title, tables=[Table(f"{of}; {n} picture{'s' * (n > 1)}", note, columns, rows)], pictures=figures)
 
 
 def _found(pairs: Sequence[Difference], task: Task, first: Measured, second: Measured) -> tuple[Difference, int] | None:
@@ -123,12 +128,13 @@ def _versions(tasks: Sequence[Task], metric: str, pairs: Sequence[Difference]) -
             same = pair.first.label.partition(" [")[0] == pair.second.label.partition(" [")[0]
             if pair.task == task.name and same and pair.first.source != pair.second.source:
                 old, new = (mean(own).text(_DIGITS[metric]) for own in (pair.first, pair.second))
-                rows.append((pair.second.label, task.name, pair.first.source, old, new, _signed((pair, 1), metric)))
+                rows.append((pair.second.label, task.name, new, pair.first.source, old, _signed((pair, 1), metric)))
     if not rows:
         return None
-    columns = ("method", "task", "against", "there", "here", "difference")
-    note = "The same sampler in different results. Stars are corrected as everywhere on this page."
-    return Section("Side by side", tables=[Table("Side by side", note, columns, rows)])
+    columns = ("method", "task", NAMES[metric], "compared with", f"{NAMES[metric]} there", "difference")
+    note = "A positive difference: better than in the results compared with. Stars are as everywhere on this page."
+    title = "The same sampler in different results"
+    return Section(title, tables=[Table(f"{NAMES[metric]} by task", note, columns, rows)])
 
 
 def _rank_plot(task: Task, order: Sequence[Measured], placed: dict):
@@ -141,6 +147,7 @@ def _rank_plot(task: Task, order: Sequence[Measured], placed: dict):
     axes.set_yticks(range(len(order)), [own.label for own in order])
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlim(0.8, len(order) + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("mean rank")
     axes.set_title(task.name, fontsize=9)
     return drawn

@@ -93,7 +93,7 @@ def read(places: Sequence[str], metric: str) -> Results:
             notes.append(f"{task} is left out: its methods have no picture in common, or it has only one method.")
             continue
         if more := len(set.union(*of)) - len(pictures):
-            notes.append(f"{task}: {more} pictures that not every method restored are left out.")
+            notes.append(f"{task}: {more} picture{'s' * (more > 1)} left out that not every method restored.")
         measured = tuple(
             Measured(label, method, source, own.calls, np.array([np.mean(own.values[key]) for key in pictures]))
             for label, ((source, method), own) in zip(_labels(list(methods)), methods.items(), strict=True)

@@ -19,7 +19,7 @@ from posteriori.studies.table import Table, write_csv
 PAGE, TEXT, CSV, FAILURES = "index.html", "bench.md", "bench.csv", "failures.csv"
 
 _DIGITS = {"psnr": 2, "ssim": 3, "lpips": 4, "lpips_vgg": 4, "residual": 2}
-_COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "LPIPS, VGG", "residual", "calls", "settings or source")
+_COLUMNS = ("method", "PSNR (dB)", "SSIM", "LPIPS", "LPIPS, VGG", "residual", "calls", "settings and source")
 
 
 def write(suite: Suite, rows: Sequence[Row], pictures: Shelf, prior: str, failed: Sequence[Event], out: Path) -> Path:
@@ -48,10 +48,11 @@ def section(task: Task, suite: Suite, rows: Sequence[Row], pictures: Shelf, out:
     columns, lines = tuple(_COLUMNS[i] for i in there), [tuple(line[i] for i in there) for line in lines]
     operator = own[0].cell.run.operator if own else task.operator
     chosen = f" Metrics are of the sample with the smallest residual of {task.best_of}." if task.best_of > 1 else ""
-    note = f"{operator}, sigma {task.sigma:g} on [-1, 1].{chosen}"
+    note = f"Bold: the best of those measured here. Brackets: 95% intervals over pictures.{chosen}"
+    title = f"{operator}, noise sigma {task.sigma:g} on [-1, 1]"
     kept = [row for row in own if row.first]
     shown = [_shown(task, kept, pictures, out)] if kept else []
-    return Section(task.label, tables=[Table(task.name, note, columns, lines)], pictures=shown)
+    return Section(task.label, tables=[Table(title, note, columns, lines)], pictures=shown)
 
 
 def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
@@ -69,7 +70,7 @@ def _shown(task: Task, rows: Sequence[Row], pictures: Shelf, out: Path) -> Plot:
             panels.append((f"{name}\n{decibel:.2f} dB", to_tensor(kept["x"])))
     path = out / f"{task.name}.png"
     comparison(panels, path, title="", zoom=None)
-    return Plot(path, f"{label}, with the PSNR of each sample.", f"{task.label}: {label}")
+    return Plot(path, f"The first picture, {label}, and the PSNR of each sample.", f"{task.label}: {label}")
 
 
 def _failures(failed: Sequence[Event]) -> Section:
@@ -98,12 +99,15 @@ def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
     pictures = len(rows[0].cell.run.images) if rows else 0
     lead = [
         f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, with {suite.seeds} "
-        f"seed{'s' * (suite.seeds > 1)} each. Brackets are 95% intervals over pictures.",
+        f"seed{'s' * (suite.seeds > 1)} each.",
         "PSNR, SSIM and LPIPS (AlexNet; VGG with --lpips vgg) are of samples, not of their mean. The residual "
-        "|y - A x| / (sigma sqrt m) is 1 for the truth. Calls are network calls per picture. Rows marked published are "
-        "others' results. Compare them with those measured here only if pictures, noise and the LPIPS network are the "
-        "same: see their protocol.",
+        "|y - A x| / (sigma sqrt m) is about 1 for the truth. Calls are network calls per picture.",
     ]
+    if suite.published:
+        lead.append(
+            "Rows marked published are others' results. Compare them with those measured here only if pictures, noise "
+            "and the LPIPS network are the same: see their protocol."
+        )
     if prior != suite.prior:
         lead.append(f"The suite is for {suite.prior}, and its published rows are for that prior.")
     return lead

@@ -23,20 +23,22 @@ SMALL = 8
 _GRID = (
     "The prior is the mixture of Cardoso et al. 2024, 'Monte Carlo guided denoising diffusion models for Bayesian "
     "linear inverse problems': means (-8i, -8j) repeated d/2 times for i, j in -2..2, unit covariances, and weights "
-    "proportional to squared standard normal numbers. A has d_y uniform singular values, and sigma_y is uniform "
-    "times the largest of them. Every seed draws all of these again. The sliced Wasserstein distance uses 100 "
-    "directions. The paper's own results are not shown, since we had no copy of its table to check against.",
+    "proportional to squared standard normal numbers. The d_y singular values of A are uniform on [0, 1], "
+    "and sigma_y is the largest of them times another such number. Every seed draws all of these again. The sliced "
+    "Wasserstein distance uses 100 directions. The paper's own results are not shown: no copy of its table was at hand "
+    "to check against.",
 )
 _PICTURES = (
     "The prior is a Gaussian over grey pictures with periodic borders and the spectrum 1 / f^2. A pixel has the "
     "standard deviation 0.5. The operators are a mask, a blur and down-sampling, with noise sigma_y = 0.1 on the "
     "same scale.",
-    "The columns: distance is the sliced Wasserstein distance of x - E[x | y], pooled over all pairs. Mean error is "
-    "relative to the norm of the true mean; covariance error is relative, in the Frobenius norm. std is the samples' "
-    "standard deviation over the true one, as its mean and its 5% and 95% quantiles over pixels. 50%, 80% and 95% "
-    "are the coverages of the samples' central intervals. The chi-square is |y - A x|^2 / sigma_y^2 of a sample, and "
-    "m is the number of entries of y. least p is the smallest p-value of three tests that ranks are uniform: of the "
-    "truth's mean, middle pixel and log-likelihood among those of the samples. Below "
+    "Errors: distance is the sliced Wasserstein distance of x - E[x | y], pooled over all pairs. The mean's error is "
+    "relative to the norm of the true mean, that of the covariance to the true one's Frobenius norm. std is the "
+    "samples' standard deviation over the true one, as a mean over pixels. The chi-square is "
+    "|y - A x|^2 / sigma_y^2 of a sample, and m is the number of entries of y.",
+    "Intervals and ranks: std, 5% and 95% are quantiles of that ratio over pixels. 50%, 80% and 95% are the coverages "
+    "of the samples' central intervals. least p is the smallest p-value of three tests that ranks are uniform: those "
+    "of the truth's mean, middle pixel and log-likelihood among those of the samples. Below "
     f"{P_VALUE / 3:.2g} the ranks count as not uniform.",
 )
 
@@ -46,7 +48,7 @@ def write(rows: Sequence[Row], scope: Scope, seed: int, out: Path, *, command: S
     text = shlex.join(["posteriori", *(sys.argv[1:] if command is None else command)])
     write_csv(tables.records(rows), out / "verification.csv")
     write_csv(tables.costs(rows), out / "costs.csv")
-    title = f"{TITLE} Small problems" if max(scope.dimensions) <= SMALL else TITLE
+    title = f"{TITLE} (Small problems)" if max(scope.dimensions) <= SMALL else TITLE
     write_page(Page(title, _lead(scope), text, _sections(rows, scope, seed, out)), out, html=PAGE, markdown=TEXT)
     return out / PAGE
 
@@ -57,15 +59,21 @@ def _lead(scope: Scope) -> list[str]:
         "the sampler's own error, without a network's. Every statistic is given with its floor: the same statistic of "
         f"samples drawn from the posterior itself, {SETS} sets for every seed. A method is exact within sampling error "
         f"if every statistic lies within {LIMIT:g} standard errors of the floor, where the standard error is the "
-        "scatter of exact samples. Otherwise it is biased, and the verdict says in what and by how much. More samples "
-        "would reveal smaller biases.",
-        f"Methods run in {' and '.join(map(str, scope.steps))} steps on the schedule of linear betas with 1,000 "
-        f"levels, and on grids in {', '.join(map(str, scope.dimensions))} dimensions. Fields that differ from a "
-        "sampler's defaults are in studies/verification/settings.toml; they were chosen on other seeds than those "
-        "reported. verification.csv lists every sampler with all its fields. The samples of TDS and MCGDiff are the "
-        "particles of one run. They repeat and err together, while the floor's samples are independent.",
+        "scatter of exact samples. Otherwise it is biased. Stars mark the statistics beyond that limit, and the "
+        "verdict names the most frequent errors. More samples would reveal smaller biases.",
+        f"Methods run in {_listed(scope.steps)} steps on the schedule of linear betas with 1,000 levels. The grids "
+        f"have {_listed(scope.dimensions)} dimensions. Fields that differ from a sampler's defaults are in "
+        "studies/verification/settings.toml. They were chosen on other seeds than those reported. verification.csv "
+        "lists every sampler with all its fields, every p-value, and verdicts by problem. The samples of TDS and "
+        "MCGDiff are the particles of one run. They repeat and err together; the floor's samples are independent.",
         *([f"Not run: {'; '.join(scope.left_out)}."] if scope.left_out else []),
     ]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """ "8, 80 and 800"."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _sections(rows: Sequence[Row], scope: Scope, seed: int, out: Path) -> list[Section]:

@@ -13,7 +13,7 @@ from posteriori.studies.table import Table
 from posteriori.studies.verification.cells import EXACT
 from posteriori.studies.verification.grid import Grid
 from posteriori.studies.verification.pictures import LEVELS, PowerLawPictures
-from posteriori.studies.verification.results import LIMIT, UNBIASED, Row
+from posteriori.studies.verification.results import LIMIT, P_VALUE, UNBIASED, Row
 
 _FLOOR, _NOT_RUN = "exact (the floor)", "not run"
 _STARS = f"A star marks a mean more than {LIMIT:g} standard errors from that of exact samples."
@@ -69,7 +69,7 @@ def summary(rows: Sequence[Row], steps: int) -> Table:
         f"are for one sample, seconds for 1,000 samples at d = {sizes[-1]} in one thread. The verdict counts the "
         "problems on which a method is biased, and names its most frequent errors."
     )
-    columns = ("method", *(f"distance over floor, d={d}" for d in sizes), "pictures: std", "95% covers")
+    columns = ("method", *(f"distance over floor, d={d}" for d in sizes), "std, pictures", "95% coverage")
     columns += ("network calls", "vjps", "seconds", "verdict")
     return Table(f"Every method at {steps} steps", note, columns, cells)
 
@@ -102,34 +102,37 @@ def _grid_note(grids: Sequence[Row]) -> str:
 
 
 def pictures(rows: Sequence[Row], steps: int) -> list[Table]:
-    """Every statistic of every method, a table for each operator."""
+    """Every statistic of every method, two tables for each operator."""
     _, images = _split(rows, steps)
-    columns = {"distance": 3, "mean_error": 3, "covariance_error": 2, "std_ratio": 3, "std_ratio_low": 2}
-    columns |= {"std_ratio_high": 2, **{f"coverage_{100 * level:.0f}": 3 for level in LEVELS}, "chi_square": 2}
-    with_error = ("distance", "mean_error", "covariance_error", "std_ratio", "chi_square")
     found = []
     for problem in dict.fromkeys(row.problem for row in images):
         own = [row for row in rows if row.problem == problem and (row.method == EXACT or row.steps == steps)]
-        pairs = problem.pairs * len(own[0].records)
-        low, high = chi_square_range(problem.degrees() * pairs)
-        cells = [
-            (
-                _FLOOR if row.method == EXACT else row.method,
-                *(_mean(row, name, digits, error=name in with_error) for name, digits in columns.items()),
-                _least(row),
-                row.verdict,
-            )
-            for row in own
+        name, pairs = f"{problem.name.removeprefix('pictures ')}, {steps} steps", problem.pairs * len(own[0].records)
+        named = [(_FLOOR if row.method == EXACT else row.method, row) for row in own]
+        errors = [(method, *(_mean(row, of, digits) for of, digits in _ERRORS.values())) for method, row in named]
+        spreads = [
+            (method, *(_mean(row, of, digits, error=False) for of, digits in _SPREADS.values()), _least(row))
+            for method, row in named
         ]
+        low, high = chi_square_range(problem.degrees() * pairs)
+        ran = f"{pairs} pairs of x and y, {problem.n} samples each; "
         note = (
-            f"{pairs} pairs of x and y, {problem.n} samples each; mean ± its 95% interval over "
-            f"{len(own[0].records)} seeds. For exact samples the chi-square / m lies within {low:.3f} to "
-            f"{high:.3f} with 95% probability. {_STARS}"
+            f"{ran}mean ± its 95% interval over {len(own[0].records)} seeds. For exact samples the chi-square / m lies "
+            f"within {low:.3f} to {high:.3f} with 95% probability. {_STARS}"
         )
-        heads = ("method", "distance", "mean error", "covariance error", "std", "std, 5%", "std, 95%")
-        heads += ("50%", "80%", "95%", "chi-square / m", "least p", "verdict")
-        found.append(Table(f"{problem.name.removeprefix('pictures ')}, {steps} steps", note, heads, cells))
+        stars = f"{ran}means over {len(own[0].records)} seeds. Stars as above, and where the ranks are not uniform."
+        found += [
+            Table(f"{name}: errors", note, ("method", *_ERRORS), errors),
+            Table(f"{name}: intervals and ranks", stars, ("method", *_SPREADS, "least p"), spreads),
+        ]
     return found
+
+
+#: the columns of the tables on pictures: what each is a mean of, and its digits
+_ERRORS = {"distance": ("distance", 3), "mean error": ("mean_error", 3), "covariance error": ("covariance_error", 2),
+           "std": ("std_ratio", 3), "chi-square / m": ("chi_square", 2)}  # fmt: skip
+_SPREADS = {"std, 5%": ("std_ratio_low", 2), "std, 95%": ("std_ratio_high", 2)}
+_SPREADS |= {f"{level:.0%}": (f"coverage_{100 * level:.0f}", 3) for level in LEVELS}
 
 
 def _split(rows: Sequence[Row], steps: int) -> tuple[list[Row[Grid]], list[Row[PowerLawPictures]]]:
@@ -152,8 +155,10 @@ def _mean(row: Row | None, name: str, digits: int, *, error: bool = True) -> str
 
 
 def _least(row: Row) -> str:
-    least = min(row.p_values.values(), default=np.nan)
-    return "" if np.isnan(least) else "< 0.0001" if least < 1e-4 else f"{least:.1g}"
+    if not row.p_values:
+        return ""
+    least = min(row.p_values.values())
+    return ("< 0.0001" if least < 1e-4 else f"{least:.1g}") + " *" * (least < P_VALUE / len(row.p_values))
 
 
 def _times(row: Row | None) -> str:
