@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import listed
 from docutils import nodes
+from PIL import Image
 
 from posteriori import __version__
 
@@ -42,6 +43,7 @@ copybutton_prompt_text = "$ "
 
 def setup(app):
     app.connect("doctree-read", lambda app, doctree: mark_long(doctree))
+    app.connect("doctree-read", lambda app, doctree: mark_narrow(doctree, Path(app.srcdir)))
     app.connect("builder-inited", lambda app: listed.write(Path(app.srcdir) / "reference"))
     app.connect("source-read", lambda app, docname, text: text.__setitem__(0, listed.bring_in(docname, text[0])))
 
@@ -51,3 +53,11 @@ def mark_long(doctree):
     for code in doctree.findall(nodes.literal):
         if max(map(len, code.astext().split()), default=0) > 34:
             code["classes"].append("long")
+
+
+def mark_narrow(doctree, folder):
+    """Gives small plots a class, by which the style sheet may fit them to a phone: two panels stay side by side."""
+    for image in doctree.findall(nodes.image):
+        with Image.open(folder / image["uri"]) as picture:
+            if picture.width < 600:
+                image["classes"].append("narrow")

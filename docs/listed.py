@@ -55,18 +55,20 @@ def write(folder: Path) -> None:
         "cli": _command_line(),
         "functions": _page(
             "Functions",
-            "Functions, likelihoods and a prior with a known posterior; `import posteriori as pp` has them all.",
+            "Functions, likelihoods, metrics, and a prior whose posterior is known: all are in `import posteriori as pp`.",
             (_call(name, thing) for name, thing in calls),
         ),
         "samplers": _page(
             "Fields of samplers",
             "A sampler is a frozen dataclass. Its fields are its hyperparameters, with its paper's values as defaults. "
-            "The command line and `pp.preset` use measured values where there are some.",
+            "The command line and `pp.preset` use measured values where there are some. "
+            "[Samplers](../samplers.md) says what each needs and costs.",
             map(_fields, SAMPLERS),
         ),
         "operators": _page(
             "Fields of operators",
-            "An operator maps images (B, C, H, W) on [-1, 1] to measurements. In Python it also takes their `shape`.",
+            "An operator maps images (B, C, H, W) on [-1, 1] to measurements. In Python its first argument is `shape`, "
+            "the (C, H, W) of an image. [Operators](../operators.md) shows each on a picture.",
             map(_fields, OPERATORS),
         ),
     }
@@ -102,10 +104,10 @@ def _page(title: str, says: str, sections: Iterable[str]) -> str:
 def _fields(cls: type) -> str:
     """A sampler or an operator: what it is written as, its docstring, and a row for each field."""
     rows = [
-        f"| `{field.name}` | `{format_default(field.default)}` | {accepts(field.type)} | {_prose(field.meaning)} |"
+        f"| `{field.name}` | `{format_default(field.default)}` | {_prose(field.meaning)} | {accepts(field.type)} |"
         for field in class_fields(cls)
     ]
-    table = "\n".join(["| field | default | accepts | meaning |", "|---|---|---|---|", *rows]) if rows else ""
+    table = "\n".join(["| field | default | meaning | accepts |", "|---|---|---|---|", *rows]) if rows else ""
     return f"## {cls.name}\n\n`pp.{cls.__name__}`\n\n{_prose(inspect.getdoc(cls))}\n\n{table}\n\n{_source(cls)}"
 
 

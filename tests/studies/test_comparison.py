@@ -107,7 +107,7 @@ def test_two_results_stand_side_by_side(tmp_path, monkeypatch, capsys, by):
         main()
     assert not stopped.value.code
     text = capsys.readouterr().out
-    beside = re.search(r"\| ddrm \[new\] \| (.*?) \| old \| .* \| \+0\.(\d+) \[.*\]( \*)? \|", text)
+    beside = re.search(r"\| ddrm \[new\] \| (.*?) \| .* \| old \| .* \| \+0\.(\d+) \[.*\]( \*)? \|", text)
     assert beside[1] == ("box" if by else "all tasks")
     assert int(beside[2]) == pytest.approx(30, abs=15)
     page = (tmp_path / "out" / "index.html").read_text()

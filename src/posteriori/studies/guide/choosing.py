@@ -198,7 +198,7 @@ def rows(r: Result) -> Iterator[dict[str, float | str]]:
 
 def drawing(results: Sequence[Result], path: Path) -> None:
     """Plots PSNR on the test pictures against the noise, one panel per operator."""
-    drawn, axes = figure(len(OPERATORS), 1, width=3.0, height=2.8)
+    drawn, axes = figure(2, len(OPERATORS) // 2, height=2.8)
     for panel, operator in zip(axes, OPERATORS, strict=True):
         own = sorted((r for r in results if r.problem.operator == operator), key=lambda r: r.problem.sigma)
         noises = [r.problem.sigma for r in own]
@@ -212,8 +212,9 @@ def drawing(results: Sequence[Result], path: Path) -> None:
         logarithmic(panel, noises)
         panel.set_title(operator, fontsize=9)
         panel.set_xlabel("noise sigma on [-1, 1]")
-    axes[0].set_ylabel("PSNR (dB)")
-    axes[0].legend(fontsize=7, frameon=False, loc="lower left")  # the curves fall, so this corner is free
+    for panel in axes[::2]:
+        panel.set_ylabel("PSNR (dB)")
+    axes[0].legend(fontsize=8, frameon=False, loc="lower left")  # the curves fall, so this corner is free
     with atomic_path(path) as temporary:
         drawn.savefig(temporary, metadata={"Software": None})
 
@@ -222,26 +223,37 @@ def page(results: Sequence[Result], pictures: str) -> str:
     parts = [filled(INTRODUCTION.format(**ENOUGH))]
     for prior in dict.fromkeys(r.problem.prior for r in results):
         own = [r for r in results if r.problem.prior == prior]
+        own.sort(key=lambda r: (list(OPERATORS).index(r.problem.operator), r.problem.sigma))
         alt = f"PSNR of auto, of a classical method and of the measurement with {prior}, against the noise."
         chose, tested = (end - first for first, end in (CHOOSING[prior], TESTED[prior]))
-        counts = f"The settings were chosen on {chose} pictures. The table is for {tested} other pictures."
+        counts = f"The settings were chosen on {chose} pictures. The tables are for {tested} other pictures."
         parts += [f"## {prior}, {PRIORS[prior]} pixels", f"![{alt}]({pictures}/{prior}.png)", counts]
-        parts.append(table(own).markdown())
+        parts += [f"**{made.title}**\n\n{made.markdown()}" for made in (fidelity(own), looks(own))]
     return "\n\n".join(parts) + "\n"
 
 
-def table(results: Sequence[Result]) -> Table:
-    columns = ("operator", "noise", "`auto`", "PSNR (dB)", "less the best", "classical", "measurement", "LPIPS",
-               "calls", "`auto:looks`", "LPIPS of it")  # fmt: skip
+def fidelity(results: Sequence[Result]) -> Table:
+    columns = ("operator", "noise", "`auto`", "PSNR (dB)", "less the best", "classical", "measurement")
     found = []
-    for r in sorted(results, key=lambda r: (list(OPERATORS).index(r.problem.operator), r.problem.sigma)):
-        chosen, looks = (r.tested[r.chosen[goal]] for goal in ENOUGH)
-        less = chosen["psnr"].mean() - r.tested[r.best]["psnr"].mean()
-        found.append((f"`{OPERATORS[r.problem.operator]}`", f"{r.problem.sigma:g}", _text(r.chosen["fidelity"]),
-                      Estimate.of(chosen["psnr"]).text(2), f"{less:+.2f}", f"{r.classical.mean():.2f}",
-                      f"{r.measurement.mean():.2f}", f"{chosen['lpips'].mean():.4f}", f"{chosen['calls']:.0f}",
-                      _text(r.chosen["looks"]), f"{looks['lpips'].mean():.4f}"))  # fmt: skip
-    return Table("", "", columns, found)
+    for r in results:
+        chosen = r.tested[r.chosen["fidelity"]]["psnr"]
+        less = chosen.mean() - r.tested[r.best]["psnr"].mean()
+        found.append((*_of(r), _text(r.chosen["fidelity"]), Estimate.of(chosen).text(2), f"{less:+.2f}",
+                      f"{r.classical.mean():.2f}", f"{r.measurement.mean():.2f}"))  # fmt: skip
+    return Table("The best PSNR", "", columns, found)
+
+
+def looks(results: Sequence[Result]) -> Table:
+    columns = ("operator", "noise", "`auto:looks`", "LPIPS", "LPIPS of `auto`")
+    found = []
+    for r in results:
+        chosen, other = (r.tested[r.chosen[goal]]["lpips"].mean() for goal in ("looks", "fidelity"))
+        found.append((*_of(r), _text(r.chosen["looks"]), f"{chosen:.4f}", f"{other:.4f}"))
+    return Table("The best LPIPS", "", columns, found)
+
+
+def _of(r: Result) -> tuple[str, str]:
+    return f"`{OPERATORS[r.problem.operator]}`", f"{r.problem.sigma:g}"
 
 
 def _text(setting: Setting) -> str:
@@ -286,7 +298,8 @@ For an operator that was not measured, `restore` says so and takes a setting tha
 Candidates ran on held-out pictures for each prior, operator and noise, with one sample each. The setting with the
 fewest network calls within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS, is chosen. Ties are
 broken by the residual nearest to 1. The tables report the chosen settings on other pictures not used for choosing,
-with 95% bootstrap intervals over pictures. `less the best` is the difference to the candidate that had the best PSNR on
+with 95% bootstrap intervals over pictures. The number after a sampler is that of its steps, each of them one network
+call. `less the best` is the difference to the candidate that had the best PSNR on
 the choosing pictures.
 
 The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, by operator. It is
