@@ -55,7 +55,7 @@ def write(folder: Path) -> None:
         "cli": _command_line(),
         "functions": _page(
             "Functions",
-            "Functions, likelihoods, metrics, and a prior whose posterior is known: all are in `import posteriori as pp`.",
+            "Functions, likelihoods, metrics, and a prior with a known posterior; `import posteriori as pp` has them.",
             (_call(name, thing) for name, thing in calls),
         ),
         "samplers": _page(
