@@ -1,11 +1,12 @@
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from posteriori.files import PARTIAL, atomic_folder, atomic_path, writable_folder, write_json
+from posteriori.files import PARTIAL, atomic_folder, atomic_path, read_json, writable_folder, write_json
 from posteriori.jobs.lock import claimed_folder
 
 
@@ -120,6 +121,29 @@ def test_a_folder_that_cannot_be_replaced_keeps_what_it_held(tmp_path):
         fail()
     assert (target / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_folder_whose_place_is_none_is_named(tmp_path):
+    """Not the temporary one beside it, whose name says nothing."""
+    (tmp_path / "file").touch()
+    why = "give another place, and leave its folder there meanwhile"
+    with pytest.raises(NotADirectoryError) as refused:
+        filled(tmp_path / "file" / "x", "new")
+    assert str(refused.value) == f"{tmp_path}/file/x cannot be written (Not a directory): {why}"
+
+    def removed() -> None:
+        with atomic_folder(tmp_path / "deep" / "x") as folder:
+            shutil.rmtree(tmp_path / "deep")
+            (folder / "a.txt").write_text("late")
+
+    with pytest.raises(FileNotFoundError) as refused:
+        removed()
+    assert str(refused.value) == f"{tmp_path}/deep/x cannot be written (No such file or directory): {why}"
+
+
+def test_json_may_begin_with_the_mark_that_windows_writes(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + b'{"size": 8}')
+    assert read_json(tmp_path / "a.json") == {"size": 8}
 
 
 def test_a_folder_never_replaces_a_file(tmp_path):

@@ -86,6 +86,11 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             if target.exists():
                 target.rename(old)
             partial.rename(target)
+    except OSError as error:
+        if error.errno is None or partial.exists():
+            raise
+        why = "give another place, and leave its folder there meanwhile"
+        raise type(error)(f"{path} cannot be written ({error.strerror}): {why}") from None
     finally:
         if old.exists() and not target.exists():  # the second renaming failed
             old.rename(target)
@@ -125,7 +130,7 @@ def parse_json(text: str | bytes) -> Any:
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in ``file``; PosterioriError, one line, where there is none."""
     try:
-        values = parse_json(file.read_text("utf-8"))
+        values = parse_json(file.read_text("utf-8-sig"))  # Notepad and PowerShell begin it with a mark
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise type(error)(f"{file} cannot be read ({error.strerror}): give a JSON file") from None
     except ValueError as error:

@@ -249,6 +249,11 @@ BAD = [
 HEAD = 'about = ""\nprior = "faces-64"\nsize = 64\npictures = 1\nseeds = 1\n'
 
 
+def test_a_suite_may_begin_with_the_mark_that_windows_writes(tmp_path):
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + TINY.replace("\n", "\r\n").encode())
+    assert [task.name for task in read(str(tmp_path / "mine.toml")).tasks] == ["box", "hdr"]
+
+
 @pytest.mark.parametrize(("content", "message"), BAD)
 def test_a_suite_that_cannot_be_is_one_line(tmp_path, content, message):
     file = tmp_path / "mine.toml"

@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import numpy as np
@@ -98,6 +99,18 @@ def test_the_share_of_damaged_images_is_of_all(tmp_path):
         else:
             with pytest.raises(ValueError, match="3 of 40"):
                 load_images(tmp_path, list_names(tmp_path), 16, tolerant=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_left_out(folder):
+    """A pipe, from which nothing would ever come, and a link to nothing."""
+    os.mkfifo(folder / "00.png")
+    images = load_images(folder, list_names(folder), 16, tolerant=True)
+    assert images.damaged == [f"{folder}/00.png cannot be read (it is not a file)"]
+    (folder / "00.png").unlink()
+    (folder / "00.png").symlink_to("nothing")
+    images = load_images(folder, list_names(folder), 16, tolerant=True)
+    assert images.damaged == [f"{folder}/00.png cannot be read (No such file or directory)"]
 
 
 def test_a_zip_with_one_damaged_entry_is_read_without_it(folder, tmp_path_factory):

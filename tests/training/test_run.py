@@ -102,6 +102,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(faces, tmp_path, no_s
         TrainingRun(faces, tmp_path / "run", config)
 
 
+def test_logs_that_are_damaged_lose_those_rows(faces, tmp_path, no_sheets):
+    config, out = TrainConfig.from_json(TINY | {"images": 8}), tmp_path / "run"
+    list(TrainingRun(faces, out, config))
+    header, row = (out / "heldout.csv").read_text().splitlines()
+    for damaged in (row[: len(row) // 2], "x" + row, row + ",1", "\xff"):
+        (out / "heldout.csv").write_bytes("\n".join([header, row, damaged]).encode("latin-1"))
+        TrainingRun(faces, out, config)
+        assert (out / "heldout.csv").read_text().splitlines() == [header, row]
+
+
 def test_photographs_of_any_size_train_and_are_held_out_whole(tmp_path, no_sheets):
     photos = tmp_path / "photos"
     photos.mkdir()

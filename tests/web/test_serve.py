@@ -1,6 +1,8 @@
 """The command that shows the page."""
 
+import os
 import sys
+import zipfile
 
 import pytest
 from typer.testing import CliRunner
@@ -46,3 +48,13 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(PosterioriError, match=r"pip install 'posteriori\[web\]'"):
         CliRunner().invoke(app, ["serve"], catch_exceptions=False)
+
+
+def test_results_of_a_machine_without_a_clock_are_packed(tmp_path):
+    """It begins in 1970, and zips in 1980."""
+    tabs = pytest.importorskip("posteriori.web.tabs", reason="the page needs gradio: pip install 'posteriori[web]'")
+    (tmp_path / "restored.png").touch()
+    os.utime(tmp_path / "restored.png", (0, 0))
+    tabs._pack(tmp_path, tmp_path / "all.zip", "posteriori restore")
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        assert packed.namelist() == ["restored.png", "command.txt"]

@@ -147,7 +147,8 @@ def _decoded(read: Callable[[str], bytes], source: Path, name: str) -> np.ndarra
     try:
         data = read(name)
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:  # all that a zip raises
-        raise PosterioriError(f"{source}/{name} cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise PosterioriError(f"{source}/{name} cannot be read ({why})") from None
     return read_picture(data, f"{source}/{name}").eight_bits
 
 
@@ -156,8 +157,11 @@ def _reader(source: Path) -> Generator[Callable[[str], bytes]]:
     if source.is_dir():
 
         def read(name: str) -> bytes:
-            check_size((source / name).stat().st_size, source / name)
-            return (source / name).read_bytes()
+            path = source / name
+            check_size(path.stat().st_size, path)
+            if not path.is_file():  # a pipe would keep its reader waiting
+                raise OSError("it is not a file")
+            return path.read_bytes()
 
         yield read
     else:

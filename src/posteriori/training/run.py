@@ -189,15 +189,16 @@ def load(data: Path, names: list[str], config: TrainConfig, oversampling: int = 
 class _Log:
     """A CSV file that is appended to, and TensorBoard's scalars beside it.
 
-    Rows beyond the step that a run resumes from are dropped. ``last`` is the newest row.
+    Rows beyond the step that a run resumes from are dropped, and so are damaged ones. ``last`` is the newest row.
     """
 
     def __init__(self, path: Path, columns: list[str], step: int, board: SummaryWriter | None):
         self.path, self.columns, self.board = path, columns, board
         rows = []
         if path.exists():
-            with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            with path.open(newline="", errors="replace") as file:
+                whole = [row for row in csv.DictReader(file) if row.keys() == set(columns) and None not in row.values()]
+            rows = [row for row in whole if row["step"].isdecimal() and int(row["step"]) <= step]
         self.last: dict[str, Any] | None = rows[-1] if rows else None
         with atomic_path(path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)

@@ -177,7 +177,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _pack(folder: Path, archive: Path, line: str) -> None:
     """Packs ``folder`` into one file: the picture, the mask, the results, and the command line."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed:
         for name, path in _files(folder).items():
             if path != archive:
                 packed.write(path, name)

@@ -123,7 +123,7 @@ def read(name: str) -> Suite:
     if len(data) > _MOST:
         raise PosterioriError(f"{name} is {len(data):,} bytes: a suite has at most {_MOST:,}")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
         if _DEEP.search(text):
             raise RecursionError
         content = tomllib.loads(text)
