@@ -233,12 +233,13 @@ def page(results: Sequence[Result], pictures: str) -> str:
 
 
 def fidelity(results: Sequence[Result]) -> Table:
-    columns = ("operator", "noise", "`auto`", "PSNR (dB)", "less the best", "classical", "measurement")
+    columns = ("operator", "noise", "`auto`", "PSNR (dB)", "less the best", "classical", "y")
     found = []
     for r in results:
         chosen = r.tested[r.chosen["fidelity"]]["psnr"]
         less = chosen.mean() - r.tested[r.best]["psnr"].mean()
-        found.append((*_of(r), _text(r.chosen["fidelity"]), Estimate.of(chosen).text(2), f"{less:+.2f}",
+        text = Estimate.of(chosen).text(2).replace(", ", ",\u00a0")  # two lines where the column is narrow
+        found.append((*_of(r), _text(r.chosen["fidelity"]), text, f"{less:+.2f}",
                       f"{r.classical.mean():.2f}", f"{r.measurement.mean():.2f}"))  # fmt: skip
     return Table("The best PSNR", "", columns, found)
 
@@ -279,7 +280,7 @@ You need not choose: `restore` takes what this page recommends for the prior, th
 choice at the nearest one, within a factor of 2.2.
 
 A noisy picture alone (`identity`) takes one network call, since the denoiser's output is the posterior mean. If several
-samples are asked for, it takes the sampler that choosing.toml names.
+samples are asked for, it takes the best candidate that draws samples.
 
 For an operator that was not measured, `restore` says so and takes a setting that is derived:
 
@@ -303,7 +304,8 @@ call. `less the best` is the difference to the candidate that had the best PSNR 
 the choosing pictures.
 
 The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, by operator. It is
-tuned for each picture with the truth known (`studies/guide/classical.py`).
+tuned for each picture with the truth known (`studies/guide/classical.py`). The column y is the measurement itself,
+enlarged where it is smaller.
 
 The candidates were DiffPIR with zeta = 1 and lambda = 1 or 3, and DDRM, in 30 and 100 steps (with faces-128 in 30 only,
 to save time). At noise 0.01 DPIR was one too, in 16 steps (in inpainting in 20, from a higher noise). DPIR is a point
