@@ -7,6 +7,7 @@ from abc import abstractmethod
 import numpy as np
 from torch import Tensor
 
+from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Measured
 from posteriori.rng import Rng
 
@@ -40,6 +41,12 @@ class Independent(Measured):
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.log_density(*self._entries(x)).sum(1)
+
+    def _check_light(self, instead: str) -> None:
+        """PosterioriError, which says to give ``instead``, if an observed y is below black, -1."""
+        least = self.operator.observed_entries(self.y).min()
+        if least < -1 - 1e-5:
+            raise PosterioriError(f"y goes down to {least:.4g}: give {instead}")
 
     def _entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """y and A(x) in the m observed entries, (B, m) each."""

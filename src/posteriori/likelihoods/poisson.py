@@ -13,7 +13,6 @@ from annotated_types import Gt
 from scipy.special import ndtr, pdtr
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Noise
 from posteriori.likelihoods.independent import Independent, intensity, normals
 from posteriori.operators.base import Operator
@@ -41,9 +40,7 @@ class Poisson(Independent):
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, peak: float):
         peak = PoissonNoise(peak).peak  # which has the bounds
         super().__init__(y, operator)
-        least = operator.observed_entries(self.y).min()
-        if least < -1 - 1e-5:
-            raise PosterioriError(f"y goes down to {least:.4g}: give 2 counts / peak - 1, from -1 up")
+        self._check_light("2 counts / peak - 1, from -1 up")
         self.peak = float(peak)
 
     @classmethod

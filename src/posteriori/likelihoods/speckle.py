@@ -12,7 +12,6 @@ from annotated_types import Gt
 from scipy.special import gammaincinv, ndtr
 from torch import Tensor
 
-from posteriori.errors import PosterioriError
 from posteriori.likelihoods.base import Noise
 from posteriori.likelihoods.independent import Independent, intensity, normals
 from posteriori.operators.base import Operator
@@ -35,9 +34,7 @@ class Speckle(Independent):
     def __init__(self, y: Tensor | np.ndarray, operator: Operator, looks: float):
         looks = SpeckleNoise(looks).looks  # which has the bounds
         super().__init__(y, operator)
-        least = operator.observed_entries(self.y).min()
-        if least < -1 - 1e-5:
-            raise PosterioriError(f"y goes down to {least:.4g}: give intensities from black, -1, up")
+        self._check_light("intensities from black, -1, up")
         self.looks = float(looks)
 
     def moments(self, a: Tensor) -> tuple[Tensor, Tensor]:
