@@ -37,6 +37,7 @@ from posteriori.restore.blur import INEXACT
 from posteriori.rng import generator
 from posteriori.samplers import DPIR
 from posteriori.studies.page import fill_marks
+from posteriori.studies.table import Table
 
 #: pictures, kernels, and kernels whose file is not rotated by 180 degrees, as a least-squares fit shows
 PICTURES, KERNELS, UPRIGHT = (1, 2), range(1, 9), (4, 8)
@@ -130,12 +131,12 @@ def simulated(name: str, blur: str, noise: float, *, grey: bool) -> dict[str, An
 
 
 def _shake_table(found: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["| picture | measured | true kernel | blind | error ratio | likeness | agreement | seconds |"]
-    lines.append("|---" * 8 + "|")
+    columns = ("picture", "measured", "true kernel", "blind", "error ratio", "likeness", "agreement", "seconds")
+    rows = []
     for name, own in found.items():
-        psnr = " | ".join(f"{own['psnr'][key]:.2f}" for key in ("measured", "true", "blind"))
-        rest = f"{own['ratio']:.2f} | {own['likeness']:.2f} | {own['agreement']:.2f} | {own['seconds']:.1f}"
-        lines.append(f"| {name} | {psnr} | {rest} |")
+        psnr = (f"{own['psnr'][key]:.2f}" for key in ("measured", "true", "blind"))
+        rest = (f"{own[key]:.2f}" for key in ("ratio", "likeness", "agreement"))
+        rows.append((name, *psnr, *rest, f"{own['seconds']:.1f}"))
     ratios = np.array([own["ratio"] for own in found.values()])
     sure = np.array([own["agreement"] > SURE for own in found.values()])
     means = [float(np.mean([own["psnr"][key] for own in found.values()])) for key in ("measured", "true", "blind")]
@@ -144,15 +145,16 @@ def _shake_table(found: dict[str, dict[str, Any]]) -> list[str]:
     text += "Mean PSNR {:.2f} dB measured, {:.2f} with the true kernels, {:.2f} blind. ".format(*means)
     right = int((ratios[sure] < SUCCESS).sum())
     text += f"The search is sure of {sure.sum()} kernels; {right} of these have a ratio below {SUCCESS}."
-    return [*lines, "", fill(text, 120)]
+    return [Table("", "", columns, rows).markdown(), "", fill(text, 120)]
 
 
 def _simulated_table(found: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["| picture | blur | noise | width found | likeness of the kernel | agreement |", "|---" * 6 + "|"]
-    for name, own in found.items():
-        values = f"{own['sigma']:.2f} | {own['likeness']:.2f} | {own['agreement']:.2f}"
-        lines.append(f"| {' | '.join(name.split(', '))} | {values} |")
-    return lines
+    columns = ("picture", "blur", "noise", "width found", "likeness of the kernel", "agreement")
+    rows = [
+        (*name.split(", "), *(f"{own[key]:.2f}" for key in ("sigma", "likeness", "agreement")))
+        for name, own in found.items()
+    ]
+    return [Table("", "", columns, rows).markdown()]
 
 
 def _drawn(found: dict[str, dict[str, Any]], folder: Path, path: Path, side: int = 45) -> None:

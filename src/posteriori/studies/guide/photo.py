@@ -23,6 +23,7 @@ from posteriori.metrics import psnr
 from posteriori.rng import Purpose, Rng
 from posteriori.schedule import Level, Schedule
 from posteriori.studies.evaluation.denoising import bm3d, network_call
+from posteriori.studies.table import Table
 from posteriori.training.data import list_names, split_names
 
 HELD_OUT = "19::20"
@@ -66,12 +67,17 @@ def main() -> None:
     ours = score(network_call(prior), folder, prior.schedule, args.out / "prior.csv")
     seconds = (time.perf_counter() - started) / sum(map(len, ours.values()))
     theirs = score(lambda y, level: bm3d()(y, level), folder, prior.schedule, args.out / "bm3d.csv")
-    lines = [f"| sigma, of 255 | {prior.name} | BM3D | difference | least | most |", "|---|---|---|---|---|---|"]
+    rows = []
     for sigma in SIGMAS:
         gain = [a - b for a, b in zip(ours[sigma], theirs[sigma], strict=True)]
-        gains = f"{fmean(gain):+.2f} | {min(gain):+.2f} | {max(gain):+.2f}"
-        lines.append(f"| {sigma} | {fmean(ours[sigma]):.2f} | {fmean(theirs[sigma]):.2f} | {gains} |")
-    lines += ["", f"PSNR in dB, {len(ours[SIGMAS[0]])} photographs; the network takes {seconds:.1f} s for one."]
+        means = (f"{fmean(own[sigma]):.2f}" for own in (ours, theirs))
+        rows.append((str(sigma), *means, *(f"{value:+.2f}" for value in (fmean(gain), min(gain), max(gain)))))
+    columns = ("sigma, of 255", prior.name, "BM3D", "difference", "least", "most")
+    lines = [
+        Table("", "", columns, rows).markdown(),
+        "",
+        f"PSNR in dB, {len(ours[SIGMAS[0]])} photographs; the network takes {seconds:.1f} s for one.",
+    ]
     (args.out / "photo.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

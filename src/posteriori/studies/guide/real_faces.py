@@ -29,6 +29,7 @@ from posteriori.samplers import DPS, DiffPIR, PiGDM
 from posteriori.settings.presets import resolve
 from posteriori.studies.evaluation.denoising import network_call
 from posteriori.studies.guide.heldout import run
+from posteriori.studies.table import Table
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
 from posteriori.training.data import list_names, load_images, split_names
 
@@ -74,18 +75,18 @@ def main() -> None:
     def scores(x: Tensor) -> str:
         return f"{psnr(x, truth).mean():.2f} / {lpips(x, truth).mean():.4f}"
 
-    lines = [f"| {len(truth)} faces, PSNR (dB) / LPIPS |" + "".join(f" {name} |" for name in priors)]
-    lines += ["|---" * (1 + len(priors)) + "|"]
+    lines = []
     rows = [(f"one call at t = {T_DENOISE}", [denoised(prior, truth) for prior in priors.values()])]
     for name, operator, sampler in restorations(*tasks(first.shape), first):
         rows.append((name, [run(prior, operator, sampler, truth)[1] for prior in priors.values()]))
     for name, found in rows:
-        lines.append(f"| {name} |" + "".join(f" {scores(x)} |" for x in found))
+        lines.append((name, *map(scores, found)))
         sheet(
             torch.cat([truth[:8], *(x[:8] for x in found)]), args.out / f"{name.split(':')[-1].strip()}.png", columns=8
         )
-    (args.out / "real-faces.md").write_text("\n".join(lines) + "\n", "utf-8")
-    print("\n".join(lines))
+    table = Table("", "", (f"{len(truth)} faces, PSNR (dB) / LPIPS", *priors), lines).markdown()
+    (args.out / "real-faces.md").write_text(table + "\n", "utf-8")
+    print(table)
 
 
 if __name__ == "__main__":
