@@ -8,7 +8,7 @@ from posteriori.diagnosis.noise import find_noise
 from posteriori.diagnosis.scratches import find_scratches
 from posteriori.images.files import load_image, save_image
 from posteriori.settings.text import read_operator
-from posteriori.studies.guide.gallery import high_iso, moved, scratched
+from posteriori.studies.guide.damage import high_iso, moved, scratched
 
 MAGICK = pytest.mark.skipif(shutil.which("convert") is None, reason="needs ImageMagick's convert")
 
