@@ -64,7 +64,7 @@ def test_a_run_can_start_from_a_prior(tmp_path):
         for key, value in network.state_dict().items():
             assert torch.equal(value, first.ema.state_dict()[key])
     wider = TINY.to_json() | {"start": str(tmp_path / "first"), "channels": [16, 64]}
-    with pytest.raises(ValueError, match="whose network differs from these settings'"):
+    with pytest.raises(ValueError, match="whose network differs from these settings: give"):
         Trainer(TrainConfig.from_json(wider), blobs())
 
 

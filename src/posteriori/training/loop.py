@@ -174,7 +174,7 @@ class Trainer:
             self.net.load_state_dict(prior.net.state_dict())
         except RuntimeError:
             raise PosterioriError(
-                f"start is {name!r}, whose network differs from these settings': give its settings"
+                f"start is {name!r}, whose network differs from these settings: give its settings"
             ) from None
 
     def loss(self, x_0: Tensor, rng: torch.Generator) -> Tensor:
