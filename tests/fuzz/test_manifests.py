@@ -17,6 +17,7 @@ from posteriori.images.files import load_image, save_image
 from posteriori.jobs.store import RESULTS, Result, Store
 from posteriori.restore.budget import within
 from posteriori.restore.manifest import MANIFEST
+from posteriori.restore.plans import plans
 from posteriori.restore.request import Request
 from posteriori.restore.run import restore
 from posteriori.restore.summary import write_summary
@@ -48,8 +49,7 @@ def begun():
         prior=prior,
         steps=2,
     )
-    plans, _ = request.plans(folder / "out", Never(), Never())
-    ((restoration, sources),) = plans
+    ((restoration, sources),), _ = plans(request, folder / "out", Never(), Never())
     again(folder / "out", restoration, sources)
     return folder / "out", restoration, sources
 

@@ -35,11 +35,11 @@ def test_the_line_to_type_asks_the_same(monkeypatch, tmp_path):
     )
     found = []
 
-    def plans(self, out, look, find):
-        found.append((self, out))
+    def plans(request, out, look, find):
+        found.append((request, out))
         raise PosterioriError("far enough")
 
-    monkeypatch.setattr(Request, "plans", plans)
+    monkeypatch.setattr("posteriori.restore.plans.plans", plans)
     words = shlex.split(asked.command("out dir"))
     assert words[:2] == ["posteriori", "restore"]
     CliRunner().invoke(app, words[1:])

@@ -84,7 +84,7 @@ def denoise(
     from posteriori.restore.inputs import find_sources, passed_over
     from posteriori.restore.inputs import load as read
     from posteriori.restore.methods import OnePass
-    from posteriori.restore.request import bound_memory, each_its_own, usual_prior
+    from posteriori.restore.plans import bound_memory, each_its_own, usual_prior
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.scales import TwoScales
     from posteriori.settings.noise import AUTO, parse_noise

@@ -163,6 +163,7 @@ def restore(
     """
     from posteriori.jobs.executors import executor_of
     from posteriori.restore.inputs import find_sources, passed_over
+    from posteriori.restore.plans import plans
     from posteriori.restore.request import Request
 
     try:
@@ -194,7 +195,8 @@ def restore(
             raise UsageError("--dry-run says what is found in pictures: leave out --operator and --mask")
         if dry_run:
             look(find_sources(files), out, range_)
-        plans, failed = request.plans(
+        planned, failed = plans(
+            request,
             out,
             lambda source: looked_at(source, out, range_, quiet=quiet),
             lambda source, x, asked: blur_of(source, x, asked, out, quiet=quiet),
@@ -203,4 +205,4 @@ def restore(
         raise typer.BadParameter(str(error)) from None
     workers = executor_of(executor, jobs, timeout, address=address, gpus=gpus)
     manner = Manner(overwrite, quiet, as_json, checkpointing, workers)
-    run(plans, out, manner, unread=passed_over(files), failed=failed)
+    run(planned, out, manner, unread=passed_over(files), failed=failed)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from posteriori.jobs.key import Job
     from posteriori.jobs.memory import Checkpointing
     from posteriori.restore.entry import Case
-    from posteriori.restore.request import Plan
+    from posteriori.restore.plans import Plan
     from posteriori.restore.restoration import Restoration
     from posteriori.restore.summary import Outcome
 

@@ -33,6 +33,7 @@ from posteriori.restore.budget import seconds_of_a_picture
 from posteriori.restore.entry import Case
 from posteriori.restore.inputs import Source, load
 from posteriori.restore.looking import look
+from posteriori.restore.plans import plans
 from posteriori.restore.request import Request
 from posteriori.restore.restoration import Restoration
 from posteriori.restore.run import restore
@@ -188,11 +189,11 @@ class Restore(Task):
 
 def _planned(request: Request) -> Any:
     """The one plan of a request for one picture."""
-    plans, failed = request.plans(Path(OUT), lambda source: look(source, Path(OUT), request.range)[0])
+    planned, failed = plans(request, Path(OUT), lambda source: look(source, Path(OUT), request.range)[0])
     for outcome in failed:
         assert outcome.error
         raise outcome.error
-    return plans[0]
+    return planned[0]
 
 
 class _Live:
