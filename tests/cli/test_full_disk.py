@@ -24,6 +24,7 @@ from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image, save_image
 from posteriori.jobs.throughput import THROUGHPUT
 from posteriori.settings import presets
+from posteriori.studies import plots
 from posteriori.studies.report import experiment
 from posteriori.studies.report import plan as report
 from posteriori.studies.verification import plan
@@ -275,6 +276,19 @@ def test_what_was_there_survives(commands, posteriori, monkeypatch, tmp_path):
             Disk(patched, out, first)
             check_line(posteriori(*words, "--seed", "1", "--overwrite"))
         assert contents(out / "face") == before
+
+
+def test_figures_say_that_the_disk_is_full(monkeypatch, tmp_path):
+    drawn, _ = plots.figure(1, width=1.0, height=1.0)
+    with monkeypatch.context() as patched:
+        disk = Disk(patched, tmp_path)
+        plots.save(drawn, tmp_path / "curve")
+    for first in range(1, disk.asked.total() + 1):
+        with monkeypatch.context() as patched:
+            Disk(patched, tmp_path, first)
+            with pytest.raises(OSError, match="No space left"):
+                plots.save(drawn, tmp_path / "curve")
+    assert contents(tmp_path).keys() == {"curve.png", "curve.pdf"}
 
 
 def test_a_read_only_folder_still_gives_its_prior(tiny_prior, monkeypatch, tmp_path):

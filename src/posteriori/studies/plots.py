@@ -35,8 +35,10 @@ def figure(columns: int, rows: int = 1, *, width: float = 4.2, height: float = 3
 def save(drawn: Figure, stem: Path) -> Path:
     """Writes STEM.png and STEM.pdf, and returns the first."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+        data = io.BytesIO()  # first, because matplotlib hides what a full disk says of a PDF behind an error of its own
+        drawn.savefig(data, format=suffix[1:], metadata=metadata)
         with atomic_path(stem.with_suffix(suffix)) as path:
-            drawn.savefig(path, format=suffix[1:], metadata=metadata)
+            path.write_bytes(data.getvalue())
     return stem.with_suffix(".png")
 
 
