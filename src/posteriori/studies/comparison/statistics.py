@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from posteriori.metrics.intervals import Estimate
+from posteriori.studies import pareto
 from posteriori.studies.comparison.results import METRICS, Measured, Task
 
 #: the level of all the tests of a page together, after Holm's correction
@@ -109,14 +110,14 @@ def mean(method: Measured) -> Estimate:
 
 def best(task: Task, metric: str) -> Measured:
     """The method with the best mean."""
-    higher = METRICS[metric]
-    return max(task.methods, key=lambda own: (mean(own) if higher else mean(own).negative).rank)
+    return max(task.methods, key=lambda own: _worth(own, metric).rank)
 
 
 def front(task: Task, metric: str) -> list[Measured]:
     """The Pareto front: methods that none beats with as few network calls, sorted by calls."""
-    sign, found = 1 if METRICS[metric] else -1, list[Measured]()
-    for own in sorted(task.methods, key=lambda own: (own.calls, -sign * mean(own).mean)):
-        if np.isfinite(mean(own).mean) and (not found or sign * mean(own).mean > sign * mean(found[-1]).mean):
-            found.append(own)
-    return found
+    return pareto.front(task.methods, lambda own: own.calls, lambda own: _worth(own, metric).mean)
+
+
+def _worth(own: Measured, metric: str) -> Estimate:
+    """The mean of a metric, with the sign by which more is better."""
+    return mean(own) if METRICS[metric] else mean(own).negative

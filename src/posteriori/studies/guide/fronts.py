@@ -23,6 +23,7 @@ from posteriori.sampler import Sampler
 from posteriori.samplers import MALA
 from posteriori.settings import choosing
 from posteriori.settings.text import read_operator
+from posteriori.studies import pareto
 from posteriori.studies.guide.cells import (
     FEWER,
     LEVEL,
@@ -137,11 +138,7 @@ def coverage(point: Point) -> float:
 def front(points: Sequence[Point], cost: str, metric: str) -> list[Point]:
     """The Pareto front: points that none at most as costly beats, from cheap to dear."""
     sign = -1 if metric == "lpips" else 1
-    found: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.mean(cost), -sign * p.mean(metric))):
-        if not found or sign * point.mean(metric) > sign * found[-1].mean(metric):
-            found.append(point)
-    return found
+    return pareto.front(points, lambda point: point.mean(cost), lambda point: sign * point.mean(metric))
 
 
 def calibration(name: str, point: Point) -> Calibration:
