@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from posteriori.hub.folder import CARD, read_folder, save_folder
+from posteriori.hub.contents import CARD, read_folder
+from posteriori.hub.folder import save_folder
 from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
 from posteriori.images.sheets import sheet

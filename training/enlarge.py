@@ -19,7 +19,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
-from posteriori.hub.folder import read_folder, save_folder
+from posteriori.hub.contents import read_folder
+from posteriori.hub.folder import save_folder
 from posteriori.hub.load import EMBEDDED, embedded, load_prior
 from posteriori.priors.unet import PixelUNet
 

@@ -11,8 +11,9 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from hypothesis import strategies as st
 
+from posteriori.hub.contents import OURS, read_folder
 from posteriori.hub.convert import convert_state_dict, unet_config
-from posteriori.hub.folder import OURS, load_folder, read_folder, record_shift, save_folder
+from posteriori.hub.folder import load_folder, record_shift, save_folder
 from posteriori.hub.stored import STEM, WEIGHTS
 from posteriori.priors.unet import PixelUNet
 from posteriori.schedule import linear_betas

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from posteriori.hub.folder import load_folder, read_folder, save_folder
+from posteriori.hub.contents import read_folder
+from posteriori.hub.folder import load_folder, save_folder
 from posteriori.hub.scheduler import schedule_from_config
 from posteriori.hub.stored import STEM, WEIGHTS
 from posteriori.likelihoods import Flat

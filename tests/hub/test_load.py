@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from posteriori.hub import load as module
 from posteriori.hub.cards import CardFile, cards, load_card
-from posteriori.hub.folder import read_folder
+from posteriori.hub.contents import read_folder
 from posteriori.hub.load import convert_checkpoint, list_priors, load_prior, prior_record
 from posteriori.priors.unet import auto_dtype
 

@@ -15,7 +15,7 @@ from posteriori.errors import PosterioriError
 
 if TYPE_CHECKING:
     from posteriori.hub.cards import Card
-    from posteriori.hub.folder import Folder
+    from posteriori.hub.contents import Folder
 
 app = typer.Typer(no_args_is_help=True, help="List, show, evaluate, download and convert priors.")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
@@ -96,7 +96,7 @@ def show(
 ) -> None:
     """Show a prior: network, noise schedule, licence, and its files with their paths."""
     from posteriori.hub.cards import cards
-    from posteriori.hub.folder import read_folder
+    from posteriori.hub.contents import read_folder
     from posteriori.hub.load import EMBEDDED, embedded
     from posteriori.names import nearest
 

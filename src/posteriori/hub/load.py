@@ -15,8 +15,9 @@ from torch import Tensor
 from posteriori.errors import PosterioriError
 from posteriori.files import first_line, read_json
 from posteriori.hub.cards import Card, cache_dir, card_of, cards, checked_file, sha256
+from posteriori.hub.contents import FILES, NOISY, read_folder
 from posteriori.hub.convert import complete_flags, convert_state_dict, unet_config
-from posteriori.hub.folder import FILES, NOISY, load_folder, read_folder, save_folder
+from posteriori.hub.folder import load_folder, save_folder
 from posteriori.hub.scheduler import betas_from_config
 from posteriori.hub.stored import STEM, WEIGHTS, named_tensors, unpickled
 from posteriori.names import nearest

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from posteriori.errors import PosterioriError
 from posteriori.files import atomic_path, writable_folder
-from posteriori.hub.folder import CARD, save_folder
+from posteriori.hub.contents import CARD
+from posteriori.hub.folder import save_folder
 from posteriori.images.pixels import from_bytes
 from posteriori.training.card import model_card
 from posteriori.training.config import TrainConfig
