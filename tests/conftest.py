@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -31,3 +33,26 @@ def examples(tmp_path, monkeypatch) -> dict[str, str]:
     for name, code in found.items():
         (tmp_path / name).write_text(code)
     return found
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Makes a folder that nobody may read, not even the superuser; one at a time."""
+    now = []
+
+    def guarded(real):
+        def listed(path="."):
+            if os.fspath(path) in now:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return real(path)
+
+        return listed
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        now[:] = [str(path)]
+
+    return make

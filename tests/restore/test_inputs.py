@@ -165,6 +165,15 @@ def test_find_sources_keeps_the_tree_of_a_folder(tmp_path):
     assert passed_over([str(tmp_path / "in"), "coffee"]) == [str(tmp_path / "in/x/y.txt")]
 
 
+def test_folders_that_cannot_be_read_are_named(tmp_path, closed):
+    (tmp_path / "a.png").touch()
+    closed(tmp_path / "below")
+    assert [source.name for source in find_sources([str(tmp_path)])] == ["a"]
+    assert passed_over([str(tmp_path)]) == [str(tmp_path / "below")]
+    with pytest.raises(PermissionError):
+        find_sources([str(tmp_path / "below")])
+
+
 def test_find_sources_takes_no_earlier_results_for_inputs(tmp_path):
     files(tmp_path, "a.png", "out/a/restored.png", "out/a/manifest.json", "out/results.json", "cut/b/restored.png")
     (tmp_path / "cut/b/manifest.json").touch()  # of a run that was killed before it wrote results.json

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from posteriori.errors import PosterioriError
 from posteriori.training.data import batch, list_names, load_images, load_whole, split_names
 
 
@@ -111,6 +112,16 @@ def test_what_is_no_file_is_left_out(folder):
     (folder / "00.png").symlink_to("nothing")
     images = load_images(folder, list_names(folder), 16, tolerant=True)
     assert images.damaged == [f"{folder}/00.png cannot be read (No such file or directory)"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder, closed):
+    closed(folder / "below")
+    with pytest.raises(
+        PosterioriError, match=r"below cannot be read \(Permission denied\): make it readable, or remove"
+    ):
+        list_names(folder)
+    closed(folder / ".hidden")
+    assert list_names(folder)
 
 
 def test_a_zip_with_one_damaged_entry_is_read_without_it(folder, tmp_path_factory):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
         if given in BUNDLED or given == STANDARD_INPUT:
             found.append((given, ""))
         elif path.is_dir():
+            next(path.iterdir(), None)  # raises where it cannot be read
             inside = [(str(file), below) for file, below in _walk(path) if is_read(file)]
             if not inside:
                 raise PosterioriError(
@@ -111,9 +112,11 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
 
 
 def passed_over(paths: Sequence[str]) -> list[str]:
-    """The files in the folders among ``paths``, not hidden, that are not read."""
+    """What is in the folders among ``paths``, not hidden, and is not read: other files, and folders that cannot be."""
     folders = [Path(path) for path in paths if path not in BUNDLED and Path(path).is_dir()]
-    return [str(file) for folder in folders for file, _ in _walk(folder) if not is_read(file)]
+    closed = list[str]()
+    walks = [_walk(folder, lambda error: closed.append(error.filename)) for folder in folders]
+    return [str(file) for walk in walks for file, _ in walk if not is_read(file)] + closed
 
 
 def is_read(path: Path) -> bool:
@@ -127,9 +130,12 @@ def stem_of(path: str) -> str:
     return Path(stem).stem if path.lower().endswith(".nii.gz") else stem
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The files in ``folder`` and below, sorted, none hidden, without earlier results; and the folders between."""
-    for root, folders, files in os.walk(folder):
+def _walk(folder: Path, closed: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, str]]:
+    """The files in ``folder`` and below, sorted, none hidden, without earlier results; and the folders between.
+
+    ``closed`` is told of folders that cannot be read.
+    """
+    for root, folders, files in os.walk(folder, onerror=closed):
         if MANIFEST in files or SUMMARY in files:
             folders.clear()
             continue

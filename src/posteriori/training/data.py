@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -47,7 +48,10 @@ def list_names(source: Path) -> list[str]:
     Hidden are also ``._a.jpg`` and ``__MACOSX/``, which a Mac writes beside the pictures.
     """
     if source.is_dir():
-        names = [p.relative_to(source).as_posix() for p in source.rglob("*")]
+        names = []
+        for root, folders, files in os.walk(source, onerror=_refuse):
+            folders[:] = [name for name in folders if not _hidden(name)]
+            names += [Path(root, name).relative_to(source).as_posix() for name in files]
     elif zipfile.is_zipfile(source):
         try:
             with zipfile.ZipFile(source) as archive:
@@ -60,6 +64,11 @@ def list_names(source: Path) -> list[str]:
     if not names:
         raise PosterioriError(f"{source} holds no picture: give one with .png, .jpg, .tif or other pictures")
     return names
+
+
+def _refuse(error: OSError) -> None:
+    """Of a folder that cannot be read, whose pictures a run would lack."""
+    raise PosterioriError(f"{error.filename} cannot be read ({error.strerror}): make it readable, or remove it")
 
 
 def _hidden(name: str) -> bool:
