@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from posteriori.errors import PosterioriError
 
@@ -85,6 +86,12 @@ def cut(pixels: np.ndarray, region: Region, source: object) -> np.ndarray:
             f"{pixels.shape[0]} pixels"
         )
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def centre(x: Tensor, side: int) -> Tensor:
+    """The centre of ``x`` (..., H, W), ``side`` pixels square."""
+    top, left = ((n - side) // 2 for n in x.shape[-2:])
+    return x[..., top : top + side, left : left + side]
 
 
 def noise_left(factor: float) -> float:

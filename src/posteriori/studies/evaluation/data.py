@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from posteriori.errors import PosterioriError
+from posteriori.images.fit import centre
 from posteriori.priors.base import Prior
 from posteriori.rng import generator
 from posteriori.studies.evaluation.result import Request
@@ -57,8 +58,4 @@ def read_data(prior: Prior, request: Request) -> Data:
 
 
 def _centres(images: Dataset, size: int) -> Tensor:
-    cut = []
-    for image in images.pixels:
-        top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
-        cut.append(image[:, top : top + size, left : left + size])
-    return torch.stack(cut)
+    return torch.stack([centre(image, size) for image in images.pixels])

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from posteriori.hub.load import load_prior
 from posteriori.images.files import to_tensor
+from posteriori.images.fit import centre
 from posteriori.images.picture import read_picture
 from posteriori.likelihoods import Gaussian, GaussianNoise
 from posteriori.loop import sample
@@ -43,9 +44,7 @@ def pictures(prior: str, data: Path) -> Tensor:
     with zipfile.ZipFile(data / "photos.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.startswith("imagenet/"))
         for name in names[:: len(names) // 64][:64]:
-            pixels = read_picture(archive.read(name), name).eight_bits
-            top, left = ((side - 128) // 2 for side in pixels.shape[:2])
-            found.append(to_tensor(pixels[top : top + 128, left : left + 128].copy()))
+            found.append(centre(to_tensor(read_picture(archive.read(name), name).eight_bits), 128))
     return torch.cat(found)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from posteriori.images.files import load_image
+from posteriori.images.fit import centre
 from posteriori.images.pixels import from_bytes
 from posteriori.likelihoods import Gaussian
 from posteriori.loop import sample
@@ -49,9 +50,8 @@ def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
 def held_out_photographs(data: Path, rows: slice, size: int) -> Tensor:
     """Centre crops of the photographs that no training saw, ``rows`` of them, (N, 3, size, size) on [-1, 1]."""
     folder = data / "bsds500-train"
-    pictures = [load_image(folder / name) for name in split_names(list_names(folder), "19::20")[1][rows]]
-    corners = [((x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2) for x in pictures]
-    return torch.cat([x[..., i : i + size, j : j + size] for x, (i, j) in zip(pictures, corners, strict=True)])
+    names = split_names(list_names(folder), "19::20")[1][rows]
+    return torch.cat([centre(load_image(folder / name), size) for name in names])
 
 
 def held_out(prior: str, data: Path, rows: slice, size: int) -> Tensor:
