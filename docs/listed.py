@@ -23,12 +23,14 @@ OUTSIDE = re.compile(r"\]\((?:\.\./)+((?:src|benches|training)/[^)#]+\.md)\)")
 EXAMPLES = re.compile(r"^Examples:\s+((?:(?!^#).*\n?)*)", re.MULTILINE)
 #: what readers search for, in lower case and other words than the page's title: the search lists the page first
 SOUGHT = {
+    "checkpoints": ("my own checkpoint", "my own prior", "ffhq"),
     "choosing": ("which sampler", "auto"),
     "concepts/noise": ("0.05", "sigma", "noise level"),
     "diagnosis": ("jpeg", "noise"),
     "extending": ("add an operator", "add a sampler", "my own operator", "my own sampler"),
     "operators": ("mask", "blur"),
     "page": ("web page", "gui"),
+    "tutorials/compare": ("my own pictures", "compare two methods"),
     "tutorials/photograph": ("scratches", "old photo"),
 }
 PACKAGE = Path(posteriori.__file__).parent

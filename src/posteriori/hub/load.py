@@ -45,9 +45,11 @@ def load_prior(
 ) -> Prior:
     """The prior called ``name``, frozen, on ``device``, at its own size.
 
-    ``name`` is an embedded prior, a card, a folder in diffusers' format, a guided-diffusion ``.pt`` whose hash is on a
-    card, or ``org/name`` on the Hugging Face Hub. ``dtype`` is the network's arithmetic: "float32", "bfloat16",
-    "float16", or "auto", the fastest accurate one here. ``device`` is one of torch's, or "auto".
+    ``name`` is one of `posteriori priors list`, a folder in diffusers' format, a guided-diffusion ``.pt`` of that list,
+    or ``org/name`` on the Hugging Face Hub. `posteriori priors convert` makes a folder of any other ``.pt``.
+
+    ``dtype`` is the network's arithmetic: "float32", "bfloat16", "float16", or "auto", the fastest accurate one here.
+    ``device`` is one of torch's, or "auto".
 
     Raises FileNotFoundError if a file is missing, and PosterioriError if its content is not as expected. Both say what
     to do next. Checkpoints are hashed before use and never run code.

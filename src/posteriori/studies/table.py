@@ -22,8 +22,14 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     @property
+    def worded(self) -> set[int]:
+        """The columns of text rather than numbers, which a page aligns on the left."""
+        found = [[cell for cell in cells if cell] for cells in zip(*self.rows, strict=True)]
+        return {i for i, cells in enumerate(found) if all(cell[0].isalpha() for cell in cells)} | self.wordy
+
+    @property
     def wordy(self) -> set[int]:
-        """The columns after the first of text rather than numbers, which a page may break into lines."""
+        """The columns after the first whose cells are long: a page may break them into lines."""
         return {i for i, cells in enumerate(zip(*self.rows, strict=True)) if i and max(map(len, cells)) > 40}
 
     def markdown(self) -> str:

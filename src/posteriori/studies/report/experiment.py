@@ -87,7 +87,7 @@ def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
     bundled = chosen.bundled(campaign.prior.shape[-1])[:n]
     more = n - len(bundled)
     reported = chosen.joined(bundled, samples[scope.tuning : scope.tuning + more])
-    about = ", ".join(bundled.labels) + (f", and {more} samples of the prior itself" if more else "")
+    about = ", ".join(bundled.labels) + (f", and {more} sample{'s' * (more > 1)} of the prior itself" if more else "")
     return Split(samples[: scope.tuning], reported, about), samples
 
 

@@ -46,7 +46,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "unconditional",
-        "Figure 4. A sample of the prior alone: x_t above, its estimate x0hat below, t falling.",
+        "Figure 4. A sample of the prior alone, from noise to a picture: x_t above, its estimate x0hat below.",
         "From noise to a picture in eight steps.",
         partial(plots.with_pdf, partial(panels.unconditional, done)),
     )
@@ -66,7 +66,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     for on in done.tasks:
         yield (
             f"all-{on.task.name}",
-            f"Every method on {on.task.name}.",
+            f"Every method on {on.task.name}, with PSNR and LPIPS to the original.",
             f"All methods on {on.task.label}.",
             partial(plots.with_pdf, partial(panels.compare, done, on, ["sdedit", "scoreald", "dps"])),
         )
@@ -79,7 +79,7 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
     )
     yield (
         "step-length",
-        "The length of the step over t for each scaling, at its best strength.",
+        "The length of the guidance step over t for each scaling, at the strength that tuning found best.",
         "Step lengths over t.",
         partial(curves.lengths, done),
     )
@@ -99,15 +99,15 @@ def _all(done: Reproduction) -> Iterator[tuple[str, str, str, Callable[[Path], P
         title = f"ScoreALD, {on.task.label}, {len(done.tuning)} pictures, {steps} steps"
         yield (
             f"endpoints-{on.task.name}",
-            f"ScoreALD's two endpoints on {on.task.name}.",
+            f"ScoreALD on {on.task.name} by lambda_T and lambda_0, the ends of its schedule. Frame: the highest PSNR.",
             "A heat map of PSNR and LPIPS.",
             partial(plots.save, plots.heat_maps(*on.endpoints, title)),
         )
     yield (
         "t-start",
-        "SDEdit's starting time t*.",
+        "SDEdit by its starting time t*, with 95% intervals over pictures.",
         "PSNR and LPIPS against t*.",
         partial(curves.t_start, done),
     )
-    yield ("fewer-steps", "DPS at fewer steps: quality against network calls and against seconds.",
+    yield ("fewer-steps", "DPS in fewer steps: PSNR and LPIPS against network calls, and against seconds.",
            "Curves of PSNR and LPIPS.", partial(curves.ladder, done))  # fmt: skip

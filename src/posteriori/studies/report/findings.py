@@ -55,10 +55,11 @@ def _magnitudes(done: Reproduction) -> Finding:
         for name in ("|g|", "|r|", "2|r||g|"):
             median = found[name][1]
             early, late = median[t >= 0.9 * T].mean(), median[t <= 0.1 * T].mean()
-            parts.append(f"{name} {early:.3g} early, {late:.3g} late, largest over smallest {_ratio(median):.3g}")
+            size = f"{_three(early)} early, {_three(late)} late, largest over smallest {_three(_ratio(median))}"
+            parts.append(f"{name} {size}")
             if name == "|g|":
                 holds += [_ratio(median) >= 100, early > 10 * late]
-        said.append(f"{on.task.name}: {'; '.join(parts)}")
+        said.append(f"{on.task.name.capitalize()}: {'; '.join(parts)}")
     return Finding(
         "|g_t| varies by orders of magnitude over t, large early and small late, because |r| shrinks (section 5.1).",
         _verdict(*holds),
@@ -67,6 +68,11 @@ def _magnitudes(done: Reproduction) -> Finding:
         + ". g is the gradient of |r|, which does not scale with |r|. The gradient of |r|^2 is 2|r||g|, and shrinks "
         "with |r|.",
     )
+
+
+def _three(value: float) -> str:
+    """Three digits, and thousands as "1,020"."""
+    return f"{float(f'{value:.3g}'):,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
 def _ratio(values: np.ndarray) -> float:
@@ -127,16 +133,17 @@ def _half_the_time(done: Reproduction) -> Finding:
         sdedit, dps = on.methods["sdedit"], on.methods["dps"]
         ratio = seconds(done, sdedit) / seconds(done, dps)
         ratios.append(ratio)
-        said.append(f"{on.task.name} {ratio:.2f} of DPS's time for {sdedit.calls} against {dps.calls} network calls")
+        said.append(f"on {on.task.name} {ratio:.2f} of DPS's time, {sdedit.calls} against {dps.calls} network calls")
     return Finding(
         "SDEdit takes roughly half the time of the gradient-based methods (section 4.4).",
         _verdict(*(0.4 <= ratio <= 0.6 for ratio in ratios)),
-        f"{'; '.join(said)}. SDEdit makes half of the calls, and none with a gradient.",
+        f"SDEdit takes {'; '.join(said)}. It makes half of the calls, and none with a gradient.",
     )
 
 
 def _fewer_steps(done: Reproduction) -> Finding:
     said, holds = [], []
+    claim = "With DDIM, 50 to 100 steps would maintain the quality (section 5.4)."
     for on in done.tasks:
         longest, parts = longest_of(on), []
         for name, rungs in on.ladder.items():
@@ -146,8 +153,10 @@ def _fewer_steps(done: Reproduction) -> Finding:
                     parts.append(f"{name} at {steps} {lost.text(2, '+')} dB")
                     holds.append(lost.mean >= -NEGLIGIBLE)
         said.append(f"on {on.task.name}: {', '.join(parts)}")
+    if not holds:
+        return Finding(claim, "not decided", "Nothing was run in 50 to 100 steps.")
     return Finding(
-        "With DDIM, 50 to 100 steps would maintain the quality (section 5.4).",
-        _verdict(*holds) if holds else "not decided",
+        claim,
+        _verdict(*holds),
         f"PSNR minus that of DPS at {max(done.scope.ladder)} steps, {'; '.join(said)}.",
     )

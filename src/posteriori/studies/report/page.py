@@ -50,6 +50,8 @@ def _lead(done: Reproduction) -> list[str]:
     height, width = prior.prior.shape[1:]
     box, blur = (on.task.label for on in done.tasks)
     return [
+        'The report is "Diffusion Models for Solving Inverse Problems". It compares SDEdit, ScoreALD and DPS. This '
+        "page repeats its experiments, and checks its claims.",
         f"Prior {prior.name} (weights of sha256 {prior.record['sha256'][:16]}) at {width} x {height} pixels, "
         f"{done.scope.steps} steps unless stated otherwise, noise sigma 0.05 on [-1, 1]. Tasks: {box}; {blur}.",
         f"Results are for {len(done.split.reported)} pictures: {done.split.about}. Table 1 uses the presets. Other "
