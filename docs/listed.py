@@ -33,6 +33,7 @@ SOUGHT = {
     "tutorials/compare": ("my own pictures", "compare two methods"),
     "tutorials/photograph": ("scratches", "old photo"),
 }
+REPORT = 'The report is "Diffusion Models for Solving Inverse Problems" ([do its claims hold?](../report.md)).'
 PACKAGE = Path(posteriori.__file__).parent
 FUNCTIONS = ("sample", "load_prior", "load_image", "save_image", "preset", "check", "from_deepinv")
 CLASSES = ("Gaussian", "Gaussian.simulate", "PerPixelNoise", "Poisson", "Poisson.simulate", "Flat", "Each",
@@ -64,13 +65,13 @@ def write(folder: Path) -> None:
             "Fields of samplers",
             "A sampler is a frozen dataclass. Its fields are its hyperparameters, with its paper's values as defaults. "
             "The command line and `pp.preset` use measured values where there are some. "
-            "[Samplers](../samplers.md) says what each needs and costs.",
+            "[Samplers](../samplers.md) has all of them in one table. " + REPORT,
             map(_fields, SAMPLERS),
         ),
         "operators": _page(
             "Fields of operators",
             "An operator maps images (B, C, H, W) on [-1, 1] to measurements. In Python its first argument is `shape`, "
-            "the (C, H, W) of an image. [Operators](../operators.md) shows each on a picture.",
+            "the (C, H, W) of an image. [Operators](../operators.md) shows them on pictures. " + REPORT,
             map(_fields, OPERATORS),
         ),
     }

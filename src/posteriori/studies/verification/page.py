@@ -33,13 +33,12 @@ _PICTURES = (
     "standard deviation 0.5. The operators are a mask, a blur and down-sampling, with noise sigma_y = 0.1 on the "
     "same scale.",
     "Errors: distance is the sliced Wasserstein distance of x - E[x | y], pooled over all pairs. The mean's error is "
-    "relative to the norm of the true mean, that of the covariance to the true one's Frobenius norm. std is the "
-    "samples' standard deviation over the true one, as a mean over pixels. The chi-square is "
+    "relative to the norm of the true mean, that of the covariance to the true one's Frobenius norm. The chi-square is "
     "|y - A x|^2 / sigma_y^2 of a sample, and m is the number of entries of y.",
-    "Intervals and ranks: std, 5% and 95% are quantiles of that ratio over pixels. 50%, 80% and 95% are the coverages "
-    "of the samples' central intervals. least p is the smallest p-value of three tests that ranks are uniform: those "
-    "of the truth's mean, middle pixel and log-likelihood among those of the samples. Below "
-    f"{P_VALUE / 3:.2g} the ranks count as not uniform.",
+    "Spread and ranks: std is the samples' standard deviation over the true one: its mean over pixels, and its 5% and "
+    "95% quantiles. 50%, 80% and 95% are the coverages of the samples' central intervals. least p is the smallest "
+    "p-value of three tests that ranks are uniform: those of the truth's mean, middle pixel and log-likelihood among "
+    f"those of the samples. Below {P_VALUE / 3:.2g} the ranks count as not uniform.",
 )
 
 
