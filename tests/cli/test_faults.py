@@ -76,6 +76,17 @@ def test_a_folder_that_is_no_result_is_never_replaced(command, posteriori, tmp_p
     assert (other / "thesis.txt").read_text() == "mine"
 
 
+def test_a_result_that_is_read_only_is_not_replaced(command, posteriori, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert posteriori(*command, "--out", out).code == 0
+    before, access = contents(out), os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != out / "face" and access(path, mode))
+    assert posteriori(*command, "--out", out).code == 0  # there already
+    said = one_line(posteriori(*command, "--seed", "1", "--overwrite", "--out", out))
+    assert "face is read-only: make it writable to replace it, or give another --out" in said
+    assert contents(out) == before
+
+
 def test_a_plan_that_is_damaged(posteriori, tiny_prior, tmp_path):
     """Of an earlier study in the folder, from which it would go on."""
     for plan in ("[" * 10**5, "[]", '{"batch": "4"}', "{"):

@@ -15,6 +15,7 @@ from posteriori.diagnosis.jpeg import find_jpeg
 from posteriori.errors import MOST, PosterioriError
 from posteriori.files import read_json
 from posteriori.images.picture import read_picture
+from posteriori.jobs.memory import read_size
 from posteriori.jobs.progress import seconds_taken
 from posteriori.operators import Blur
 from posteriori.restore.inputs import Source, size_of
@@ -38,6 +39,12 @@ def test_a_picture_whose_head_raises(tmp_path):
     (tmp_path / "a.avif").write_bytes(saved(COLOURS, "AVIF").replace(b"av01", b"ab01"))
     with chdir(tmp_path), pytest.raises(PosterioriError, match=r"a\.avif is damaged or of an unsupported kind"):
         Look(str(tmp_path), "a.avif", 10**6).do(lambda *_: None)
+
+
+@pytest.mark.parametrize("digits", [300, 1000])
+def test_a_size_of_more_digits_than_a_number_has(digits):
+    with contract():
+        read_size("9" * digits + "T")
 
 
 def test_lines_without_end():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -114,9 +115,10 @@ def peak_memory(device: torch.device) -> int:
 def read_size(text: str) -> int:
     """Bytes of "4GiB", "4G" or "500M"; PosterioriError, one line, for anything else."""
     found = _SIZE.fullmatch(text.strip())
-    if not found or not float(found[1]):
+    size = float(found[1]) * 2.0 ** {"k": 10, "m": 20, "g": 30, "t": 40}[found[2].lower()] if found else 0.0
+    if not 0 < size < math.inf:
         raise PosterioriError(f"--max-memory is {text!r}: give a size like 4G or 500M")
-    return int(float(found[1]) * 2 ** {"k": 10, "m": 20, "g": 30, "t": 40}[found[2].lower()])
+    return int(size)
 
 
 def tile_within(prior: Prior, limit: int, *, gradient: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -93,7 +94,7 @@ def restore(
             batch, begin = kept_room(out, prior, restoration.prior_record["sha256"], restoration.batch, **asked)
             restoration = replace(restoration, batch=batch)
         for source in sources:
-            _refuse_others(out / source.name)
+            _refuse_others(out / source.name, overwrite)
         groups = restoration.groups(sources)
         there, read = ({}, {}) if overwrite else _finished(restoration, groups, out)
         entries.there |= there
@@ -137,13 +138,15 @@ def restore(
         run(jobs, Solve(out, plans[0][0].load if plans else None, say, watch), entries, executor, tell, place=out)
 
 
-def _refuse_others(entry: Path) -> None:
-    """FileExistsError where ``entry`` holds what is not ours to replace: no entry is without its manifest."""
+def _refuse_others(entry: Path, overwrite: bool) -> None:
+    """OSError where ``entry`` holds what is not ours to replace: no entry is without its manifest, nor protected."""
     other = any(entry.iterdir()) if entry.is_dir() else entry.exists()
     if other and not (entry / MANIFEST).is_file():
         raise FileExistsError(
             f"{entry} exists and is no result of posteriori, for it has no {MANIFEST}: give another --out"
         )
+    if overwrite and other and not os.access(entry, os.W_OK):
+        raise PermissionError(f"{entry} is read-only: make it writable to replace it, or give another --out")
 
 
 def _finished(
