@@ -108,7 +108,8 @@ def sweep(
         run.do([Item("sweep", point.run) for point in points], by_hash(chosen))
         found = measured(points, run.runs)
         write_csv(rows(axes, found), out / "sweep.csv")
-        title = f"{sampler}, {format_spec(built)}, noise {noise}, {run.name}, {len(chosen)} pictures x {seeds}"
+        ran = f"{len(chosen)} picture{'s' * (len(chosen) > 1)}, {seeds} seed{'s' * (seeds > 1)} each"
+        title = f"{sampler}, {format_spec(built)}, noise {noise}, {run.name}\n{ran}"
         first, *second = axes
         drawn = plots.heat_maps((first, second[0]), found, title) if second else plots.curves(first, found, title)
         plots.save(drawn, out / "sweep")
