@@ -39,6 +39,7 @@ from posteriori.settings import choosing
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler
 from posteriori.studies.guide.heldout import held_out
+from posteriori.studies.page import enumerated
 from posteriori.studies.tasks import SIGMA_Y
 
 PRIOR = "faces-64"
@@ -108,8 +109,7 @@ def fewer() -> str:
 
 def left_out() -> str:
     """LEFT_OUT in words."""
-    *names, last = (cls.__name__ for cls in LEFT_OUT)
-    return f"{', '.join(names)} and {last}"
+    return enumerated(cls.__name__ for cls in LEFT_OUT)
 
 
 def filled(text: str) -> str:

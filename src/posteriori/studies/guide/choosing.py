@@ -300,8 +300,7 @@ Candidates ran on held-out pictures for each prior, operator and noise, with one
 fewest network calls within {fidelity} dB of the best PSNR, or within {looks:.0%} of the best LPIPS, is chosen. Ties are
 broken by the residual nearest to 1. The tables report the chosen settings on other pictures not used for choosing,
 with 95% bootstrap intervals over pictures. The number after a sampler is that of its steps, each of them one network
-call. `less the best` is the difference to the candidate that had the best PSNR on
-the choosing pictures.
+call. `less the best` is the difference to the candidate that had the best PSNR on the choosing pictures.
 
 The classical column is total variation, non-local means, Wiener's filter or Telea's inpainting, by operator. It is
 tuned for each picture with the truth known (`studies/guide/classical.py`). The column y is the measurement itself,

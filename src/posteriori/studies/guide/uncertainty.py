@@ -18,7 +18,7 @@ from posteriori.files import atomic_path
 from posteriori.metrics import t_quantile
 from posteriori.metrics.intervals import Estimate
 from posteriori.sampler import Sampler
-from posteriori.samplers import DPIR, DPS, DiffPIR
+from posteriori.samplers import DPS, DiffPIR
 from posteriori.studies.guide.cells import (
     EDGES,
     LEVEL,
@@ -94,7 +94,7 @@ def reported(cls: type[Sampler]) -> tuple[int, int]:
 def main() -> None:
     parser = arguments(__doc__)
     asked = parser.parse_args()
-    pairs = [(task, cls) for task in TASKS for cls in METHODS if cls is not DPIR]
+    pairs = [(task, cls) for task in TASKS for cls in METHODS if not cls.point]
     cells = [planned(task, cls, STEPS, faces) for task, cls in pairs for faces in (TUNING, reported(cls))]
     again = [planned(task, cls, MORE, FIRST) for task in TASKS for cls in AGAIN]
     do([*cells, *again], asked.data, asked.out, asked.jobs)
@@ -252,11 +252,10 @@ value is inside. This page reports it for every sampler.
 
 **Setting.** The prior is {prior}, with noise of sigma 0.05, on {reported} held-out faces that were not used for tuning.
 Each sampler draws {n} samples in {steps} steps, with the settings of `presets.toml`. To save time, some inner steps are
-reduced ({fewer}), and samplers that make several calls or
-gradients a step run on half of the faces. {left_out}, which make 5 to 20, were not measured. DPIR is a point estimate
-without intervals. TDS and MCGDiff draw the
-{n} samples together, as {n} particles. That is far too few for pictures: most are copies of one particle, and their
-intervals are nearly empty.
+reduced ({fewer}), and samplers that make several calls or gradients a step run on half of the faces. {left_out}, which
+make 5 to 20, were not measured. DPIR is a point estimate without intervals. TDS and MCGDiff draw the {n} samples
+together, as {n} particles. That is far too few for pictures: most are copies of one particle, and their intervals are
+nearly empty.
 
 The coverage combines the errors of sampler and prior. Exact posterior samples under an imperfect prior would miss too.
 [Verification](verification.md) measures the samplers' errors alone.

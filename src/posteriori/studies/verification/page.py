@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from posteriori.studies.page import Page, Section, write_page
+from posteriori.studies.page import Page, Section, enumerated, write_page
 from posteriori.studies.table import write_csv
 from posteriori.studies.verification import tables
 from posteriori.studies.verification.cells import SETS
@@ -60,19 +60,13 @@ def _lead(scope: Scope) -> list[str]:
         f"if every statistic lies within {LIMIT:g} standard errors of the floor, where the standard error is the "
         "scatter of exact samples. Otherwise it is biased. Stars mark the statistics beyond that limit, and the "
         "verdict names the most frequent errors. More samples would reveal smaller biases.",
-        f"Methods run in {_listed(scope.steps)} steps on the schedule of linear betas with 1,000 levels. The grids "
-        f"have {_listed(scope.dimensions)} dimensions. Fields that differ from a sampler's defaults are in "
+        f"Methods run in {enumerated(scope.steps)} steps on the schedule of linear betas with 1,000 levels. The grids "
+        f"have {enumerated(scope.dimensions)} dimensions. Fields that differ from a sampler's defaults are in "
         "studies/verification/settings.toml. They were chosen on other seeds than those reported. verification.csv "
         "lists every sampler with all its fields, every p-value, and verdicts by problem. The samples of TDS and "
         "MCGDiff are the particles of one run. They repeat and err together; the floor's samples are independent.",
         *([f"Not run: {'; '.join(scope.left_out)}."] if scope.left_out else []),
     ]
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    """ "8, 80 and 800"."""
-    *others, last = map(str, numbers)
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _sections(rows: Sequence[Row], scope: Scope, seed: int, out: Path) -> list[Section]:
