@@ -22,21 +22,24 @@ def blobs(n=24, size=16):
     return Dataset([str(i) for i in range(n)], pixels.contiguous())
 
 
-def test_training_lowers_the_loss():
-    trainer = Trainer(TrainConfig.from_json(TINY.to_json() | {"images": 480}), blobs())
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_training_lowers_the_loss(optimiser):
+    trainer = Trainer(TrainConfig.from_json(TINY.to_json() | {"images": 480, "optimiser": optimiser}), blobs())
     losses = [trainer.advance().loss for _ in range(60)]
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
-    whole = Trainer(TINY, blobs())
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_interrupted_and_resumed_equals_uninterrupted(optimiser, tmp_path):
+    config = TrainConfig.from_json(TINY.to_json() | {"optimiser": optimiser})
+    whole = Trainer(config, blobs())
     losses = [whole.advance().loss for _ in range(8)]
-    first = Trainer(TINY, blobs())
+    first = Trainer(config, blobs())
     for _ in range(3):
         first.advance()
     first.save(tmp_path / "checkpoint.pt")
     torch.manual_seed(123)  # the state of the global generator must not matter
-    second = Trainer(TINY, blobs())
+    second = Trainer(config, blobs())
     second.load(tmp_path / "checkpoint.pt")
     assert [second.advance().loss for _ in range(5)] == losses[3:]
     for part in ("net", "ema"):

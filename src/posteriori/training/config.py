@@ -24,10 +24,10 @@ class TrainConfig:
 
     ``channels`` are the U-Net's, one for each resolution; ``patch`` x ``patch`` pixels of its input are folded into
     channels. ``images`` counts the images seen in total. The learning rate rises over ``warmup`` steps, stays, and
-    falls linearly to zero over the last ``cooldown`` fraction. ``weighting`` of the loss is on the predicted quantity:
-    see ``loop.loss_weight``. ``times``, ``min_sigma`` and ``max_sigma``: see ``loop.draw_times``. ``crop`` and
-    ``min_crop``: see ``data.batch``. The run starts from the weights of the prior ``start``. A step's time on a CPU
-    rises with ``norm_groups``.
+    falls linearly to zero over the last ``cooldown`` fraction. ``optimiser``: see ``optimiser.Muon``. ``weighting`` of
+    the loss is on the predicted quantity: see ``loop.loss_weight``. ``times``, ``min_sigma`` and ``max_sigma``: see
+    ``loop.draw_times``. ``crop`` and ``min_crop``: see ``data.batch``. The run starts from the weights of the prior
+    ``start``. A step's time on a CPU rises with ``norm_groups``.
     """
 
     # a new field's default must do what runs did before it, so that their checkpoints can be resumed
@@ -46,6 +46,7 @@ class TrainConfig:
     max_sigma: Annotated[float | None, Gt(0)] = None
     images: Annotated[int, Ge(1)] = 160_000
     batch_size: Positive = 32
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: Annotated[float, Gt(0)] = 4e-4
     weight_decay: Annotated[float, Ge(0)] = 0.0
     warmup: Annotated[int, Ge(0)] = 200

@@ -25,6 +25,7 @@ from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
 from posteriori.training.data import Dataset, batch
 from posteriori.training.distributed import ALONE, Ranks
+from posteriori.training.optimiser import build_optimiser
 
 
 def build_network(config: TrainConfig) -> PixelUNet:
@@ -152,9 +153,7 @@ class Trainer:
             self._start_from(config.start)
         self.ema = build_network(config).to(self.device).requires_grad_(False)
         self.ema.load_state_dict(self.net.state_dict())
-        self.optimiser = torch.optim.AdamW(
-            self.net.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimiser = build_optimiser(self.net, config)
         self.forward = torch.compile(self.net) if compile else self.net
         self.step = 0
         self.recent: list[TrainStep] = []
