@@ -1,6 +1,9 @@
 """Priors as folders: what is written is what diffusers loads, and comes back the same."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from safetensors.torch import load, load_file, save_file
 from posteriori.hub.contents import read_folder
 from posteriori.hub.folder import load_folder, save_folder
 from posteriori.hub.scheduler import schedule_from_config
-from posteriori.hub.stored import STEM, WEIGHTS
+from posteriori.hub.stored import STEM, WEIGHTS, read_weights
 from posteriori.likelihoods import Flat
 from posteriori.loop import sample
 from posteriori.priors.unet import PixelUNet
@@ -168,6 +171,20 @@ def test_broken_folders_say_what_is_wrong(tmp_path):
     (path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         load_folder(path)
+
+
+def test_weights_that_may_not_be_read_are_not_called_missing(monkeypatch, tmp_path):
+    weights = tmp_path / WEIGHTS
+    save_file({"w": torch.zeros(1)}, weights)
+
+    def closed(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", closed)  # as the superuser may read everything
+    with pytest.raises(
+        PermissionError, match=r"safetensors cannot be read \(Permission denied\): change its permissions"
+    ):
+        read_weights((weights,))
 
 
 @pytest.fixture

@@ -53,14 +53,20 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 def read_weights(files: tuple[Path, ...]) -> dict[str, Tensor]:
-    """The tensors in ``files``, by name. No code in a pickle runs. PosterioriError if a file is damaged."""
+    """The tensors in ``files``, by name. No code in a pickle runs.
+
+    PosterioriError if a file is damaged, PermissionError if it may not be read.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     state: dict[str, Tensor] = {}
     for file in files:
         try:
+            file.open("rb").close()  # safetensors says of a file that may not be read that there is none
             state |= named_tensors(unpickled(file), file) if file.suffix == ".bin" else load_file(file)
+        except PermissionError as error:
+            raise PermissionError(f"{file} cannot be read ({error.strerror}): change its permissions") from None
         except (SafetensorError, OSError, RuntimeError, OverflowError) as error:
             raise PosterioriError(f"{file} cannot be loaded ({first_line(error)}): get it again") from None
     return state
