@@ -88,6 +88,7 @@ def sweep(
     from posteriori.studies.pictures import bundled, by_hash, held_out
     from posteriori.studies.sweep import grid, measured, read_axis, rows
     from posteriori.studies.table import write_csv
+    from posteriori.studies.wording import counted
 
     check_holdout(images, holdout)
     axes = [read_axis(text) for text in vary]
@@ -108,7 +109,7 @@ def sweep(
         run.do([Item("sweep", point.run) for point in points], by_hash(chosen))
         found = measured(points, run.runs)
         write_csv(rows(axes, found), out / "sweep.csv")
-        ran = f"{len(chosen)} picture{'s' * (len(chosen) > 1)}, {seeds} seed{'s' * (seeds > 1)} each"
+        ran = f"{counted(len(chosen), 'picture')}, {counted(seeds, 'seed')} each"
         title = f"{sampler}, {format_spec(built)}, noise {noise}, {run.name}\n{ran}"
         first, *second = axes
         drawn = plots.heat_maps((first, second[0]), found, title) if second else plots.curves(first, found, title)

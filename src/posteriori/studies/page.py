@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -51,12 +51,6 @@ class Page:
     lead: Sequence[str]
     command: str
     sections: Sequence[Section]
-
-
-def enumerated(things: Iterable[object]) -> str:
-    """ "8, 80 and 800"."""
-    *others, last = map(str, things)
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def fill_marks(page: Path, parts: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from posteriori.studies.bench.plan import Plan
 from posteriori.studies.bench.steps import OURS, Memory, Same, Steps
 from posteriori.studies.guide.cells import filled
 from posteriori.studies.table import Table
+from posteriori.studies.wording import counted
 
 Read = Callable[[Job], dict[str, Any] | None]
 #: the loop that the others are compared with, if it was timed
@@ -29,7 +30,7 @@ def step_tables(planned: Plan, read: Read) -> list[str]:
     base = FIRST if FIRST in names else f"{OURS} float32"
     columns = ["code"]
     for n in steps:
-        columns += [f"seconds, {n} thread{'s' * (n > 1)}", f"relative to {base}"]
+        columns += [f"seconds, {counted(n, 'thread')}", f"relative to {base}"]
     columns += ["spread", "network error", "memory (MiB)", "without the network (MiB)"]
     rows = [
         _row(name, base, [found for _, found in steps.values()], same.get(name), memory.get(name)) for name in names
@@ -64,8 +65,8 @@ def _says(steps: dict[int, tuple[Steps, dict[str, Any]]], memory: dict[str, dict
     if FIRST not in next(iter(steps.values()))[1]["seconds"]:
         return []
     ratios = [
-        f"{f['seconds'][own] / f['seconds'][FIRST]:.2f} times as long as the official code in float32 on {n} "
-        f"thread{'s' * (n > 1)}"
+        f"{f['seconds'][own] / f['seconds'][FIRST]:.2f} times as long as the official code in float32 on "
+        f"{counted(n, 'thread')}"
         for n, (_, f) in steps.items()
     ]
     text = f"In bfloat16 a step takes {', '.join(ratios)}"

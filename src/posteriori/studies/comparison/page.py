@@ -25,6 +25,7 @@ from posteriori.studies.comparison.statistics import (
 )
 from posteriori.studies.page import Page, Plot, Section, write_page
 from posteriori.studies.table import Table, write_csv
+from posteriori.studies.wording import counted
 
 PAGE, TEXT, METHODS, PAIRS, LATEX = "index.html", "compare.md", "methods.csv", "differences.csv", "compare.tex"
 NAMES = {
@@ -94,7 +95,7 @@ def _section(task: Task, metric: str, pairs: Sequence[Difference], out: Path) ->
     rows = [_row(own, top, metric, placed[own.label].text(2), _found(pairs, task, top, own)) for own in order]
     columns = ("method", NAMES[metric], f"difference to {top.label}", "rank", "calls", "diverged")
     title = task.name if task.operator else task.name.capitalize()
-    return Section(title, tables=[Table(f"{of}; {n} picture{'s' * (n > 1)}", note, columns, rows)], pictures=figures)
+    return Section(title, tables=[Table(f"{of}; {counted(n, 'picture')}", note, columns, rows)], pictures=figures)
 
 
 def _found(pairs: Sequence[Difference], task: Task, first: Measured, second: Measured) -> tuple[Difference, int] | None:

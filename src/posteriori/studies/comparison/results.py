@@ -15,6 +15,7 @@ from posteriori.errors import PosterioriError
 from posteriori.files import first_line
 from posteriori.jobs.store import Files
 from posteriori.studies.suite.parquet import RESULTS, need_parquet
+from posteriori.studies.wording import counted
 
 #: the metrics that methods are compared by, and whether more of it is better
 METRICS = {"psnr": True, "ssim": True, "lpips": False, "lpips_vgg": False, "hole": True}
@@ -93,7 +94,7 @@ def read(places: Sequence[str], metric: str) -> Results:
             notes.append(f"{task} is left out: its methods have no picture in common, or it has only one method.")
             continue
         if more := len(set.union(*of)) - len(pictures):
-            notes.append(f"{task}: {more} picture{'s' * (more > 1)} left out that not every method restored.")
+            notes.append(f"{task}: {counted(more, 'picture')} left out that not every method restored.")
         measured = tuple(
             Measured(label, method, source, own.calls, np.array([np.mean(own.values[key]) for key in pictures]))
             for label, ((source, method), own) in zip(_labels(list(methods)), methods.items(), strict=True)

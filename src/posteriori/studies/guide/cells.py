@@ -39,8 +39,8 @@ from posteriori.settings import choosing
 from posteriori.settings.presets import resolve
 from posteriori.settings.text import format_spec, parse_operator, parse_sampler
 from posteriori.studies.guide.heldout import held_out
-from posteriori.studies.page import enumerated
 from posteriori.studies.tasks import SIGMA_Y
+from posteriori.studies.wording import enumerated
 
 PRIOR = "faces-64"
 #: the operators as the pages name them, all with noise of SIGMA_Y

@@ -24,6 +24,7 @@ from posteriori.studies.report import plan
 from posteriori.studies.report.plan import Scope, Variant
 from posteriori.studies.sweep import Axis, Measured, Point, grid, measured
 from posteriori.studies.tasks import SIGMA_Y, Task, tasks
+from posteriori.studies.wording import counted
 
 #: steps and number of the prior's own samples, which the Gaussian is fitted to if no training set is given
 _SAMPLE_STEPS, _SAMPLES = 100, 32
@@ -87,7 +88,7 @@ def choose(campaign: Campaign, scope: Scope) -> tuple[Split, Pictures]:
     bundled = chosen.bundled(campaign.prior.shape[-1])[:n]
     more = n - len(bundled)
     reported = chosen.joined(bundled, samples[scope.tuning : scope.tuning + more])
-    about = ", ".join(bundled.labels) + (f", and {more} sample{'s' * (more > 1)} of the prior itself" if more else "")
+    about = ", ".join(bundled.labels) + (f", and {counted(more, 'sample')} of the prior itself" if more else "")
     return Split(samples[: scope.tuning], reported, about), samples
 
 

@@ -14,6 +14,7 @@ from posteriori.studies.report.experiment import Reproduction
 from posteriori.studies.report.figures import draw
 from posteriori.studies.report.findings import findings
 from posteriori.studies.table import Table, write_csv
+from posteriori.studies.wording import counted
 
 PAGE, TEXT = "index.html", "report.md"
 TITLE = "The report, repeated"
@@ -57,7 +58,7 @@ def _lead(done: Reproduction) -> list[str]:
         f"Results are for {len(done.split.reported)} pictures: {done.split.about}. Table 1 uses the presets. Other "
         f"settings were tuned here on {len(done.tuning)} other pictures "
         f"({tuning}{', ...' if len(done.tuning) > 8 else ''}). Intervals are 95% bootstrap intervals over pictures, "
-        f"with {len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each. The pictures shown are the first ones, not "
+        f"with {counted(len(done.seeds), 'seed')} each. The pictures shown are the first ones, not "
         "selected.",
     ]
 

@@ -13,6 +13,7 @@ from posteriori.studies.report.plan import LABELS
 from posteriori.studies.sweep import Measured
 from posteriori.studies.table import Table
 from posteriori.studies.tasks import T_DENOISE
+from posteriori.studies.wording import counted
 
 #: the report's table 1: PSNR (dB) and LPIPS by task and method, FFHQ-256, one image
 PUBLISHED = {
@@ -46,7 +47,7 @@ def table_1(done: Reproduction) -> tuple[Rows, Table]:
         )
     n, size = metrics["psnr"].n, done.campaign.prior.shape[-1]
     note = (
-        f"Mean over {n} pictures ({len(done.seeds)} seed{'s' * (len(done.seeds) > 1)} each) and its 95% bootstrap "
+        f"Mean over {n} pictures ({counted(len(done.seeds), 'seed')} each) and its 95% bootstrap "
         f"interval. Samplers take {done.scope.steps} of {done.campaign.prior.schedule.end} steps; the single pass is "
         f"at t = {T_DENOISE}. LPIPS is with AlexNet at {size} pixels, and not comparable with other sizes. The last "
         "column has the report's figures: FFHQ-256, 1000 steps, one image, no interval."

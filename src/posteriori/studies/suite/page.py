@@ -15,6 +15,7 @@ from posteriori.studies.suite.run import METRICS, Row, best
 from posteriori.studies.suite.shelf import Shelf
 from posteriori.studies.suite.suite import Published, Suite, Task
 from posteriori.studies.table import Table, write_csv
+from posteriori.studies.wording import counted
 
 PAGE, TEXT, CSV, FAILURES = "index.html", "bench.md", "bench.csv", "failures.csv"
 
@@ -98,8 +99,8 @@ def _theirs(row: Published) -> tuple[str, ...]:
 def _lead(suite: Suite, rows: Sequence[Row], prior: str) -> list[str]:
     pictures = len(rows[0].cell.run.images) if rows else 0
     lead = [
-        f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, with {suite.seeds} "
-        f"seed{'s' * (suite.seeds > 1)} each.",
+        f"{suite.about} Measured here with the prior {prior} on {pictures} pictures, with "
+        f"{counted(suite.seeds, 'seed')} each.",
         "PSNR, SSIM and LPIPS (AlexNet; VGG with --lpips vgg) are of samples, not of their mean. The residual "
         "|y - A x| / (sigma sqrt m) is about 1 for the truth. Calls are network calls per picture.",
     ]

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from posteriori.studies.page import Page, Section, enumerated, write_page
+from posteriori.studies.page import Page, Section, write_page
 from posteriori.studies.table import write_csv
 from posteriori.studies.verification import tables
 from posteriori.studies.verification.cells import SETS
 from posteriori.studies.verification.figures import draw
 from posteriori.studies.verification.plan import Scope
 from posteriori.studies.verification.results import LIMIT, P_VALUE, Row
+from posteriori.studies.wording import enumerated
 
 PAGE, TEXT, FOLDER = "index.html", "verification.md", "verification"
 TITLE = "How far are samples from known posteriors?"
