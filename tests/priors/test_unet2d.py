@@ -5,13 +5,14 @@ import random
 
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors.torch import load_file
 
 from posteriori.hub.convert import unet_config
 from posteriori.hub.load import EMBEDDED, embedded
 from posteriori.hub.stored import WEIGHTS
-from posteriori.priors.unet2d import DEFAULTS, UNet2D, is_known
+from posteriori.priors.unet2d import DEFAULTS, UNet2D, attended, is_known
 
 
 def both(config, state=None):
@@ -125,3 +126,28 @@ def test_the_networks_of_guided_diffusion_are_known(adm_small):
 def test_what_is_not_known_is_left_to_diffusers(change):
     assert is_known({})
     assert not is_known(change)
+
+
+def test_attention_of_a_training_step_is_torchs_up_to_rounding():
+    generator = torch.Generator().manual_seed(0)
+    *given, g = torch.randn(4, 2, 3, 64, 32, generator=generator, dtype=torch.bfloat16)
+
+    def value_and_gradients(f, dtype):
+        qkv = [x.to(dtype).requires_grad_() for x in given]
+        y = f(*qkv)
+        return y.detach(), *torch.autograd.grad(y, qkv, g.to(dtype))
+
+    exact = value_and_gradients(F.scaled_dot_product_attention, torch.float64)
+    for dtype, limit in ((torch.float64, 1e-14), (torch.bfloat16, 0.01)):  # rounding once gives 1.7e-3
+        for found, expected in zip(value_and_gradients(attended, dtype), exact, strict=True):
+            assert (found.double() - expected).norm() < limit * expected.norm()
+
+
+def test_it_trains_in_bfloat16_as_it_runs():
+    config = json.loads((EMBEDDED / "faces-64" / "config.json").read_text())
+    net = UNet2D(config)
+    net.load_state_dict({k: _random(k, v) for k, v in net.state_dict().items()})
+    x = torch.randn(1, config["in_channels"], 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        trains, runs = (net.train(mode)(x, torch.tensor([300.0]))[0] for mode in (True, False))
+    assert 0 < (trains - runs).norm() < 0.03 * runs.norm()

@@ -212,6 +212,7 @@ def test_learning_rate_warms_up_stays_and_cools_down():
     [
         ({"size": 30}, "multiples of"),
         ({"channels": [10]}, "norm_groups"),
+        ({"channels": [7], "norm_groups": 7}, "channels start with 7: give an even number"),
         ({"images": 0}, "images is 0"),
         ({"min_crop": 0.0}, "min_crop"),
         ({"min_sigma": 0.5, "max_sigma": 0.5}, "max_sigma 0.5 is not above min_sigma 0.5"),

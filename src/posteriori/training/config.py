@@ -66,6 +66,8 @@ class TrainConfig:
             raise PosterioriError(f"channels are {self.channels!r}: give a list of 1 to 16 whole numbers")
         if not all(type(c) is int and 0 < c <= 2**16 for c in self.channels):
             raise PosterioriError(f"channels are {list(self.channels)}: give whole numbers from 1 up to {2**16}")
+        if self.channels[0] % 2:
+            raise PosterioriError(f"channels start with {self.channels[0]}: give an even number, for sines and cosines")
         if self.max_sigma is not None and self.max_sigma <= self.min_sigma:
             raise PosterioriError(
                 f"max_sigma {self.max_sigma} is not above min_sigma {self.min_sigma}: give a larger one"

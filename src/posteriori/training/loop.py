@@ -20,6 +20,7 @@ from posteriori.hub.stored import unpickled
 from posteriori.jobs.faults import out_of_memory
 from posteriori.jobs.store import Files
 from posteriori.priors.unet import PixelUNet, UNetPrior
+from posteriori.priors.unet2d import UNet2D
 from posteriori.rng import generator
 from posteriori.schedule import VPSchedule, cosine_betas, linear_betas
 from posteriori.training.config import TrainConfig
@@ -29,10 +30,7 @@ from posteriori.training.optimiser import build_optimiser
 
 
 def build_network(config: TrainConfig) -> PixelUNet:
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
-    # nothing in it depends on the mode, but in training mode diffusers copies to NCHW in every block
-    net = PixelUNet(UNet2DModel(**config.unet_config()), config.patch).eval()
+    net = PixelUNet(UNet2D(config.unet_config()), config.patch)
     return net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
 
