@@ -20,7 +20,7 @@ Positive = Annotated[int, Ge(1), Le(2**20)]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A diffusion prior's training run. The defaults give the ``faces-64`` recipe.
+    """A diffusion prior's training run. The defaults are those of ``faces-64``.
 
     ``channels`` are the U-Net's, one for each resolution; ``patch`` x ``patch`` pixels of its input are folded into
     channels. ``images`` counts the images seen in total. The learning rate rises over ``warmup`` steps, stays, and
@@ -34,28 +34,28 @@ class TrainConfig:
 
     size: Positive = 64
     patch: Annotated[int, Ge(1), Le(64)] = 2
-    channels: tuple[int, ...] = (96, 128, 192)
+    channels: tuple[int, ...] = (128, 128, 192)
     blocks: Annotated[int, Ge(1), Le(64)] = 1
     attention: bool = True
-    norm_groups: Positive = 16
+    norm_groups: Positive = 8
     schedule: Literal["linear", "cosine"] = "linear"
-    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
     weighting: Weighting = "constant"
-    times: Times = "uniform"
+    times: Times = "mixed"
     min_sigma: Annotated[float, Ge(0), Le(10)] = 0.0
     max_sigma: Annotated[float | None, Gt(0)] = None
     images: Annotated[int, Ge(1)] = 160_000
-    batch_size: Positive = 32
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    learning_rate: Annotated[float, Gt(0)] = 4e-4
+    batch_size: Positive = 64
+    optimiser: Literal["adamw", "muon"] = "muon"
+    learning_rate: Annotated[float, Gt(0)] = 3e-3
     weight_decay: Annotated[float, Ge(0)] = 0.0
-    warmup: Annotated[int, Ge(0)] = 200
-    cooldown: Annotated[float, Ge(0), Le(1)] = 0.2
-    clip_norm: Annotated[float, Gt(0)] = 1.0
-    ema: Annotated[float, Ge(0), Le(1)] = 0.9995
+    warmup: Annotated[int, Ge(0)] = 100
+    cooldown: Annotated[float, Ge(0), Le(1)] = 0.9
+    clip_norm: Annotated[float, Gt(0)] = 0.5
+    ema: Annotated[float, Ge(0), Le(1)] = 0.999
     crop: Crop = "centre"
     min_crop: Annotated[float, Gt(0), Le(1)] = 0.9
-    colour: Annotated[float, Ge(0)] = 0.05
+    colour: Annotated[float, Ge(0)] = 0.0
     holdout: str = "52::53"
     start: str | None = None
     seed: Annotated[int, Ge(0)] = 0
