@@ -3,9 +3,8 @@
 DATA holds ``faces-real-128.zip`` (CelebA, LFW), ``ffhq-64.zip`` and ``faces-128.zip`` (synthetic). Held out are every
 53rd synthetic face, every 40th name of CelebA and FFHQ, and every 40th person of LFW. The first 16 of each but LFW are
 called ``zz-...``, so that ``"holdout": "-46:"`` is them (FFHQ has 14); the others are left out.
-An epoch has each CelebA and synthetic face once, a third of LFW, and FFHQ six times; with ``--late``, for the end of
-training, a quarter of CelebA, no LFW, half of the synthetic ones, and FFHQ six times. ``--without ffhq`` is for
-128 pixels, which FFHQ's 64 would blur; ``"holdout": "-32:"`` then.
+An epoch has each CelebA and synthetic face once, a third of LFW, and FFHQ six times. ``--without ffhq`` is for 128
+pixels, which FFHQ's 64 would blur; ``"holdout": "-32:"`` then.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from posteriori.training.data import list_names, split_names
 
 #: of every source: the archive, the folder in it, the slice of names that is held out, and the share of an epoch
 SOURCES = (
-    ("celeba", "faces-real-128.zip", "celeba/", "39::40", 1, 1 / 4),
-    ("lfw", "faces-real-128.zip", "lfw/", "39::40", 1 / 3, 0),
-    ("ffhq", "ffhq-64.zip", "", "39::40", 6, 6),
-    ("synthetic", "faces-128.zip", "", "52::53", 1, 1 / 2),
+    ("celeba", "faces-real-128.zip", "celeba/", "39::40", 1),
+    ("lfw", "faces-real-128.zip", "lfw/", "39::40", 1 / 3),
+    ("ffhq", "ffhq-64.zip", "", "39::40", 6),
+    ("synthetic", "faces-128.zip", "", "52::53", 1),
 )
 
 
@@ -43,15 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--late", action="store_true", help="the mixture for the end of training")
     parser.add_argument("--without", nargs="*", default=[], choices=[source for source, *_ in SOURCES])
     args = parser.parse_args()
 
     with atomic_path(args.out) as path, zipfile.ZipFile(path, "w") as out:
-        for source, archive, folder, holdout, early, late in SOURCES:
+        for source, archive, folder, holdout, share in SOURCES:
             if source in args.without:
                 continue
-            share = late if args.late else early
             names = [name for name in list_names(args.data / archive) if name.startswith(folder)]
             training, held_out = split(source, names, holdout)
             count = round(share * len(training))
