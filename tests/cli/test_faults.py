@@ -227,7 +227,15 @@ def test_training_that_is_stopped_says_so_by_its_exit_code(posteriori, face, tmp
     from posteriori.training import run
 
     advance = run.Trainer.advance
-    config = {"size": 8, "channels": [8], "norm_groups": 8, "attention": False, "batch_size": 4, "holdout": "1::2"}
+    config = {
+        "size": 8,
+        "channels": [8],
+        "norm_groups": 8,
+        "attention": False,
+        "batch_size": 4,
+        "optimiser": "adamw",
+        "holdout": "1::2",
+    }
     (tmp_path / "config.json").write_text(json.dumps(config | {"images": 12}))
     command = ("train", face.parent, "--config", tmp_path / "config.json", "--out", tmp_path / "out")
 

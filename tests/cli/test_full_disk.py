@@ -172,7 +172,15 @@ def commands(tmp_path, tiny_prior, face, posteriori, monkeypatch):
     pictures.mkdir()
     for i in range(4):
         save_image(load_image("astronaut", size=32 + i), pictures / f"{i}.png")
-    config = {"size": 8, "channels": [8, 16], "norm_groups": 8, "images": 8, "batch_size": 4, "holdout": "::4"}
+    config = {
+        "size": 8,
+        "channels": [8, 16],
+        "norm_groups": 8,
+        "images": 8,
+        "batch_size": 4,
+        "optimiser": "adamw",
+        "holdout": "::4",
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     suite = tmp_path / "mine.toml"
     suite.write_text(SUITE)

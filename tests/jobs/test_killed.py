@@ -16,7 +16,15 @@ from tests.jobs import commands
 from posteriori.files import TEMPORARY
 
 BLUR = ("--operator", "gaussian-blur(sigma=1.0)")
-TRAINING = {"size": 16, "channels": [16], "attention": False, "norm_groups": 8, "images": 32, "batch_size": 4}
+TRAINING = {
+    "size": 16,
+    "channels": [16],
+    "attention": False,
+    "norm_groups": 8,
+    "images": 32,
+    "batch_size": 4,
+    "optimiser": "adamw",
+}
 #: what says when, how fast and in how much memory
 TIMES = re.compile(r'"(peak_memory_bytes|time|pid|seconds)": \S+')
 

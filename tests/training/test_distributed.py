@@ -24,6 +24,7 @@ TINY = TrainConfig(
     channels=(16,),
     attention=False,
     norm_groups=8,
+    optimiser="adamw",  # of every torch
     images=4 * STEPS,
     batch_size=4,
     warmup=2,

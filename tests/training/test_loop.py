@@ -9,7 +9,9 @@ from posteriori.training.config import TrainConfig
 from posteriori.training.data import Dataset
 from posteriori.training.loop import DamagedCheckpoint, Trainer, draw_times, learning_rate, loss_weight, previous
 
-TINY = TrainConfig(size=16, channels=(16, 32), norm_groups=8, images=80, batch_size=8, warmup=2, learning_rate=2e-3)
+TINY = TrainConfig(
+    size=16, channels=(16, 32), norm_groups=8, images=80, batch_size=8, warmup=2, optimiser="adamw", learning_rate=2e-3
+)
 
 with_each_optimiser = pytest.mark.parametrize("optimiser", ["adamw"] + ["muon"] * hasattr(torch.optim, "Muon"))
 

@@ -17,6 +17,7 @@ TINY = {
     "channels": [16],
     "attention": False,
     "norm_groups": 8,
+    "optimiser": "adamw",  # of every torch
     "images": 400,
     "batch_size": 4,
     "holdout": "3::10",
