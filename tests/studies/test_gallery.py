@@ -1,6 +1,7 @@
 """How the gallery's pictures are degraded."""
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -10,7 +11,16 @@ from posteriori.images.files import load_image, save_image
 from posteriori.settings.text import read_operator
 from posteriori.studies.guide.damage import high_iso, moved, scratched
 
-MAGICK = pytest.mark.skipif(shutil.which("convert") is None, reason="needs ImageMagick's convert")
+
+def has_imagemagick() -> bool:
+    """Whether ``convert`` is ImageMagick's: other programs have that name too."""
+    if not shutil.which("convert"):
+        return False
+    told = subprocess.run(["convert", "-version"], capture_output=True, text=True, check=False)
+    return told.returncode == 0 and "ImageMagick" in told.stdout
+
+
+MAGICK = pytest.mark.skipif(not has_imagemagick(), reason="needs ImageMagick's convert")
 
 
 def test_a_simulated_sensor_has_a_cameras_noise(tmp_path):
