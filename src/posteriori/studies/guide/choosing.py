@@ -47,7 +47,7 @@ CANDIDATES = {
     "super-resolution": ((BAYES, 30), (BAYES, 100), (CAUTIOUS, 30), (DDRM, 30), (DPIR, 16)),
 }
 #: the held-out pictures for choosing, and those for testing
-CHOOSING = {"photo": (0, 4), "faces-64": (0, 8), "faces-128": (0, 3)}
+CHOOSING = {"photo": (0, 8), "faces-64": (0, 8), "faces-128": (0, 3)}
 TESTED = {"photo": (8, 14), "faces-64": (32, 40), "faces-128": (32, 35)}
 #: the highest noise for which a point estimate is a candidate: on a blurred photograph at 0.05, DPIR's has 0.1 dB
 #: more than DiffPIR's, but a much higher LPIPS and a visible hatched pattern
