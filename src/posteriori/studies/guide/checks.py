@@ -29,7 +29,7 @@ from posteriori.sampler import Sampler
 from posteriori.samplers import DDRM, DiffPIR
 from posteriori.settings.choosing import choose
 from posteriori.settings.text import parse_operator, parse_sampler
-from posteriori.studies.guide.heldout import REPORTED, held_out_faces
+from posteriori.studies.guide.heldout import REPORTED, held_out_faces, split_folder
 from posteriori.training.data import list_names, load_whole, split_names
 
 OPERATORS = ("gaussian-blur(sigma=1.5)", "downsample(factor=2)", "box-mask")
@@ -40,7 +40,7 @@ def pictures(prior: str, data: Path) -> Tensor:
     if prior != "photo":
         return held_out_faces(data, REPORTED, 64)
     samples, folder = data / "photos.zip", data / "bsds500-train"
-    imagenet = split_names([name for name in list_names(samples) if name.startswith("imagenet/")], "39::40")[1]
+    imagenet = split_folder(samples, "imagenet/", "39::40")[1]
     bsds = split_names(list_names(folder), "19::20")[1][-11:]
     whole = [*load_whole(samples, imagenet, 128).pixels, *load_whole(folder, bsds, 128).pixels]
     halves = [

@@ -21,8 +21,9 @@ from torch import Tensor
 from posteriori.images.files import load_image
 from posteriori.images.pixels import from_bytes
 from posteriori.metrics import kernel_distance, kernel_distance_interval, pooled_features
+from posteriori.studies.guide.heldout import held_out_faces, split_folder
 from posteriori.studies.table import Table
-from posteriori.training.data import list_names, load_images, split_names
+from posteriori.training.data import load_images
 
 SYNTHETIC = 90
 
@@ -44,10 +45,9 @@ def main() -> None:
     pictures = torch.cat([load_image(path) for path in sorted(args.samples.glob("sample-*.png"))])
     drawn, size = pooled_features(pictures), pictures.shape[-1]
     archive = args.data / "faces-real-128.zip"
-    seen, held_out = split_names([n for n in list_names(archive) if n.startswith("celeba/")], "39::40")
+    seen, held_out = split_folder(archive, "celeba/", "39::40")
     real, trained = features(archive, held_out, size), features(archive, seen[: len(drawn)], size)
-    made = args.data / "faces-128.zip"
-    synthetic = features(made, split_names(list_names(made), "52::53")[1], size)
+    synthetic = pooled_features(held_out_faces(args.data, slice(None), size))
     pairs = [
         ("samples, real faces", drawn, real),
         ("samples, synthetic faces", drawn, synthetic),

@@ -38,6 +38,11 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def split_folder(archive: Path, folder: str, holdout: str) -> tuple[list[str], list[str]]:
+    """(training, held-out) names of the pictures in one ``folder`` of an archive, like "celeba/"; in all if empty."""
+    return split_names([name for name in list_names(archive) if name.startswith(folder)], holdout)
+
+
 def held_out_faces(data: Path, rows: slice, size: int) -> Tensor:
     """The held-out faces ``rows`` at ``size`` pixels, (N, 3, size, size) on [-1, 1]."""
     source = data / "faces-128.zip"

@@ -28,17 +28,17 @@ from posteriori.sampler import Sampler
 from posteriori.samplers import DPS, DiffPIR, PiGDM
 from posteriori.settings.presets import resolve
 from posteriori.studies.evaluation.denoising import network_call
-from posteriori.studies.guide.heldout import run
+from posteriori.studies.guide.heldout import run, split_folder
 from posteriori.studies.table import Table
 from posteriori.studies.tasks import SIGMA_Y, T_DENOISE, Task, tasks
-from posteriori.training.data import list_names, load_images, split_names
+from posteriori.training.data import list_names, load_images
 
 
 def real_faces(data: Path, size: int) -> Tensor:
     """The held-out faces, (N, 3, size, size) on [-1, 1]."""
     small, celeba, large = data / "ffhq-64.zip", data / "faces-real-128.zip", data / "ffhq256"
     archive, folder, most = (small, "", None) if size <= 64 else (celeba, "celeba/", 6)
-    names = split_names([name for name in list_names(archive) if name.startswith(folder)], "39::40")[1]
+    names = split_folder(archive, folder, "39::40")[1]
     pixels = [load_images(archive, names[:most], size).pixels, load_images(large, list_names(large), size).pixels]
     return from_bytes(torch.cat([torch.as_tensor(p) for p in pixels]))
 
