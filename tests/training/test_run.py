@@ -59,6 +59,14 @@ def test_a_run_writes_a_prior_that_loads(faces, tmp_path, recwarn):
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
 
 
+@pytest.mark.parametrize("limit", [{"min_sigma": 0.5}, {"max_sigma": 0.5}])
+def test_a_network_of_some_noise_levels_draws_no_samples(faces, tmp_path, limit):
+    run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY | limit | {"images": 4}))
+    list(run)
+    assert (tmp_path / "run" / "heldout.csv").exists()
+    assert not (tmp_path / "run" / "samples").exists()
+
+
 def test_stop_requests_end_after_the_step_at_hand(faces, tmp_path):
     run = TrainingRun(faces, tmp_path / "run", TrainConfig.from_json(TINY))
     for step in run:

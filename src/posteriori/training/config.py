@@ -87,6 +87,11 @@ class TrainConfig:
     def steps(self) -> int:
         return -(-self.images // self.batch_size)
 
+    @property
+    def all_levels(self) -> bool:
+        """Whether the network learns every noise level, as one must that draws samples."""
+        return self.min_sigma == 0 and self.max_sigma is None
+
     def unet_config(self) -> dict[str, Any]:
         """The arguments of diffusers' ``UNet2DModel``."""
         plain = len(self.channels) - self.attention

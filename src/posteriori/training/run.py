@@ -35,10 +35,10 @@ class TrainingRun:
     """Trains on ``data`` (folder or zip) in ``out``. A stopped run is resumed exactly.
 
     ``out`` gets checkpoint.pt and the one before it, config.json, loss.csv (a row every ``log_every`` steps),
-    heldout.csv and samples/ (every ``evaluate_every`` images), and prior/: a diffusers folder of the moving
-    average with its model card. ``resumed`` is the checkpoint that the run continues from, ``damaged`` what is wrong
-    with pictures that are left out, ``stopped`` the signal that stopped this process. With several ``ranks`` only the
-    first writes, and all stop after the same step.
+    heldout.csv and samples/ (every ``evaluate_every`` images; see ``evaluate``), and prior/: a diffusers folder of the
+    moving average with its model card. ``resumed`` is the checkpoint that the run continues from, ``damaged`` what is
+    wrong with pictures that are left out, ``stopped`` the signal that stopped this process. With several ``ranks`` only
+    the first writes, and all stop after the same step.
     """
 
     log_every = 50
@@ -134,7 +134,10 @@ class TrainingRun:
             self.evaluate()
 
     def evaluate(self) -> None:
-        """Held-out PSNR, a sheet of samples and the prior folder, from the moving average."""
+        """Held-out PSNR, the prior folder and a sheet of samples, from the moving average.
+
+        There is no sheet if the network learns only some of the noise levels.
+        """
         self.export()
         prior = ema_prior(self.trainer)
         if self.held_out.names:
@@ -144,6 +147,8 @@ class TrainingRun:
             )
             with atomic_path(self.out / "prior" / CARD) as path:
                 path.write_text(self._card(), "utf-8")
+        if not self.config.all_levels:
+            return
         (self.out / "samples").mkdir(exist_ok=True)
         sample_sheet(prior, self.out / "samples" / f"{self.trainer.step:07d}.png")
 
