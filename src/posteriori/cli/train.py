@@ -37,7 +37,9 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network: takes minutes, then steps are faster.")
     ] = False,
-    evaluate_every: Annotated[int, typer.Option(min=1, help="Images between held-out PSNRs and sheets of samples.")] = 16_000,
+    evaluate_every: Annotated[
+        int, typer.Option(min=1, help="Images between held-out PSNRs and sample sheets.")
+    ] = 16_000,
     checkpoint_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 120,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard as well.")] = False,
     quiet: Quiet = False,

@@ -3,8 +3,8 @@
     pip install bm3d
     python -m posteriori.studies.guide.priors --data DATA --out out/priors --page docs/priors.md
 
-Faces: the last 64 held out. Photographs: the 20 held out; `studies/guide/photo.py` compares them with BM3D, which takes
-half a minute for a photograph and noise level. A stopped evaluation resumes.
+Faces: the last 64 held out. Photographs: the 20 held out; `studies/guide/photo.py` compares them with BM3D. A stopped
+evaluation resumes.
 """
 
 from __future__ import annotations
