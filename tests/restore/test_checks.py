@@ -5,12 +5,25 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from posteriori.hub.folder import load_folder, record_shift, save_folder
+from posteriori.hub.load import load_prior
 from posteriori.images.files import load_image
 from posteriori.likelihoods import Gaussian, GaussianNoise
+from posteriori.loop import sample
 from posteriori.operators import JPEG, BoxMask, GaussianBlur, Identity
 from posteriori.priors.mixture import GaussianMixture
 from posteriori.priors.unet import PixelUNet
-from posteriori.restore.checks import MARGIN, SIGMA, check_prior, check_residual, denoiser_shift, warnings
+from posteriori.restore.checks import (
+    AT_COARSE,
+    COARSE,
+    MARGIN,
+    SIGMA,
+    check_prior,
+    check_residual,
+    denoiser_shift,
+    of_rows,
+    warnings,
+)
+from posteriori.samplers import DiffPIR
 from posteriori.schedule import linear_betas
 from posteriori.training.config import TrainConfig
 
@@ -22,9 +35,12 @@ def test_the_shift_of_a_gaussian_prior_is_known(v):
     d = math.prod(SHAPE)
     prior = GaussianMixture(torch.zeros(1, *SHAPE), v * torch.eye(d)[None])
     x = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
-    gain = v / (v + SIGMA**2)
-    expected = (1 - gain) * x.flatten(1).square().mean(1).sqrt() / SIGMA
-    torch.testing.assert_close(denoiser_shift(prior, x), expected, rtol=1e-4, atol=0)
+    for sigma in (SIGMA, COARSE):
+        gain = v / (v + sigma**2)
+        expected = (1 - gain) * x.flatten(1).square().mean(1).sqrt() / sigma
+        torch.testing.assert_close(denoiser_shift(prior, x, sigma), expected, rtol=1e-4, atol=0)
+    found, second = check_prior(prior, x), of_rows(check_prior(prior, x), slice(1, 2))
+    assert (second["samples"], second[AT_COARSE]) == (found["samples"][1:2], found[AT_COARSE][1:2])
     assert check_prior(prior, x)["95% of held-out pictures"] is None
 
 
@@ -43,7 +59,7 @@ def test_the_residual_of_the_truth_is_one_and_without_noise_it_is_the_rms(operat
 def test_what_rounds_is_explained_by_images_near_the_edges_of_its_cells():
     truth = load_image("coffee")[..., 100:164, 200:264]
     operator = JPEG((3, 64, 64), quality=30)
-    y, shift = operator(truth), {"samples": [0.4], "95% of held-out pictures": (0.3, 0.5)}
+    y, shift = operator(truth), checks([], [0.4])[1]
     near = truth + 0.02 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     for x, right in ((truth, True), (near, True), (truth.roll(1, -1), False), (y + 0.1, False)):
         found = check_residual(operator, y, x, GaussianNoise(0.0))
@@ -51,8 +67,9 @@ def test_what_rounds_is_explained_by_images_near_the_edges_of_its_cells():
     assert check_residual(operator, y, near, GaussianNoise(0.0))["samples"][0] > 0.01
 
 
-def checks(residual, shift, known=(0.3, 0.5)):
-    return {"samples": residual, "at most": 0.01}, {"samples": shift, "95% of held-out pictures": known}
+def checks(residual, shift, known=(0.3, 0.5), coarse=0.3):
+    shifts = {"samples": shift, AT_COARSE: [coarse] * len(shift), "95% of held-out pictures": known}
+    return {"samples": residual, "at most": 0.01}, shifts
 
 
 @pytest.mark.parametrize(
@@ -73,6 +90,24 @@ def test_what_looks_wrong_is_said(residual, shift, sigma, simulated, said):
     found = warnings(*checks(residual, shift), sigma, simulated=simulated)
     assert len(found) == len(said)
     assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+def test_false_structure_of_high_contrast_is_said():
+    (line,) = warnings(*checks([1.0], [0.4], coarse=0.88), 0.05, simulated=False)
+    assert line.startswith("shift 0.88 at sigma 0.5, where pictures have at most 0.5: the sampler made structure")
+    assert warnings(*checks([1.0], [0.4], coarse=0.5), 0.05, simulated=False) == []
+    assert warnings(*checks([1.0], [0.4], known=None, coarse=0.88), 0.05, simulated=False) == []
+
+
+def test_waves_that_a_sampler_made_of_noise_are_found():
+    x = load_image("chelsea")[..., 60:124, 150:214]
+    prior = load_prior("photo", dtype="float32").at(64)
+    operator = GaussianBlur(prior.shape, sigma=1.5)
+    like = Gaussian.simulate(x, operator, 0.05)
+    for sampler, right in ((DiffPIR(steps=30), False), (DiffPIR(steps=30, lambda_=1.0, zeta=1.0), True)):
+        z = sample(prior, like, sampler, progress=False)[:, 0]
+        found = check_residual(operator, like.y, z, GaussianNoise(0.05)), check_prior(prior, z)
+        assert (warnings(*found, 0.05, simulated=True) == []) is right
 
 
 def test_of_a_prior_that_nobody_measured_nothing_is_said():

@@ -17,7 +17,7 @@ from posteriori.likelihoods import Measured, Noise
 from posteriori.operators.base import Operator
 from posteriori.operators.svd import SVDOperator
 from posteriori.priors.base import Prior
-from posteriori.restore.checks import best_of, check_prior, check_residual, warnings
+from posteriori.restore.checks import best_of, check_prior, check_residual, of_rows, warnings
 from posteriori.restore.inputs import Loaded, Source, stem_of
 from posteriori.restore.manifest import protocol, score
 from posteriori.restore.methods import Settled
@@ -90,7 +90,7 @@ def write_entry(folder: Path, case: Case, x: Tensor, kind: Format | None = None)
     best = best_of(residual, noise.level) if n > 1 and case.operator.ambiguous else None
     found: dict[str, Any] = {"residual": residual, "shift": shift} | ({"best": best} if best else {})
     chosen = slice(best["sample"] - 1, best["sample"]) if best else slice(n)
-    of = [check | {"samples": check["samples"][chosen]} for check in (residual, shift)]
+    of = [of_rows(check, chosen) for check in (residual, shift)]
     found["warnings"] = warnings(*of, noise.level, simulated=case.truth is not None)
     if best and not best["share that explains y"]:
         found["warnings"].append(
