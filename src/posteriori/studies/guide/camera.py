@@ -37,7 +37,7 @@ def denoised(prior: Prior, method: Method, y: Tensor, sigma: float) -> Tensor:
 
 def scores(prior: Prior, shot: Path) -> tuple[float, ...]:
     """PSNR (dB) of a shot, and of what each of ``METHODS`` makes of it."""
-    y, mean = load_image(shot), load_image(next(shot.parent.glob(shot.stem.removesuffix("real") + "mean.*")))
+    y, mean = load_image(shot), load_image(shot.with_name(shot.name.replace("_real", "_mean")))
     found = find_noise(y)
     if not found.correlated:
         print(f"{shot.name}: `denoise` takes this noise for white, and would remove it by one network call")
